@@ -1,0 +1,141 @@
+import type { Worker } from 'node:worker_threads'
+import { unreachable } from '../../base/assert.js'
+import type { Invalidation, MountOptions } from '../../channel/mount-port.js'
+import { setU64 } from './encode.js'
+import type { NotifierStart } from './notifier.js'
+import { FUSE_MINOR_INC_EPOCH, Notify, OUT_HEADER_BYTES } from './protocol.js'
+import { startWorker } from './worker-start.js'
+
+/** Notifications that wait for the kernel; beyond, all names are made to revalidate instead. */
+const WAITING_MAX = 500_000
+
+function recordBytes(item: Invalidation): number {
+  switch (item.kind) {
+    case 'inode':
+      return OUT_HEADER_BYTES + 24
+    case 'entry':
+      return OUT_HEADER_BYTES + 16 + item.name.length + 1
+    case 'delete':
+      return OUT_HEADER_BYTES + 24 + item.name.length + 1
+    default:
+      return unreachable(item)
+  }
+}
+
+/** Notifications one after the other, each as long as its header says: `unique` 0, the code in place of the error. */
+export function encodeInvalidations(items: readonly Invalidation[]): ArrayBuffer {
+  let total = 0
+  for (const item of items) total += recordBytes(item)
+  const message = new ArrayBuffer(total)
+  const view = new DataView(message)
+  const bytes = Buffer.from(message)
+  let at = 0
+  for (const item of items) {
+    const length = recordBytes(item)
+    view.setUint32(at, length, true)
+    encodeInvalidation(view, bytes, at, item)
+    at += length
+  }
+  return message
+}
+
+function encodeInvalidation(view: DataView, bytes: Buffer, at: number, item: Invalidation): void {
+  const body = at + OUT_HEADER_BYTES
+  switch (item.kind) {
+    case 'inode': // struct fuse_notify_inval_inode_out
+      view.setInt32(at + 4, Notify.INVAL_INODE, true)
+      setU64(view, body, item.ino)
+      view.setBigInt64(body + 8, BigInt(item.offset), true)
+      view.setBigInt64(body + 16, BigInt(item.length), true)
+      return
+    case 'entry': // struct fuse_notify_inval_entry_out
+      view.setInt32(at + 4, Notify.INVAL_ENTRY, true)
+      setU64(view, body, item.parent)
+      view.setUint32(body + 8, item.name.length, true)
+      bytes.write(item.name, body + 16, 'latin1')
+      return
+    case 'delete': // struct fuse_notify_delete_out
+      view.setInt32(at + 4, Notify.DELETE, true)
+      setU64(view, body, item.parent)
+      setU64(view, body + 8, item.child)
+      view.setUint32(body + 16, item.name.length, true)
+      bytes.write(item.name, body + 24, 'latin1')
+      return
+    default:
+      unreachable(item)
+  }
+}
+
+/** FUSE_NOTIFY_INC_EPOCH has no body. */
+export function encodeIncEpoch(): ArrayBuffer {
+  const message = new ArrayBuffer(OUT_HEADER_BYTES)
+  const view = new DataView(message)
+  view.setUint32(0, OUT_HEADER_BYTES, true)
+  view.setInt32(4, Notify.INC_EPOCH, true)
+  return message
+}
+
+/** The main thread's side of the notifier. */
+export class Invalidator {
+  readonly #worker: Worker
+  readonly #shared = new Int32Array(new SharedArrayBuffer(4))
+  readonly #log: MountOptions['log']
+  readonly #minor: number
+  readonly #exited: Promise<void>
+  #closed = false
+  #overflowed = false
+  #epochWarned = false
+
+  constructor(fd: number, minor: number, log: MountOptions['log']) {
+    this.#minor = minor
+    this.#log = log
+    const start: NotifierStart = { fd, shared: this.#shared }
+    this.#worker = startWorker('notifier', start)
+    this.#worker.on('message', (problem: string) => log('warn', 'the kernel refused a notification', { problem }))
+    this.#worker.on('error', error => log('error', 'the notifier thread failed', { error: error.stack }))
+    this.#exited = new Promise(resolve => this.#worker.once('exit', () => resolve()))
+    // The mount's reader keeps the process alive; this thread alone must not.
+    this.#worker.unref()
+  }
+
+  invalidate(items: readonly Invalidation[]): void {
+    if (this.#closed || items.length === 0) return
+    const waiting = Atomics.load(this.#shared, 0)
+    if (waiting + items.length > WAITING_MAX) {
+      if (this.#overflowed) return
+      this.#overflowed = true
+      this.#log('warn', 'too many cache notifications wait for the kernel: dropped, names will be looked up again')
+      return this.invalidateAll()
+    }
+    if (this.#overflowed && waiting === 0) {
+      this.#overflowed = false
+      this.invalidateAll()
+    }
+    this.#post(encodeInvalidations(items), items.length)
+  }
+
+  invalidateAll(): void {
+    if (this.#closed) return
+    if (this.#minor >= FUSE_MINOR_INC_EPOCH) return this.#post(encodeIncEpoch(), 1)
+    if (this.#epochWarned) return
+    this.#epochWarned = true
+    this.#log(
+      'warn',
+      'this kernel cannot drop all cached names at once (FUSE 7.44 needed): they expire with their time',
+    )
+  }
+
+  /** Ends the thread; call it when the connection is gone, since only then every blocked write has ended. */
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      this.#worker.postMessage('stop')
+    }
+    await this.#exited
+  }
+
+  #post(batch: ArrayBuffer, count: number): void {
+    Atomics.add(this.#shared, 0, count)
+    this.#worker.postMessage(batch, [batch])
+  }
+}

@@ -1,0 +1,39 @@
+import type { FileSystemHandler, MountDriver, Mounted, MountOptions } from '../../channel/mount-port.js'
+import type { Features } from './features.js'
+import { KernelMount } from './kernel-mount.js'
+import { prepareMountPoint } from './mount-point.js'
+import { mountAsRoot } from './mount-root.js'
+import { mountAsUser } from './mount-user.js'
+
+export interface KernelDriverOptions {
+  /** flock(2) and fcntl(2) locks reach the handler; otherwise the kernel keeps them, for this mount alone. */
+  readonly locks?: boolean
+  /**
+   * close(2) reaches the handler's `flush` (default). False saves a request for each close; locks need it, since closing
+   * is what drops fcntl(2) locks. Written data reaches the handler in either case, except pages of a shared mapping, which
+   * the kernel then writes back in its own time, as it does on a local file system.
+   */
+  readonly flush?: boolean
+}
+
+/**
+ * Speaks the FUSE protocol on /dev/fuse. As root it mounts by itself, otherwise through fusermount3. The process that
+ * mounts must never touch the mounted directory itself, and can only end after it unmounted: `process.exit` waits for the
+ * reader thread, which waits for the kernel (FUSE.md §1). SIGKILL works; the watchdog then unmounts.
+ */
+export class KernelDriver implements MountDriver {
+  readonly name = 'kernel'
+  readonly #features: Features
+
+  constructor(options: KernelDriverOptions = {}) {
+    const locks = options.locks ?? false
+    this.#features = { locks, flush: locks || (options.flush ?? true) }
+  }
+
+  async mount(options: MountOptions, handler: FileSystemHandler): Promise<Mounted> {
+    const directory = await prepareMountPoint(options.directory, options.log)
+    const mount = process.geteuid?.() === 0 ? mountAsRoot : mountAsUser
+    const fd = await mount(directory, options)
+    return KernelMount.start(fd, directory, options, handler, this.#features)
+  }
+}

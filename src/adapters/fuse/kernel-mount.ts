@@ -1,0 +1,246 @@
+import { closeSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import type { FileSystemHandler, Invalidation, Mounted, MountOptions } from '../../channel/mount-port.js'
+import { abortConnection } from './abort.js'
+import { deferred } from './deferred.js'
+import { Device } from './device.js'
+import { Dispatcher } from './dispatch.js'
+import type { Features } from './features.js'
+import type { Protocol } from './init.js'
+import { Invalidator } from './invalidations.js'
+import { runUnmount } from './mount-point.js'
+import { mountsAt, readMounts, RKFS_TYPE } from './mountinfo.js'
+import type { ReaderEnd, ReaderStart } from './reader.js'
+import { Watchdog } from './watchdog.js'
+import { startWorker } from './worker-start.js'
+
+const INIT_TIMEOUT_MS = 15_000
+/** After a lazy unmount open files keep the connection alive; it is aborted after this time. */
+const DETACH_GRACE_MS = 2_000
+/** How long a successful unmount may take to reach the reader. */
+const END_TIMEOUT_MS = 10_000
+const READ_AHEAD_KIB = 1024
+
+/** A mounted file system: the reader and the notifier thread, the replies, the end. */
+export class KernelMount implements Mounted {
+  readonly directory: string
+  readonly ended: Promise<void>
+  readonly #fd: number
+  readonly #log: MountOptions['log']
+  readonly #device: Device
+  readonly #dispatcher: Dispatcher
+  readonly #watchdog: Watchdog
+  readonly #reader: Worker
+  readonly #shared = new Int32Array(new SharedArrayBuffer(8))
+  readonly #initialized = deferred<Protocol>()
+  readonly #ended = deferred<void>()
+  #invalidator: Invalidator | undefined
+  /** `major:minor` of the mount, known once it was found in mountinfo. */
+  #deviceNumber: string | undefined
+  #readerError: string | undefined
+  #isEnded = false
+  #unmounting: Promise<void> = Promise.resolve()
+
+  /** `fd`: /dev/fuse, mounted at `directory`; owned from here on. */
+  private constructor(
+    fd: number,
+    directory: string,
+    options: MountOptions,
+    handler: FileSystemHandler,
+    features: Features,
+  ) {
+    this.directory = directory
+    this.ended = this.#ended.promise
+    this.#initialized.promise.catch(() => undefined)
+    this.#fd = fd
+    this.#log = options.log
+    this.#watchdog = new Watchdog(directory, options.log)
+    this.#device = new Device(fd, (message, fields) => {
+      this.#dispatcher.errors++
+      options.log('error', message, fields)
+    })
+    this.#dispatcher = new Dispatcher(this.#device, handler, options.log, features, (protocol, kernel) => {
+      if (protocol !== undefined) this.#initialized.resolve(protocol)
+      else this.#initialized.reject(new RkfsError('version', `this kernel's FUSE protocol is too old: ${kernel}`))
+    })
+    const start: ReaderStart = { fd, shared: this.#shared }
+    this.#reader = startWorker('reader', start)
+    this.#reader.on('message', (message: ArrayBuffer | ReaderEnd) => this.#received(message))
+    this.#reader.on('error', error => (this.#readerError = error.stack ?? error.message))
+    this.#reader.on('exit', () => void this.#finish())
+    process.on('exit', this.#exiting)
+  }
+
+  /** Starts to serve and resolves when the kernel has agreed on the protocol. */
+  static async start(
+    fd: number,
+    directory: string,
+    options: MountOptions,
+    handler: FileSystemHandler,
+    features: Features,
+  ): Promise<KernelMount> {
+    const mount = new KernelMount(fd, directory, options, handler, features)
+    mount.#deviceNumber = mountsAt(directory)
+      .filter(entry => entry.type === RKFS_TYPE)
+      .at(-1)?.device
+    const timer = setTimeout(
+      () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${directory}`)),
+      INIT_TIMEOUT_MS,
+    )
+    try {
+      const protocol = await mount.#initialized.promise
+      mount.#invalidator = new Invalidator(fd, protocol.minor, options.log)
+      await mount.#raiseReadAhead()
+      return mount
+    } catch (error) {
+      await mount.unmount(true)
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * `process.exit` and uncaught exceptions wait for ever for the reader thread, and everybody who uses the mount with
+   * them (FUSE.md §1). So a process that ends without unmounting ends the hard way, and the watchdog unmounts.
+   */
+  readonly #exiting = (): void => {
+    process.kill(process.pid, 'SIGKILL')
+  }
+
+  get operations(): number {
+    return this.#dispatcher.operations
+  }
+
+  get errors(): number {
+    return this.#dispatcher.errors
+  }
+
+  invalidate(items: readonly Invalidation[]): void {
+    if (!this.#isEnded) this.#invalidator?.invalidate(items)
+  }
+
+  invalidateAll(): void {
+    if (!this.#isEnded) this.#invalidator?.invalidateAll()
+  }
+
+  unmount(force: boolean): Promise<void> {
+    // One after the other: a forced unmount may follow one that found the mount busy.
+    const previous = this.#unmounting
+    const next = previous.catch(() => undefined).then(() => this.#unmount(force))
+    this.#unmounting = next
+    return next
+  }
+
+  #received(message: ArrayBuffer | ReaderEnd): void {
+    if (!(message instanceof ArrayBuffer)) {
+      this.#readerError = message.error
+      return
+    }
+    Atomics.sub(this.#shared, 0, message.byteLength)
+    Atomics.notify(this.#shared, 0)
+    this.#dispatcher.dispatch(message)
+  }
+
+  async #unmount(force: boolean): Promise<void> {
+    if (this.#isEnded) return this.ended
+    if (force) return this.#unmountForced()
+    const top = mountsAt(this.directory).at(-1)
+    if (top !== undefined && top.device !== this.#deviceNumber) {
+      throw this.#busy(`${top.source} (${top.type}) is mounted over it: unmount that first`)
+    }
+    const { status, stderr } = await runUnmount(this.directory, false)
+    if (status !== 0 && !(await this.#endsWithin(100))) {
+      if (/busy/i.test(stderr)) throw this.#busy(`close the programs that use it (fuser -vm ${this.directory})`)
+      if (!/not mounted|not found/i.test(stderr)) {
+        throw new RkfsError('failed', `unmounting ${this.directory} failed: ${stderr || 'umount was killed'}`)
+      }
+    }
+    if (await this.#endsWithin(DETACH_GRACE_MS)) return
+    throw this.#busy('it is detached, but open files or another mount namespace (a container) still use it')
+  }
+
+  #busy(remedy: string): RkfsError {
+    return new RkfsError('busy', `${this.directory} is in use: ${remedy}, or unmount with force`)
+  }
+
+  async #unmountForced(): Promise<void> {
+    if (this.#isMounted()) {
+      const { status, stderr } = await runUnmount(this.directory, true)
+      if (status !== 0) this.#log('warn', 'detaching the mount failed', { directory: this.directory, error: stderr })
+    }
+    if (await this.#endsWithin(DETACH_GRACE_MS)) return
+    await this.#abort()
+    if (await this.#endsWithin(END_TIMEOUT_MS)) return
+    throw new RkfsError('failed', `the mount at ${this.directory} was detached, but its connection does not end`)
+  }
+
+  async #abort(): Promise<void> {
+    if (this.#deviceNumber !== undefined) {
+      try {
+        return await abortConnection(this.#deviceNumber)
+      } catch (error) {
+        this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
+      }
+    }
+    // Without fusectl (a user): the reader ends with the next request of whoever still uses the mount.
+    Atomics.store(this.#shared, 1, 1)
+  }
+
+  #isMounted(): boolean {
+    return mountsAt(this.directory).at(-1)?.device === this.#deviceNumber
+  }
+
+  async #endsWithin(ms: number): Promise<boolean> {
+    const timeout = new AbortController()
+    try {
+      return await Promise.race([
+        this.ended.then(() => true),
+        sleep(ms, false, { signal: timeout.signal }).catch(() => false),
+      ])
+    } finally {
+      timeout.abort()
+    }
+  }
+
+  /** The reader thread has ended: nothing reads the device any more. */
+  async #finish(): Promise<void> {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#initialized.reject(new RkfsError('failed', `the mount at ${this.directory} ended while it started`))
+    this.#device.close()
+    try {
+      if (this.#readerError !== undefined) {
+        this.#log('error', 'the reader of the mount failed', { directory: this.directory, error: this.#readerError })
+      }
+      // After an abort, and after a failure of the reader, the mount is still there, and dead.
+      if (this.#deviceNumber !== undefined && this.#isMounted()) await runUnmount(this.directory, true)
+      // A notification may be blocked by a request that nobody will answer now.
+      if (this.#readerError !== undefined && this.#deviceNumber !== undefined) {
+        await abortConnection(this.#deviceNumber)
+      }
+    } catch (error) {
+      this.#log('error', 'clearing the mount failed', { directory: this.directory, error: messageOf(error) })
+    }
+    this.#dispatcher.interruptAll()
+    await this.#invalidator?.close()
+    closeSync(this.#fd)
+    process.off('exit', this.#exiting)
+    this.#watchdog.dismiss()
+    this.#log('info', 'unmounted', { directory: this.directory, operations: this.operations, errors: this.errors })
+    this.#ended.resolve()
+  }
+
+  /** The kernel reads 128 KiB ahead unless the device's limit is raised, which only root can. */
+  async #raiseReadAhead(): Promise<void> {
+    if (this.#deviceNumber === undefined || !readMounts().some(entry => entry.device === this.#deviceNumber)) return
+    try {
+      await writeFile(`/sys/class/bdi/${this.#deviceNumber}/read_ahead_kb`, String(READ_AHEAD_KIB))
+    } catch (error) {
+      this.#log('debug', 'read-ahead stays as it is', { error: messageOf(error) })
+    }
+  }
+}

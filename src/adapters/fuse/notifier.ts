@@ -1,0 +1,70 @@
+/**
+ * The notifier: a worker thread that only writes cache invalidations. Such a write waits for kernel locks that a request
+ * in flight may hold (FUSE.md §3, deadlock table), therefore no reply may depend on this thread.
+ */
+import { writeSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+
+export interface NotifierStart {
+  readonly fd: number
+  /** [0]: notifications handed over and not yet written. */
+  readonly shared: Int32Array
+}
+
+/** Notifications that got ENOENT are written once more after this time: */
+const REPEAT_AFTER_MS = 8
+/** and no more of them than this wait; the time-to-live covers the rest. */
+const REPEATS_MAX = 65536
+
+const { fd, shared } = workerData as NotifierStart
+const port = parentPort!
+let repeats: Buffer[] = []
+let timer: NodeJS.Timeout | undefined
+let closed = false
+
+/** Answers whether the kernel did not know the inode or the name (yet). */
+function write(record: Buffer): boolean {
+  if (closed) return false
+  try {
+    writeSync(fd, record)
+    return false
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT') return true
+    // ENODEV, EPERM: the connection is gone. ENOTDIR, ENOTEMPTY, EBUSY: answers of DELETE and INVAL_ENTRY. EINVAL: an
+    // old kernel that does not know the code. ENOTCONN and ECONNABORTED likewise mean the end.
+    if (code === 'ENODEV' || code === 'EPERM' || code === 'ENOTCONN' || code === 'ECONNABORTED') closed = true
+    else if (code === 'EINVAL') port.postMessage(`notification ${record.readInt32LE(4)}: ${String(error)}`)
+    return false
+  }
+}
+
+/**
+ * A reply that was written just before may not have reached the kernel's tables yet (the inode is not hashed until the
+ * caller runs), so ENOENT is not final: measured, 25 % stay stale without the second try.
+ */
+function repeat(): void {
+  timer = undefined
+  const records = repeats
+  repeats = []
+  for (const record of records) write(record)
+}
+
+port.on('message', (batch: ArrayBuffer | 'stop') => {
+  if (batch === 'stop') {
+    closed = true
+    clearTimeout(timer)
+    port.close()
+    return
+  }
+  const bytes = Buffer.from(batch)
+  let count = 0
+  for (let at = 0; at < bytes.length; count++) {
+    const length = bytes.readUInt32LE(at)
+    const record = bytes.subarray(at, at + length)
+    if (write(record) && repeats.length < REPEATS_MAX) repeats.push(record)
+    at += length
+  }
+  Atomics.sub(shared, 0, count)
+  if (repeats.length > 0) timer ??= setTimeout(repeat, REPEAT_AFTER_MS)
+})

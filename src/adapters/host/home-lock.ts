@@ -1,0 +1,62 @@
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import { writeFileAtomic } from './atomic-file.js'
+
+/** A node that is just leaving, or a second start at the same moment, gets this long. */
+const WAIT_MS = 1000
+
+export interface HomeLock {
+  /** Twice without harm. */
+  release(): void
+}
+
+/**
+ * Makes sure that no two nodes run on one home: an exclusive transaction on an SQLite file, hence a POSIX lock that the
+ * kernel drops when the process dies, however it dies. Fails with `busy`, naming the process that holds it.
+ *
+ * INVARIANT: nothing else in this process opens `node.lock`: closing any descriptor of it would drop the lock (fcntl(2)).
+ */
+export function acquireHomeLock(home: string): HomeLock {
+  const path = join(home, 'node.lock')
+  let database: Database.Database
+  try {
+    database = new Database(path, { timeout: WAIT_MS })
+  } catch (error) {
+    throw new RkfsError('failed', `the lock file ${path} cannot be opened: ${messageOf(error)}`, { cause: error })
+  }
+  try {
+    database.exec('BEGIN EXCLUSIVE')
+  } catch (error) {
+    database.close()
+    if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY')) throw busy(home, error)
+    throw new RkfsError('failed', `the lock file ${path} cannot be locked: ${messageOf(error)}`, { cause: error })
+  }
+  const pidPath = join(home, 'node.pid')
+  writeFileAtomic(pidPath, `${process.pid}\n`)
+  return {
+    release() {
+      if (!database.open) return
+      rmSync(pidPath, { force: true })
+      database.exec('ROLLBACK')
+      database.close()
+    },
+  }
+}
+
+/** The process that holds the home's lock, or held it when it was killed. */
+export function lockHolder(home: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(join(home, 'node.pid'), 'utf8').trim())
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function busy(home: string, cause: unknown): RkfsError {
+  const pid = lockHolder(home)
+  const who = pid === undefined ? 'another node' : `another node (process ${pid})`
+  return new RkfsError('busy', `${who} runs on ${home} already: stop it first (rkfs stop --home ${home})`, { cause })
+}

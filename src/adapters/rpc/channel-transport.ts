@@ -1,0 +1,228 @@
+import { create } from '@bufbuild/protobuf'
+import { status, type ServerWritableStream } from '@grpc/grpc-js'
+
+import { assert } from '../../base/assert.js'
+import type { MemberId } from '../../base/ids.js'
+import type { PeerMessage, Transport, TransportEvents } from '../../channel/transport-port.js'
+import { SnapshotRequestSchema, type SnapshotChunk, type SnapshotRequest } from '../../gen/rkfs/v1/peer_pb.js'
+import type { MemberCertificate } from '../pki/verify.js'
+import type { SubscribeCall } from './incoming.js'
+import { QuietLog, type Log } from './log.js'
+import type { PeerTarget } from './peer-client.js'
+import { PeerLink } from './peer-link.js'
+import type { PortIdentity } from './secure-port.js'
+import { fetchChunks, serveSnapshot, type SnapshotHandler } from './snapshots.js'
+import { callError } from './status.js'
+import { snapshotsPerMemberMax } from './tuning.js'
+
+/** Another member of the channel. */
+export interface Peer {
+  readonly id: MemberId
+  /** host:port. */
+  readonly address: string
+}
+
+/** What is known about the connection to a peer. */
+export interface PeerInfo {
+  readonly connected: boolean
+  readonly rttMs: number | undefined
+  /** The end of its certificate. */
+  readonly certExpires: Date | undefined
+  /** Why there is no connection. */
+  readonly problem: string | undefined
+  readonly outboxBytes: number
+}
+
+export interface ChannelTransportOptions extends PortIdentity {
+  /** The channel's name, for messages. */
+  readonly name: string
+  readonly self: MemberId
+  /** The reason why a member with a valid certificate is not let in (it was removed); undefined when it is. */
+  readonly authorize: (member: MemberId, certificate: Uint8Array) => string | undefined
+  readonly events: TransportEvents
+  /** Why there is no connection to a peer; undefined when there is one again. */
+  readonly onPeerProblem: (member: MemberId, reason: string | undefined) => void
+  readonly snapshot: SnapshotHandler
+  readonly log: Log
+}
+
+/** What is asked of `fetchSnapshot`. */
+export interface FetchOptions {
+  /** The least index that will do. */
+  readonly index: number
+  readonly signal?: AbortSignal
+}
+
+/** One channel's connections to its other members. */
+export class ChannelTransport implements Transport {
+  readonly #options: ChannelTransportOptions
+  readonly #links = new Map<MemberId, PeerLink>()
+  readonly #snapshots = new Map<MemberId, Set<ServerWritableStream<SnapshotRequest, SnapshotChunk>>>()
+  readonly #fetches = new Set<AbortController>()
+  readonly #quiet: QuietLog
+  readonly #onClose: () => void
+  #identity: PortIdentity
+  #closed = false
+
+  /** Made by `RpcNode.openChannel` alone. */
+  constructor(options: ChannelTransportOptions, onClose: () => void) {
+    this.#options = options
+    this.#identity = options
+    this.#quiet = new QuietLog(options.log)
+    this.#onClose = onClose
+  }
+
+  get channelId(): string {
+    return this.#options.channelId
+  }
+  get caPem(): string {
+    return this.#options.caPem
+  }
+
+  /** All other members of the channel. Who is no longer among them is disconnected at once. */
+  setPeers(peers: readonly Peer[]): void {
+    assert(!this.#closed, 'setPeers on a closed transport')
+    const wanted = new Map(peers.filter(peer => peer.id !== this.#options.self).map(peer => [peer.id, peer]))
+    for (const [id, link] of this.#links) {
+      if (wanted.has(id)) continue
+      this.#links.delete(id)
+      link.close(status.PERMISSION_DENIED, this.#reasonFor(id))
+      for (const call of this.#snapshots.get(id) ?? []) {
+        call.emit('error', callError(status.PERMISSION_DENIED, this.#reasonFor(id)))
+      }
+    }
+    for (const peer of wanted.values()) {
+      const target = this.#target(peer)
+      const link = this.#links.get(peer.id)
+      if (link) link.retarget(target)
+      else this.#links.set(peer.id, this.#link(target, peer.id))
+    }
+  }
+
+  /** A new certificate of this node's own: for connections from now on. */
+  setIdentity(identity: PortIdentity): void {
+    this.#identity = identity
+  }
+
+  send(to: MemberId, message: PeerMessage): boolean {
+    return this.#links.get(to)?.send(message) ?? false
+  }
+  connected(member: MemberId): boolean {
+    return this.#links.get(member)?.connected ?? false
+  }
+  rttMs(member: MemberId): number | undefined {
+    return this.#links.get(member)?.rttMs
+  }
+
+  peerInfo(member: MemberId): PeerInfo {
+    const link = this.#links.get(member)
+    return {
+      connected: link?.connected ?? false,
+      rttMs: link?.rttMs,
+      certExpires: link?.expires,
+      problem: link?.problem,
+      outboxBytes: link?.outboxBytes ?? 0,
+    }
+  }
+
+  /**
+   * Fetches a member's snapshot at `index` or later, chunk by chunk, as fast as they are taken. Throws the other side's
+   * error, `unavailable` when it breaks or is aborted, `timeout` when nothing comes for a minute.
+   */
+  async *fetchSnapshot(from: Peer, options: FetchOptions): AsyncGenerator<SnapshotChunk, void, undefined> {
+    const abort = new AbortController()
+    this.#fetches.add(abort)
+    const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal
+    const request = create(SnapshotRequestSchema, { channel: this.channelId, index: BigInt(options.index) })
+    try {
+      yield* fetchChunks(this.#target(from), request, signal)
+    } finally {
+      this.#fetches.delete(abort)
+    }
+  }
+
+  /** A call with a valid certificate and hello: hands the stream to the member's link, or refuses it by name. */
+  acceptSubscribe(call: SubscribeCall, from: MemberCertificate, certificate: Uint8Array, cut: () => void): void {
+    const refusal = this.#refusal(from.memberId, certificate)
+    const link = this.#links.get(from.memberId)
+    if (refusal !== undefined || !link) {
+      if (refusal !== undefined) this.#quiet.warn(from.memberId, refusal, { channel: this.#options.name })
+      call.emit(
+        'error',
+        refusal === undefined
+          ? callError(status.UNAVAILABLE, `member ${from.memberId} is not known here yet`)
+          : callError(status.PERMISSION_DENIED, refusal),
+      )
+      return
+    }
+    link.accept(call, from.notAfter, cut)
+  }
+
+  /** A member asks for our snapshot. */
+  acceptSnapshot(
+    call: ServerWritableStream<SnapshotRequest, SnapshotChunk>,
+    from: MemberId,
+    certificate: Uint8Array,
+  ): void {
+    const refusal = this.#refusal(from, certificate)
+    const calls = this.#snapshots.get(from) ?? new Set()
+    if (refusal !== undefined) {
+      call.emit('error', callError(status.PERMISSION_DENIED, refusal))
+    } else if (calls.size >= snapshotsPerMemberMax) {
+      call.emit('error', callError(status.RESOURCE_EXHAUSTED, 'two snapshots are on their way to this member already'))
+    } else {
+      this.#snapshots.set(from, calls.add(call))
+      void serveSnapshot(call, from, this.#options.snapshot, this.#options.log).finally(() => {
+        calls.delete(call)
+        if (calls.size === 0) this.#snapshots.delete(from)
+      })
+    }
+  }
+
+  /** Closes all connections of the channel; twice does no harm. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const abort of this.#fetches) abort.abort()
+    for (const link of this.#links.values()) link.close(status.UNAVAILABLE, 'the node leaves the channel or stops')
+    for (const calls of this.#snapshots.values()) {
+      for (const call of calls) call.emit('error', callError(status.UNAVAILABLE, 'the node stops'))
+    }
+    this.#links.clear()
+    this.#onClose()
+  }
+
+  #target(peer: Peer): PeerTarget {
+    const { channelId, caPem } = this.#options
+    return { address: peer.address, member: peer.id, channelId, caPem, own: this.#identity }
+  }
+
+  #refusal(member: MemberId, certificate: Uint8Array): string | undefined {
+    if (this.#closed) return 'the channel is closed here'
+    if (member === this.#options.self) return `member ${member} is this node itself`
+    return this.#options.authorize(member, certificate)
+  }
+
+  #reasonFor(member: MemberId): string {
+    return `member ${member} is not a member of channel ${this.#options.name} (any more)`
+  }
+
+  #link(target: PeerTarget, id: MemberId): PeerLink {
+    const { events, name, log } = this.#options
+    return new PeerLink(id, target, {
+      connected: () => {
+        log('info', 'peer connected', { channel: name, peer: id })
+        events.connected(id)
+      },
+      disconnected: reason => {
+        log('info', 'peer disconnected', { channel: name, peer: id, reason })
+        events.disconnected(id, reason)
+      },
+      message: message => events.message(id, message),
+      problem: reason => {
+        if (reason !== undefined) this.#quiet.warn(id, 'no connection to a peer', { channel: name, peer: id, reason })
+        this.#options.onPeerProblem(id, reason)
+      },
+    })
+  }
+}

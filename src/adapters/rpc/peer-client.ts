@@ -1,0 +1,121 @@
+import { X509Certificate } from 'node:crypto'
+import * as tls from 'node:tls'
+
+import { Client, credentials } from '@grpc/grpc-js'
+
+import { RkfsError, messageOf } from '../../base/errors.js'
+import type { MemberId } from '../../base/ids.js'
+import { messageBytesMax } from '../../base/limits.js'
+import { channelDnsName } from '../pki/member-id.js'
+import { verifyMemberCertificate, type MemberCertificate } from '../pki/verify.js'
+import { parseAddress } from './address.js'
+import type { PortIdentity } from './secure-port.js'
+import { flowControlWindowBytes } from './tuning.js'
+
+/** Who a client is and whom it wants. Without `own` it shows no certificate (enrollment). */
+export interface PeerTarget {
+  readonly address: string
+  readonly channelId: string
+  readonly caPem: string
+  /** The only member that will do; any member of the channel when it is left out. */
+  readonly member?: MemberId
+  readonly own?: PortIdentity
+}
+
+/** Options of every gRPC client here: one connection a client, no proxy, no name service beyond addresses, no retries. */
+const clientOptions = {
+  'grpc.max_receive_message_length': messageBytesMax,
+  'grpc.max_send_message_length': messageBytesMax,
+  'grpc-node.flow_control_window': flowControlWindowBytes,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.enable_channelz': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.use_local_subchannel_pool': 1,
+}
+
+/** Checks what a server showed. Throws `refused` with the reason. */
+export function checkServer(target: PeerTarget, certificate: Uint8Array): MemberCertificate {
+  const found = verifyMemberCertificate(certificate, new X509Certificate(target.caPem), target.channelId, Date.now())
+  if (target.member !== undefined && found.memberId !== target.member) {
+    throw new RkfsError('refused', `member ${found.memberId} answers at ${target.address}, not ${target.member}`)
+  }
+  return found
+}
+
+/** A gRPC client that talks to that member and to nobody else. `identified` hears what the server's certificate says. */
+export function connectPeer(
+  target: PeerTarget,
+  identified: (result: MemberCertificate | RkfsError) => void = () => undefined,
+): Client {
+  const { own } = target
+  const context = tls.createSecureContext({
+    minVersion: 'TLSv1.3',
+    ca: target.caPem,
+    ...(own && { key: own.keyPem, cert: `${own.certificatePem}\n${own.caPem}` }),
+  })
+  const checked = credentials.createFromSecureContext(context, {
+    checkServerIdentity(_host, certificate) {
+      try {
+        identified(checkServer(target, certificate.raw))
+        return undefined
+      } catch (cause) {
+        const error = cause instanceof RkfsError ? cause : new RkfsError('refused', messageOf(cause), { cause })
+        identified(error)
+        return error
+      }
+    },
+  })
+  return new Client(`dns:${target.address}`, checked, {
+    ...clientOptions,
+    'grpc.ssl_target_name_override': channelDnsName(target.channelId),
+  })
+}
+
+/** The certificates that whoever listens there shows, leaf first, as DER. Throws `unavailable` or `timeout`. */
+export function shownCertificates(
+  address: string,
+  channelId: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array[]> {
+  const { host, port } = parseAddress(address)
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host,
+      port,
+      servername: channelDnsName(channelId),
+      ALPNProtocols: ['h2'],
+      minVersion: 'TLSv1.3',
+      rejectUnauthorized: false, // the caller judges what is shown; nothing is sent here
+    })
+    const finish = (result: Uint8Array[] | RkfsError): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', aborted)
+      socket.destroy()
+      if (result instanceof RkfsError) reject(result)
+      else resolve(result)
+    }
+    const aborted = (): void => finish(new RkfsError('unavailable', 'given up'))
+    const timer = setTimeout(
+      () => finish(new RkfsError('timeout', `${address} does not answer within ${timeoutMs / 1000} s`)),
+      timeoutMs,
+    )
+    signal?.addEventListener('abort', aborted)
+    if (signal?.aborted) aborted()
+    socket.on('error', cause => {
+      finish(new RkfsError('unavailable', `${address} cannot be reached: ${messageOf(cause)}`, { cause }))
+    })
+    socket.on('secureConnect', () => finish(chainOf(socket)))
+  })
+}
+
+function chainOf(socket: tls.TLSSocket): Uint8Array[] {
+  const chain: Uint8Array[] = []
+  let at: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  while (at?.raw && chain.length < 8) {
+    chain.push(at.raw)
+    at = at.issuerCertificate === at ? undefined : at.issuerCertificate
+  }
+  return chain
+}

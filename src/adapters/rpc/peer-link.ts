@@ -1,0 +1,177 @@
+import { status } from '@grpc/grpc-js'
+
+import { RkfsError, messageOf } from '../../base/errors.js'
+import type { MemberId } from '../../base/ids.js'
+import type { PeerMessage } from '../../channel/transport-port.js'
+import { Incoming, type SubscribeCall } from './incoming.js'
+import type { PeerTarget } from './peer-client.js'
+import { Subscription } from './subscription.js'
+import { backoffMaxMs, backoffMinMs, stableMs, staleAttemptMs } from './tuning.js'
+
+export interface PeerLinkEvents {
+  connected(): void
+  disconnected(reason: string): void
+  message(message: PeerMessage): void
+  /** Why there is no connection; undefined when there is one. Only when it changed. */
+  problem(reason: string | undefined): void
+}
+
+/**
+ * Both directions to one peer: our subscription to it, which carries what it sends, and its subscription to us, which
+ * carries what we send. They stand and fall together: when one breaks the other is closed too, so that no message of an
+ * old connection arrives after one of a new.
+ *
+ * INVARIANT: `#subscription` and `#incoming` are of the same epoch; an event of any other object is ignored.
+ */
+export class PeerLink {
+  readonly id: MemberId
+  readonly #events: PeerLinkEvents
+  #target: PeerTarget
+  #subscription: Subscription | undefined
+  #subscribed = false
+  #incoming: Incoming | undefined
+  #retry: NodeJS.Timeout | undefined
+  #attempts = 0
+  #attemptAt = 0
+  #connectedAt: number | undefined
+  #expires: Date | undefined
+  #problem: string | undefined
+  #closed = false
+
+  constructor(id: MemberId, target: PeerTarget, events: PeerLinkEvents) {
+    this.id = id
+    this.#target = target
+    this.#events = events
+    this.#subscribe()
+  }
+
+  get connected(): boolean {
+    return this.#connectedAt !== undefined
+  }
+  get rttMs(): number | undefined {
+    return this.connected ? this.#subscription?.rttMs : undefined
+  }
+  get expires(): Date | undefined {
+    return this.#expires
+  }
+  get problem(): string | undefined {
+    return this.#problem
+  }
+  get outboxBytes(): number {
+    return this.#incoming?.outboxBytes ?? 0
+  }
+
+  /** A new address or a new certificate of our own: used by the next attempt, at once when there is no connection. */
+  retarget(target: PeerTarget): void {
+    const moved = target.address !== this.#target.address
+    this.#target = target
+    if (!moved || this.connected) return
+    this.#subscription?.close()
+    this.#subscription = undefined
+    this.#subscribe()
+  }
+
+  send(message: PeerMessage): boolean {
+    return this.connected && this.#incoming!.send(message)
+  }
+
+  /** The peer has opened its stream to us; its certificate and hello are good. */
+  accept(call: SubscribeCall, expires: Date, cut: () => void): void {
+    if (this.#incoming) this.#reset(new RkfsError('unavailable', 'the peer connected anew'))
+    const incoming: Incoming = new Incoming(call, {
+      expires,
+      cut,
+      ended: error => {
+        if (this.#incoming === incoming) this.#reset(error)
+      },
+    })
+    this.#incoming = incoming
+    this.#expires ??= expires
+    this.#hurry()
+    this.#maybeConnected()
+  }
+
+  /** The peer is alive: do not wait for the rest of a long backoff, or for an attempt that began when it was not. */
+  #hurry(): void {
+    const sinceMs = performance.now() - this.#attemptAt
+    if (this.#subscribed || sinceMs < (this.#subscription ? staleAttemptMs : backoffMinMs)) return
+    this.#subscription?.close()
+    this.#subscription = undefined
+    this.#subscribe()
+  }
+
+  /** Closes both directions for good. `disconnected` follows if they stood. */
+  close(code: status, reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#reset(new RkfsError('unavailable', reason), code)
+  }
+
+  #subscribe(): void {
+    clearTimeout(this.#retry)
+    this.#retry = undefined
+    if (this.#closed) return
+    this.#attempts++
+    this.#attemptAt = performance.now()
+    this.#subscribed = false
+    try {
+      this.#subscription = this.#open()
+    } catch (error) {
+      this.#reset(new RkfsError('failed', messageOf(error), { cause: error })) // a bad address, or a bad certificate of ours
+    }
+  }
+
+  #open(): Subscription {
+    const subscription: Subscription = new Subscription(this.#target, {
+      standing: expires => {
+        if (this.#subscription !== subscription) return
+        this.#subscribed = true
+        this.#expires = expires ?? this.#expires
+        this.#maybeConnected()
+      },
+      message: message => {
+        if (this.#subscription === subscription && this.connected) this.#events.message(message)
+      },
+      ended: error => {
+        if (this.#subscription === subscription) this.#reset(error)
+      },
+    })
+    return subscription
+  }
+
+  #maybeConnected(): void {
+    if (this.connected || !this.#subscribed || !this.#incoming) return
+    this.#connectedAt = performance.now()
+    this.#setProblem(undefined)
+    this.#events.connected()
+  }
+
+  #reset(error: RkfsError, code: status = status.UNAVAILABLE): void {
+    const stoodMs = this.#connectedAt === undefined ? 0 : performance.now() - this.#connectedAt
+    const wasConnected = this.connected
+    this.#connectedAt = undefined
+    this.#subscribed = false
+    this.#subscription?.close()
+    this.#subscription = undefined
+    this.#incoming?.close(code, error.message)
+    this.#incoming = undefined
+    if (stoodMs >= stableMs) this.#attempts = 0
+    if (!this.#closed) {
+      this.#setProblem(error.message)
+      this.#later()
+    } else clearTimeout(this.#retry)
+    if (wasConnected) this.#events.disconnected(error.message)
+  }
+
+  #later(): void {
+    clearTimeout(this.#retry)
+    const ceiling = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#attempts, 10))
+    this.#retry = setTimeout(() => this.#subscribe(), ceiling * (0.5 + Math.random() / 2))
+  }
+
+  #setProblem(reason: string | undefined): void {
+    if (reason === this.#problem) return
+    this.#problem = reason
+    this.#events.problem(reason)
+  }
+}

@@ -1,0 +1,42 @@
+/** Bounds and times of the network; those that other parts share stand in `base/limits.ts`. */
+export const protocolVersion = 1
+
+/** The receive window of a client, by stream and connection: what makes bulk fast (COMMIT.md §4). */
+export const flowControlWindowBytes = 4 * 1024 * 1024
+/** What goes up to a server is small: hello, pings, requests. */
+export const requestBytesMax = 64 * 1024
+/** Small messages are put into one frame up to this size. */
+export const coalescedBytesMax = 64 * 1024
+export const coalescedMessagesMax = 256
+/** Handed to gRPC and not yet taken by the socket, for one peer. */
+export const wireBytesMax = 4 * 1024 * 1024
+
+export const pingMs = 1000
+/** Pings in a row without a byte from the peer, after which it is gone. */
+export const silentPingsMax = 5
+/** From the connection attempt to the welcome. */
+export const connectMs = 10_000
+/** From a call's start to its hello. */
+export const helloMs = 5000
+/** A peer whose outbox does not move for so long is not reading. */
+export const stalledMs = 15_000
+
+export const backoffMinMs = 100
+export const backoffMaxMs = 2000
+/** An attempt that has not succeeded for so long is made anew when the peer shows that it is alive. */
+export const staleAttemptMs = 1500
+/** A connection that held so long starts again at the shortest backoff. */
+export const stableMs = 2000
+
+export const handshakeMs = 10_000
+/** Connections whose other end has not proved to be a member; the oldest gives way to the next. */
+export const strangersMax = 64
+export const strangerMs = 60_000
+export const strangerStreamsMax = 4
+export const memberStreamsMax = 32
+
+export const snapshotsPerMemberMax = 2
+export const snapshotIdleMs = 60_000
+export const enrollMs = 30_000
+/** For each address of a token. */
+export const enrollConnectMs = 5000

@@ -1,0 +1,42 @@
+/** The process's checkpoint worker: copies the bulk of a WAL into its database while the writer goes on (COMMIT §3). */
+import Database from 'better-sqlite3'
+import { parentPort } from 'node:worker_threads'
+import { messageOf } from '../../base/errors.js'
+import {
+  type CheckpointDone,
+  type CheckpointJob,
+  slotReady,
+  slotRequested,
+  slotRunning,
+} from './checkpointer.js'
+
+const roundsMax = 4
+/** A round this short left little behind it. */
+const shortRoundMs = 15
+
+parentPort!.on('message', (job: CheckpointJob) => {
+  // The store may have closed meanwhile: then the request was taken back.
+  if (Atomics.compareExchange(job.slot, 0, slotRequested, slotRunning) !== slotRequested) return
+  let failure: string | undefined
+  try {
+    // A connection of its own for each job, so that none is open when the store closes.
+    const db = new Database(job.path, { fileMustExist: true })
+    try {
+      db.pragma('synchronous = NORMAL')
+      const checkpoint = db.prepare('PRAGMA wal_checkpoint(PASSIVE)').raw()
+      for (let round = 0; round < roundsMax; round++) {
+        const start = performance.now()
+        checkpoint.get()
+        if (round > 0 && performance.now() - start < shortRoundMs) break
+      }
+    } finally {
+      db.close()
+    }
+  } catch (error) {
+    failure = messageOf(error)
+  }
+  Atomics.store(job.slot, 0, slotReady)
+  Atomics.notify(job.slot, 0)
+  const done: CheckpointDone = { id: job.id, error: failure }
+  parentPort!.postMessage(done)
+})

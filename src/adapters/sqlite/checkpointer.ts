@@ -1,0 +1,136 @@
+import type Database from 'better-sqlite3'
+import { Worker } from 'node:worker_threads'
+import { assert } from '../../base/assert.js'
+import { messageOf } from '../../base/errors.js'
+import type { StoreLog } from './failures.js'
+import { workerModule } from './worker-module.js'
+
+/** States of the one shared word of a checkpointer. */
+export const slotIdle = 0
+export const slotRequested = 1
+export const slotRunning = 2
+export const slotReady = 3
+
+export interface CheckpointJob {
+  readonly id: number
+  readonly path: string
+  readonly slot: Int32Array
+}
+export interface CheckpointDone {
+  readonly id: number
+  readonly error: string | undefined
+}
+
+/** How long one new transaction waits for the worker when the WAL is at three times its threshold. */
+const backPressureMs = 50
+/** A checkpoint in the worker is given this long before a closing store reports it and goes on. */
+const closeWaitMs = 60_000
+
+let worker: Worker | undefined
+let nextId = 1
+const checkpointers = new Map<number, Checkpointer>()
+
+/** One worker for all databases of the process. It holds a connection only while it works, so it may be left alone. */
+function startWorker(log: StoreLog): Worker {
+  const started = new Worker(workerModule(import.meta.url, 'checkpoint-worker'))
+  started.unref()
+  started.on('message', (done: CheckpointDone) => checkpointers.get(done.id)?.done(done.error))
+  started.on('error', error => {
+    log.error({ error: messageOf(error) }, 'the checkpoint worker died; checkpoints run in the main thread')
+    worker = undefined
+    for (const one of checkpointers.values()) one.workerDied()
+  })
+  return started
+}
+
+/**
+ * Keeps a WAL bounded without stalling its writer (COMMIT §3): beyond the threshold a worker copies the bulk with PASSIVE
+ * checkpoints while writing goes on; the small rest is copied by the writer itself between two transactions, so that the
+ * next one finds nothing left and begins the file anew. That is "hold, PASSIVE, release" without a hop between threads
+ * and without a queue: a commit is always in the WAL when it returns.
+ */
+export class Checkpointer {
+  /** The longest that the writer's thread stood still for the last part, in milliseconds; for metrics. */
+  longestStallMs = 0
+  #db: Database.Database
+  #path: string
+  #thresholdFrames: number
+  #log: StoreLog
+  #id = nextId++
+  #slot = new Int32Array(new SharedArrayBuffer(4))
+  #nextAt: number
+  #workerless = false
+  #finish: Database.Statement
+
+  constructor(db: Database.Database, path: string, thresholdBytes: number, pageBytes: number, log: StoreLog) {
+    this.#db = db
+    this.#path = path
+    this.#thresholdFrames = Math.ceil(thresholdBytes / pageBytes)
+    this.#nextAt = this.#thresholdFrames
+    this.#log = log
+    this.#finish = db.prepare('PRAGMA wal_checkpoint(PASSIVE)').raw()
+    checkpointers.set(this.#id, this)
+  }
+
+  /** Before a transaction: slows a writer down that outruns the worker. */
+  beforeBegin(frames: number): void {
+    if (frames < this.#thresholdFrames * 3) return
+    const state = Atomics.load(this.#slot, 0)
+    if (state === slotRequested || state === slotRunning) Atomics.wait(this.#slot, 0, state, backPressureMs)
+    if (Atomics.load(this.#slot, 0) === slotReady) this.#complete(frames)
+  }
+
+  /** After a transaction, with the frames now in the WAL. */
+  afterCommit(frames: number): void {
+    const state = Atomics.load(this.#slot, 0)
+    if (state === slotReady) this.#complete(frames)
+    else if (state === slotIdle && frames >= this.#nextAt) this.#request(frames)
+  }
+
+  #request(frames: number): void {
+    if (this.#workerless) return this.#complete(frames)
+    worker ??= startWorker(this.#log)
+    Atomics.store(this.#slot, 0, slotRequested)
+    const job: CheckpointJob = { id: this.#id, path: this.#path, slot: this.#slot }
+    worker.postMessage(job)
+  }
+
+  /** The worker has copied the bulk. */
+  done(error: string | undefined): void {
+    if (error !== undefined) this.#log.warn({ file: this.#path, error }, 'the checkpoint worker failed; it is tried again')
+    if (Atomics.load(this.#slot, 0) === slotReady && this.#db.open && !this.#db.inTransaction) this.#complete(0)
+  }
+
+  workerDied(): void {
+    this.#workerless = true
+    Atomics.store(this.#slot, 0, slotReady)
+    Atomics.notify(this.#slot, 0)
+  }
+
+  #complete(frames: number): void {
+    Atomics.store(this.#slot, 0, slotIdle)
+    const start = performance.now()
+    try {
+      const [busy, inWal, copied] = this.#finish.get() as [number, number, number]
+      // A reader (a snapshot) may hold a view that keeps the WAL from being reused: come back when it has grown some more.
+      const complete = busy === 0 && inWal === copied
+      this.#nextAt = complete ? this.#thresholdFrames : Math.max(inWal, frames) + Math.ceil(this.#thresholdFrames / 4)
+    } catch (error) {
+      // The change itself is committed; a checkpoint that fails (a full disk) only leaves the WAL longer.
+      this.#log.warn({ file: this.#path, error: messageOf(error) }, 'a checkpoint failed; it is tried again')
+      this.#nextAt = frames + Math.ceil(this.#thresholdFrames / 4)
+    }
+    this.longestStallMs = Math.max(this.longestStallMs, performance.now() - start)
+  }
+
+  /** Returns when the worker has let go of the database. */
+  close(): void {
+    if (!checkpointers.delete(this.#id)) return
+    if (Atomics.compareExchange(this.#slot, 0, slotRequested, slotIdle) === slotRequested) return
+    const deadline = performance.now() + closeWaitMs
+    while (Atomics.load(this.#slot, 0) === slotRunning) {
+      Atomics.wait(this.#slot, 0, slotRunning, 1000)
+      assert(performance.now() < deadline, `a checkpoint of ${this.#path} does not end`)
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import type Database from 'better-sqlite3'
+import type { Hasher } from '../../base/hash.js'
+import { blobsPerEntryMax } from '../../base/limits.js'
+import type { EncodedEntry } from '../../oplog/entry.js'
+import { corrupt, type Place } from './failures.js'
+import { blobCrc, decodeCuts, headerMatches, journalCrc, ownSettings, unsealSetting } from './log-format.js'
+import type { JournalRecord } from '../../channel/log-port.js'
+
+type EntryRow = [term: number, payload: number, cuts: Uint8Array | null, header: Uint8Array]
+type BlobRow = [crc: number, data: Uint8Array]
+type JournalRow = [session: number, sequence: number, crc: number, proposal: Uint8Array, payload: Uint8Array]
+
+/** Reads a log through any connection, and checks all that it reads. */
+export class LogReader {
+  readonly place: Place
+  #hasher: Hasher
+  #entry: Database.Statement
+  #blob: Database.Statement
+  #setting: Database.Statement
+  #journal: Database.Statement
+  #journalOne: Database.Statement
+
+  constructor(db: Database.Database, place: Place, hasher: Hasher) {
+    this.place = place
+    this.#hasher = hasher
+    this.#entry = db.prepare('SELECT term, payload, cuts, header FROM entry WHERE idx = ?').raw()
+    this.#blob = db.prepare('SELECT crc, data FROM blob WHERE id = ?').raw()
+    this.#setting = db.prepare('SELECT value FROM setting WHERE name = ?').pluck()
+    const journal = 'SELECT session, sequence, crc, proposal, payload FROM journal'
+    this.#journal = db.prepare(`${journal} ORDER BY session, sequence`).raw()
+    this.#journalOne = db.prepare(`${journal} WHERE session = ? AND sequence = ?`).raw()
+  }
+
+  setting(name: string): Uint8Array | undefined {
+    const sealed = this.#setting.get(name) as Uint8Array | undefined
+    if (sealed === undefined) return undefined
+    const value = sealed instanceof Uint8Array ? unsealSetting(name, sealed, this.#hasher) : undefined
+    if (value === undefined) throw corrupt(this.place, `the CRC of its setting ${name} does not match`)
+    return value
+  }
+
+  ownSetting(name: keyof typeof ownSettings): Uint8Array {
+    const value = this.setting(ownSettings[name])
+    if (value === undefined) throw corrupt(this.place, `its setting ${ownSettings[name]} is missing`)
+    return value
+  }
+
+  #row(index: number): EntryRow {
+    const row = this.#entry.get(index) as EntryRow | undefined
+    if (row === undefined) throw corrupt(this.place, `entry ${index} is missing`)
+    if (!(row[3] instanceof Uint8Array) || !headerMatches(row[3], index, row[0], row[1], this.#hasher)) {
+      throw corrupt(this.place, `the CRC of entry ${index} does not match`)
+    }
+    return row
+  }
+
+  #cuts(index: number, row: EntryRow): readonly number[] {
+    try {
+      return decodeCuts(index, row[0], row[1], row[2], this.#hasher)
+    } catch (error) {
+      throw corrupt(this.place, `the blobs of entry ${index} are not known`, error)
+    }
+  }
+
+  header(index: number): Uint8Array {
+    return this.#row(index)[3]
+  }
+
+  /** The lengths of an entry's blobs. */
+  cuts(index: number): readonly number[] {
+    return this.#cuts(index, this.#row(index))
+  }
+
+  entry(index: number): EncodedEntry {
+    const row = this.#row(index)
+    const cuts = this.#cuts(index, row)
+    const parts = cuts.map((length, part) => {
+      const id = index * blobsPerEntryMax + part
+      const data = this.blob(id)
+      if (data === undefined) throw corrupt(this.place, `blob ${id} of entry ${index} is missing`)
+      if (data.length !== length) throw corrupt(this.place, `blob ${id} of entry ${index} has another length`)
+      return data
+    })
+    // No copy for the usual one blob.
+    return { header: row[3], payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
+  }
+
+  blob(id: number): Uint8Array | undefined {
+    const row = this.#blob.get(id) as BlobRow | undefined
+    if (row === undefined) return undefined
+    if (!(row[1] instanceof Uint8Array) || row[0] !== blobCrc(id, row[1], this.#hasher)) {
+      throw corrupt(this.place, `the CRC of blob ${id} (entry ${Math.floor(id / blobsPerEntryMax)}) does not match`)
+    }
+    return row[1]
+  }
+
+  #journalRecord([session, sequence, crc, proposal, payload]: JournalRow): JournalRecord {
+    const whole = proposal instanceof Uint8Array && payload instanceof Uint8Array
+    if (!whole || crc !== journalCrc(session, sequence, proposal, payload, this.#hasher)) {
+      throw corrupt(this.place, `the CRC of journalled change ${session}/${sequence} does not match`)
+    }
+    return { session, sequence, proposal, payload }
+  }
+
+  journal(): JournalRecord[] {
+    return (this.#journal.all() as JournalRow[]).map(row => this.#journalRecord(row))
+  }
+
+  journalRecord(session: number, sequence: number): JournalRecord | undefined {
+    const row = this.#journalOne.get(session, sequence) as JournalRow | undefined
+    return row && this.#journalRecord(row)
+  }
+}

@@ -1,0 +1,146 @@
+import { Worker } from 'node:worker_threads'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import type { AppliedPosition, RecordWrite } from '../../fs/store-port.js'
+import {
+  type BlobBatch,
+  type SnapshotAnswer,
+  type SnapshotRequest,
+  type SnapshotStart,
+  unpackRecords,
+} from './snapshot-protocol.js'
+import { workerModule } from './worker-module.js'
+
+export type { SnapshotReader } from './snapshot-view.js'
+
+interface Pending {
+  resolve(answer: SnapshotAnswer): void
+  reject(error: unknown): void
+  progress?: (value: unknown) => void
+}
+
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never
+
+/**
+ * A moment of a channel's log and state, read in a worker while writing goes on. As long as it is open no WAL can be
+ * begun anew, so that they grow by what is written: it must be closed.
+ */
+export class Snapshot {
+  /** Undefined for a state that was never written. */
+  position: AppliedPosition | undefined
+  #worker: Worker
+  #pending = new Map<number, Pending>()
+  #nextId = 1
+  #nextStream = 1
+  #ended: RkfsError | undefined
+  #exited: Promise<void>
+  #closing: Promise<void> | undefined
+
+  private constructor(worker: Worker) {
+    this.#worker = worker
+    this.#exited = new Promise(resolve => worker.once('exit', () => resolve()))
+    worker.on('message', (answer: SnapshotAnswer) => this.#answered(answer))
+    worker.on('error', error => this.#end(new RkfsError('failed', `a snapshot failed: ${messageOf(error)}`, { cause: error })))
+    worker.on('exit', () => this.#end(new RkfsError('failed', 'the snapshot is closed')))
+  }
+
+  /** See `openSnapshot`. */
+  static async open(statePath: string, logPath: string): Promise<Snapshot> {
+    const workerData: SnapshotStart = { statePath, logPath }
+    const worker = new Worker(workerModule(import.meta.url, 'snapshot-worker'), { workerData })
+    const snapshot = new Snapshot(worker)
+    const opened = await new Promise<SnapshotAnswer>((resolve, reject) => snapshot.#pending.set(0, { resolve, reject })).catch(
+      async (error: unknown) => {
+        await worker.terminate()
+        throw error
+      },
+    )
+    if (opened.kind === 'open') snapshot.position = opened.position
+    return snapshot
+  }
+
+  #answered(answer: SnapshotAnswer): void {
+    const pending = this.#pending.get(answer.id)
+    if (pending === undefined) return
+    if (answer.kind === 'progress') return pending.progress?.(answer.value)
+    this.#pending.delete(answer.id)
+    if (answer.kind === 'failed') pending.reject(new RkfsError(answer.failure.code ?? 'failed', answer.failure.message))
+    else pending.resolve(answer)
+  }
+
+  #end(error: RkfsError): void {
+    this.#ended ??= error
+    for (const pending of this.#pending.values()) pending.reject(this.#ended)
+    this.#pending.clear()
+  }
+
+  #ask(request: WithoutId<SnapshotRequest>, progress?: (value: unknown) => void): Promise<SnapshotAnswer> {
+    if (this.#ended) return Promise.reject(this.#ended)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject, progress })
+      this.#worker.postMessage({ ...request, id })
+    })
+  }
+
+  /** All records in table and key order, in batches of at most 512 KiB (one larger record stands alone), as they are asked for. */
+  async *records(): AsyncGenerator<RecordWrite[], void, undefined> {
+    const stream = this.#nextStream++
+    try {
+      for (;;) {
+        const answer = await this.#ask({ kind: 'records', stream })
+        if (answer.kind !== 'records' || answer.batch === undefined) return
+        yield unpackRecords(answer.batch)
+      }
+    } finally {
+      await this.#endStream(stream)
+    }
+  }
+
+  /** The blobs that the state's extents refer to, in batches of at most 1 MiB, as they are asked for. */
+  async *blobs(): AsyncGenerator<{ id: number; data: Uint8Array }[], void, undefined> {
+    const stream = this.#nextStream++
+    try {
+      for (;;) {
+        const answer = await this.#ask({ kind: 'blobs', stream })
+        if (answer.kind !== 'blobs' || answer.batch === undefined) return
+        const { ids, data }: BlobBatch = answer.batch
+        yield ids.map((id, at) => ({ id, data: data[at]! }))
+      }
+    } finally {
+      await this.#endStream(stream)
+    }
+  }
+
+  async #endStream(stream: number): Promise<void> {
+    if (!this.#ended && !this.#closing) await this.#ask({ kind: 'end', stream })
+  }
+
+  /**
+   * Imports a module in the worker and runs one of its functions with (`SnapshotReader`, args, progress); answers what
+   * it returns. Arguments, results and progress are cloned. Streams stand still while it runs without awaiting.
+   */
+  async run(module: string | URL, name: string, args: unknown, progress?: (value: unknown) => void): Promise<unknown> {
+    const answer = await this.#ask({ kind: 'run', module: String(module), name, args }, progress)
+    return answer.kind === 'result' ? answer.value : undefined
+  }
+
+  /** Ends both read transactions and the worker; what is still asked of it fails. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // A worker that died has nothing left to close.
+    if (!this.#ended) await this.#ask({ kind: 'close' }).catch(() => {})
+    await this.#exited
+  }
+}
+
+/**
+ * Opens a snapshot; it stands when this resolves. The caller must not write to either database in between, or the two
+ * views would be of different moments.
+ */
+export function openSnapshot(statePath: string, logPath: string): Promise<Snapshot> {
+  return Snapshot.open(statePath, logPath)
+}

@@ -1,0 +1,159 @@
+import Database from 'better-sqlite3'
+import { existsSync, statSync } from 'node:fs'
+import { assert } from '../../base/assert.js'
+import type { Hasher } from '../../base/hash.js'
+import type { LogOwner } from '../../channel/log-port.js'
+import { type AppliedPosition, type StateBatch, type StateStore, type Table, tables } from '../../fs/store-port.js'
+import { corrupt, type Place, stateRemedy, type StoreLog, translate } from './failures.js'
+import { encodeOwner, sealSetting } from './log-format.js'
+import { checkOwner } from './log-load.js'
+import { encodePosition, liveCrc, seal, stateFormat, storedKey } from './state-format.js'
+import { StateReader, type StateRecord } from './state-reader.js'
+import { createDatabase, inspectDatabase, WalDatabase, type WalPosition } from './wal-database.js'
+
+/** A channel's applied state in `state.db`. After a crash it is an earlier consistent state, from which the log is replayed. */
+export class SqliteStateStore implements StateStore {
+  #db: WalDatabase
+  #place: Place
+  #hasher: Hasher
+  #reader: StateReader
+  #sql: ReturnType<typeof prepare>
+  #position: AppliedPosition | undefined
+  #closed = false
+
+  /** Opens `state.db` at `path`, or makes it. Throws `corrupt`, `version`, `refused`, `disk-full` or `failed`. */
+  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog): SqliteStateStore {
+    const place: Place = { path, remedy: stateRemedy(path) }
+    if (!existsSync(path)) {
+      createDatabase(place, stateFormat, db => {
+        const put = db.prepare('INSERT INTO meta (name, value) VALUES (?, ?)')
+        put.run('owner', sealSetting('owner', encodeOwner(owner), hasher))
+        put.run('position', sealSetting('position', new Uint8Array(0), hasher))
+      })
+    }
+    inspectDatabase(place, stateFormat, statSync(path).size, db => {
+      const reader = new StateReader(db, place, hasher)
+      const found = reader.meta('owner')
+      if (found === undefined) throw corrupt(place, 'its owner is missing')
+      checkOwner(found, owner, place)
+      reader.position()
+    })
+    return new SqliteStateStore(place, hasher, log)
+  }
+
+  private constructor(place: Place, hasher: Hasher, log: StoreLog) {
+    this.#place = place
+    this.#hasher = hasher
+    this.#db = new WalDatabase(place, stateFormat, log)
+    this.#reader = new StateReader(this.#db.db, place, hasher)
+    this.#sql = prepare(this.#db.db)
+    this.#position = this.#reader.position()
+  }
+
+  get position(): AppliedPosition | undefined {
+    return this.#position
+  }
+  /** For metrics: frames in the WAL, and the longest stall by a checkpoint. */
+  get wal(): WalPosition & { readonly longestStallMs: number } {
+    return { ...this.#db.position, longestStallMs: this.#db.checkpointer.longestStallMs }
+  }
+
+  get(table: Table, ino: number, key: string): Uint8Array | undefined {
+    return this.#reader.get(table, ino, key)
+  }
+
+  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
+    return this.#reader.scan(table, ino, after, limit)
+  }
+
+  liveBytes(blob: number): number {
+    return this.#reader.liveBytes(blob)
+  }
+
+  write(batch: StateBatch): number[] {
+    try {
+      this.#db.begin()
+      for (const { table, ino, key, value } of batch.writes) {
+        if (table === 'inode') assert(key === '', 'the key of an inode is empty')
+        const { put, drop } = this.#sql.tables[table]
+        const sealed = value && seal(table, ino, key, value, this.#hasher)
+        if (table === 'inode') {
+          if (sealed) put.run(ino, sealed)
+          else drop.run(ino)
+        } else {
+          if (sealed) put.run(ino, storedKey(table, key), sealed)
+          else drop.run(ino, storedKey(table, key))
+        }
+      }
+      const unused = this.#count(batch.liveBytes)
+      this.#sql.putPosition.run(sealSetting('position', encodePosition(batch.position), this.#hasher))
+      this.#db.commit()
+      this.#position = batch.position
+      return unused
+    } catch (error) {
+      const failure = translate(this.#place, error)
+      this.#db.rollback()
+      throw failure
+    }
+  }
+
+  #count(changes: ReadonlyMap<number, number>): number[] {
+    const unused: number[] = []
+    for (const [blob, change] of changes) {
+      const bytes = this.#reader.liveBytes(blob) + change
+      assert(bytes >= 0, `extents refer to ${bytes} bytes of blob ${blob}`)
+      if (bytes > 0) {
+        if (change !== 0) this.#sql.putLive.run(blob, bytes, liveCrc(blob, bytes, this.#hasher))
+      } else {
+        this.#sql.dropLive.run(blob)
+        unused.push(blob)
+      }
+    }
+    return unused
+  }
+
+  syncNow(): void {
+    this.#db.syncNow()
+  }
+
+  /** Through a connection of its own, so that writing may go on; what is written meanwhile is not seen. */
+  *all(): Generator<StateRecord, void, undefined> {
+    let db: Database.Database
+    try {
+      db = new Database(this.#place.path, { readonly: true, fileMustExist: true })
+    } catch (error) {
+      throw translate(this.#place, error)
+    }
+    try {
+      db.exec('BEGIN')
+      yield* new StateReader(db, this.#place, this.#hasher).all()
+    } finally {
+      db.close()
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#db.close(() => {})
+  }
+}
+
+function prepare(db: Database.Database) {
+  const one = (table: Table): { put: Database.Statement; drop: Database.Statement } =>
+    table === 'inode'
+      ? {
+          put: db.prepare('INSERT OR REPLACE INTO inode (ino, value) VALUES (?, ?)'),
+          drop: db.prepare('DELETE FROM inode WHERE ino = ?'),
+        }
+      : {
+          put: db.prepare(`INSERT OR REPLACE INTO ${table} (ino, key, value) VALUES (?, ?, ?)`),
+          drop: db.prepare(`DELETE FROM ${table} WHERE ino = ? AND key = ?`),
+        }
+  return {
+    tables: Object.fromEntries(tables.map(table => [table, one(table)])) as Record<Table, ReturnType<typeof one>>,
+    putLive: db.prepare('INSERT OR REPLACE INTO blob_live (blob, bytes, crc) VALUES (?, ?, ?)'),
+    dropLive: db.prepare('DELETE FROM blob_live WHERE blob = ?'),
+    putPosition: db.prepare(`UPDATE meta SET value = ? WHERE name = 'position'`),
+  }
+}

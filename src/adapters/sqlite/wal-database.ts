@@ -1,0 +1,210 @@
+import Database from 'better-sqlite3'
+import { closeSync, existsSync, fdatasync, fdatasyncSync, fsyncSync, openSync, readSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { assert } from '../../base/assert.js'
+import { RkfsError } from '../../base/errors.js'
+import { Checkpointer } from './checkpointer.js'
+import { corrupt, type Place, type StoreLog, translate } from './failures.js'
+
+/** What kind of file a database is. `schema` runs once, in the file's first transaction. */
+export interface FileFormat {
+  readonly name: string
+  readonly applicationId: number
+  readonly version: number
+  readonly pageBytes: number
+  readonly cacheBytes: number
+  readonly checkpointBytes: number
+  readonly schema: string
+}
+
+/** Files up to this size are looked through page by page when they are opened. */
+const quickCheckBytesMax = 64 * 1024 * 1024
+
+/**
+ * Makes a new database under another name and moves it into place, so that a file that is there is always complete:
+ * an empty or short one is damage. `fill` writes its first records.
+ */
+export function createDatabase(place: Place, format: FileFormat, fill: (db: Database.Database) => void): void {
+  const draft = `${place.path}.new`
+  for (const suffix of ['-wal', '-shm']) {
+    if (existsSync(place.path + suffix)) throw corrupt(place, `it is missing, but ${place.path}${suffix} is there`)
+    rmSync(draft + suffix, { force: true })
+  }
+  rmSync(draft, { force: true })
+  try {
+    const db = new Database(draft)
+    try {
+      db.pragma(`page_size = ${format.pageBytes}`)
+      db.pragma('synchronous = FULL')
+      db.pragma('journal_mode = WAL')
+      db.transaction(() => {
+        db.pragma(`application_id = ${format.applicationId}`)
+        db.pragma(`user_version = ${format.version}`)
+        db.exec(format.schema)
+        fill(db)
+      })()
+    } finally {
+      db.close()
+    }
+    renameSync(draft, place.path)
+    syncFolder(dirname(place.path))
+  } catch (error) {
+    throw translate(place, error)
+  }
+}
+
+export function syncFolder(path: string): void {
+  const folder = openSync(path, 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}
+
+/**
+ * Looks at an existing database through a connection that cannot write, so that a damaged one is left as it was found
+ * (closing the last writing connection would checkpoint and delete the WAL). `check` reads on.
+ */
+export function inspectDatabase<T>(place: Place, format: FileFormat, bytes: number, check: (db: Database.Database) => T): T {
+  try {
+    if (bytes < 512) throw corrupt(place, `it has only ${bytes} bytes`)
+    const db = new Database(place.path, { readonly: true, fileMustExist: true })
+    try {
+      if (db.pragma('journal_mode', { simple: true }) !== 'wal') throw corrupt(place, 'it is not in WAL mode')
+      const id = db.pragma('application_id', { simple: true })
+      if (id !== format.applicationId) throw corrupt(place, `it is not a ${format.name} of rkfs (application id ${String(id)})`)
+      const version = db.pragma('user_version', { simple: true })
+      if (version !== format.version) {
+        throw new RkfsError(
+          'version',
+          `${place.path} has format version ${String(version)}; this version of rkfs reads version ${format.version}: use the version of rkfs that wrote it`,
+        )
+      }
+      if (bytes <= quickCheckBytesMax) {
+        const found = db.pragma('quick_check(1)', { simple: true })
+        if (found !== 'ok') throw corrupt(place, String(found).replaceAll('\n', ' '))
+      }
+      return check(db)
+    } finally {
+      db.close()
+    }
+  } catch (error) {
+    throw translate(place, error)
+  }
+}
+
+/** Identifies a state of the WAL file: its generation (the header's salts), and how many frames are committed in it. */
+export interface WalPosition {
+  readonly salts: Uint8Array
+  readonly frames: number
+}
+
+/** A writing connection in WAL mode that syncs the WAL file itself (COMMIT §2) and has it checkpointed. */
+export class WalDatabase {
+  readonly db: Database.Database
+  readonly place: Place
+  readonly checkpointer: Checkpointer
+  /** Whether a transaction is open. */
+  open = false
+  frames = 0
+  #salts = new Uint8Array(8)
+  #wal: number
+  #syncs = 0
+  #closed = false
+  #begin: Database.Statement
+  #commit: Database.Statement
+  #frameCount: Database.Statement
+
+  constructor(place: Place, format: FileFormat, log: StoreLog) {
+    this.place = place
+    try {
+      const db = new Database(place.path, { fileMustExist: true })
+      this.db = db
+      db.pragma('synchronous = NORMAL')
+      db.pragma('wal_autocheckpoint = 0')
+      db.pragma('secure_delete = OFF')
+      db.pragma(`cache_size = ${-Math.floor(format.cacheBytes / 1024)}`)
+      this.#begin = db.prepare('BEGIN IMMEDIATE')
+      this.#commit = db.prepare('COMMIT')
+      // NOOP copies nothing; it only tells how many frames the WAL holds.
+      this.#frameCount = db.prepare('PRAGMA wal_checkpoint(NOOP)').raw()
+      db.prepare('SELECT count(*) FROM sqlite_schema').get()
+      this.#wal = openSync(`${place.path}-wal`, 'r+')
+      this.checkpointer = new Checkpointer(db, place.path, format.checkpointBytes, format.pageBytes, log)
+      this.#look()
+    } catch (error) {
+      throw translate(place, error)
+    }
+  }
+
+  get position(): WalPosition {
+    return { salts: this.#salts, frames: this.frames }
+  }
+
+  begin(): void {
+    if (this.open) return
+    this.checkpointer.beforeBegin(this.frames)
+    this.#begin.run()
+    this.open = true
+  }
+
+  commit(): void {
+    this.#commit.run()
+    this.open = false
+    this.#look()
+    this.checkpointer.afterCommit(this.frames)
+  }
+
+  rollback(): void {
+    this.open = false
+    // After some failures SQLite has rolled back already.
+    if (this.db.open && this.db.inTransaction) this.db.exec('ROLLBACK')
+  }
+
+  #look(): void {
+    this.frames = (this.#frameCount.get() as [number, number, number])[1]
+    const salts = new Uint8Array(8)
+    if (readSync(this.#wal, salts, 0, 8, 16) === 8) this.#salts = salts
+  }
+
+  /** Puts all that is committed on stable storage; in the thread pool. Not called back once the database is closed. */
+  sync(done: (error: unknown) => void): void {
+    this.#syncs++
+    fdatasync(this.#wal, error => {
+      this.#syncs--
+      if (this.#closed) {
+        if (this.#syncs === 0) closeSync(this.#wal)
+        return
+      }
+      done(error ? translate(this.place, error) : undefined)
+    })
+  }
+
+  syncNow(): void {
+    try {
+      fdatasyncSync(this.#wal)
+    } catch (error) {
+      throw translate(this.place, error)
+    }
+  }
+
+  /** Copies all of the WAL into the database and, when no other connection is left, deletes it. `before` runs in between. */
+  close(before: () => void): void {
+    if (this.#closed) return
+    assert(!this.open, 'a store is closed within a transaction')
+    this.checkpointer.close()
+    try {
+      this.syncNow()
+      this.db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()
+      before()
+    } catch (error) {
+      throw translate(this.place, error)
+    } finally {
+      this.#closed = true
+      this.db.close()
+      // A descriptor that the pool still syncs is closed by its callback.
+      if (this.#syncs === 0) closeSync(this.#wal)
+    }
+  }
+}

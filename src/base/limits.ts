@@ -1,0 +1,49 @@
+/** Every bound in one place, with its unit. What overflows is refused or slowed down. */
+
+export const KiB = 1024
+export const MiB = 1024 * 1024
+
+/** The unit of a file's extent map, and the largest blob (DESIGN §4). */
+export const chunkBytes = 256 * KiB
+/** The largest payload of one change: one FUSE write, or one extended attribute. */
+export const payloadBytesMax = MiB
+/** Blobs of one entry: a write that does not start at a chunk boundary touches one more. */
+export const blobsPerEntryMax = 8
+/** The encoded operation of one change, without its payload. */
+export const operationBytesMax = 256 * KiB
+/** A file's size: extents are addressed by 2^53 in JS; the kernel's limit is 2^63-1. */
+export const fileSizeMax = 2 ** 52
+export const nameBytesMax = 255
+export const linkTargetBytesMax = 4095
+export const xattrNameBytesMax = 255
+export const xattrValueBytesMax = 64 * KiB
+export const xattrListBytesMax = 64 * KiB
+/** As ext4's. */
+export const linkCountMax = 65000
+export const membersMax = 64
+
+/** Entries in one append message. */
+export const appendBytesMax = MiB
+/** Entries sent to one member and not acknowledged. */
+export const inflightBytesMax = 16 * MiB
+/** Forwarded changes sent to the leader and not yet seen in the log. */
+export const forwardBytesMax = 16 * MiB
+/** Changes of this member that are not committed; beyond that its writers wait. */
+export const pendingBytesMax = 64 * MiB
+export const pendingOperationsMax = 8192
+/** Entries in the log that are not committed; beyond that the leader takes no more. */
+export const uncommittedBytesMax = 64 * MiB
+/** The largest gRPC message that is taken from a peer. */
+export const messageBytesMax = 4 * MiB
+/** Queued for one peer that does not read; beyond that the connection is closed and made anew. */
+export const outboxBytesMax = 48 * MiB
+/** Cached blobs for reading. */
+export const blobCacheBytesMax = 64 * MiB
+/** Cached records of the applied state. */
+export const recordCacheMax = 100_000
+
+export const tickMs = 100
+export const heartbeatTicks = 2
+/** 1 to 2 seconds. */
+export const electionTimeoutTicks = 10
+export const defaultTimeoutSeconds = 30

@@ -1,0 +1,62 @@
+import type { Operation } from '../fs/operation.js'
+import type { View } from '../fs/view.js'
+import type { Invalidation } from './mount-port.js'
+
+/**
+ * What a kernel may have cached that an operation makes stale. Asked before the operation is applied to `view`, because
+ * names still lead to the inodes they will lose.
+ */
+export function invalidationsOf(operation: Operation, view: View): Invalidation[] {
+  const attributes = (ino: number): Invalidation => ({ kind: 'inode', ino, offset: -1, length: 0 })
+  const content = (ino: number, offset: number, length: number): Invalidation => ({ kind: 'inode', ino, offset, length })
+  switch (operation.kind) {
+    case 'make':
+      return [{ kind: 'entry', parent: operation.parent, name: operation.name }, content(operation.parent, 0, 0)]
+    case 'link':
+      return [
+        { kind: 'entry', parent: operation.parent, name: operation.name },
+        content(operation.parent, 0, 0),
+        attributes(operation.ino),
+      ]
+    case 'unlink':
+    case 'rmdir': {
+      const entry = view.get('entry', operation.parent, operation.name)
+      if (entry === undefined) return []
+      return [
+        { kind: 'delete', parent: operation.parent, child: entry.ino, name: operation.name },
+        content(operation.parent, 0, 0),
+        attributes(entry.ino),
+      ]
+    }
+    case 'rename': {
+      const { parent, name, newParent, newName } = operation
+      const items: Invalidation[] = [
+        { kind: 'entry', parent, name },
+        { kind: 'entry', parent: newParent, name: newName },
+        content(parent, 0, 0),
+      ]
+      if (newParent !== parent) items.push(content(newParent, 0, 0))
+      const moved = view.get('entry', parent, name)
+      const replaced = view.get('entry', newParent, newName)
+      if (moved !== undefined) items.push(attributes(moved.ino))
+      if (replaced !== undefined) items.push(attributes(replaced.ino))
+      return items
+    }
+    case 'setattr':
+      return [operation.size === undefined ? attributes(operation.ino) : content(operation.ino, 0, 0)]
+    case 'write':
+      return operation.length === 0 ? [] : [content(operation.ino, operation.offset, operation.length)]
+    case 'append': {
+      const size = view.get('inode', operation.ino, '')?.size ?? 0
+      return [content(operation.ino, size, operation.length)]
+    }
+    case 'allocate':
+      return [content(operation.ino, operation.offset, operation.length)]
+    case 'setxattr':
+    case 'removexattr':
+      return [attributes(operation.ino)]
+    case 'members':
+    case 'mark':
+      return []
+  }
+}

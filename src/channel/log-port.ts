@@ -1,0 +1,104 @@
+/**
+ * The port to one channel's change log: entries, their payloads cut into blobs, term and vote, and the journal of this
+ * member's own changes that are not yet in the log. Implemented on SQLite (`adapters/sqlite`) and in memory (tests, simulator).
+ *
+ * Writes are collected in a transaction that the first of them opens and `commit` ends (one a turn of the event loop);
+ * what was committed is safe from the death of the process, and after `sync` from the loss of power.
+ */
+import type { MemberId } from '../base/ids.js'
+import type { EncodedEntry } from '../oplog/entry.js'
+import type { HardState } from '../raft/types.js'
+
+/** An entry to store. `cuts`: the lengths of the blobs its payload is cut into, in order; their sum is the payload's length. */
+export interface LogRecord extends EncodedEntry {
+  readonly index: number
+  readonly term: number
+  readonly cuts: readonly number[]
+}
+
+/** A payload's blob: `index * blobsPerEntryMax + part`. Negative: of a journalled change, `-(sequence * blobsPerEntryMax + part)`. */
+export type BlobId = number
+
+/** Where the log begins: the entry before `firstIndex`. Index 0, term 0 and zero hash for a log that was never cut. */
+export interface LogAnchor {
+  readonly index: number
+  readonly term: number
+  readonly hash: Uint8Array
+}
+
+/** One change of this member that is not known to be in the log; `proposal` is the encoded proposal without its payload. */
+export interface JournalRecord {
+  readonly session: number
+  readonly sequence: number
+  readonly proposal: Uint8Array
+  readonly payload: Uint8Array
+}
+
+export interface LogStore {
+  readonly anchor: LogAnchor
+  /** `anchor.index` when there are no entries. */
+  readonly lastIndex: number
+  /** All entries up to here are on stable storage. */
+  readonly durableIndex: number
+  readonly hardState: HardState
+  /** Bytes of entries and blobs in use. */
+  readonly bytes: { readonly entries: number; readonly blobs: number }
+
+  /** Entries follow `lastIndex` without a gap. Throws `disk-full`: then nothing of this transaction is kept. */
+  append(records: readonly LogRecord[]): void
+  /** Removes `index` and all after it, with their blobs. */
+  truncateFrom(index: number): void
+  /** The term at an index from `anchor.index` to `lastIndex`, else undefined. */
+  term(index: number): number | undefined
+  /** The encoded header at an index after the anchor, else undefined. */
+  header(index: number): Uint8Array | undefined
+  /** Entries `from..to` (inclusive) with their payloads put together. Fails with `corrupt` if one is missing or damaged. A blob that compaction dropped is not in this range. */
+  read(from: number, to: number): EncodedEntry[]
+  /** Bytes (header and payload) of the entry at an index. */
+  size(index: number): number
+  /** A blob, its CRC checked (`corrupt` names it); undefined when it is not here. */
+  blob(id: BlobId): Uint8Array | undefined
+
+  /** Term and vote, on stable storage when it returns (ends the open transaction). */
+  saveHardState(state: HardState): void
+  /** Small settings, e.g. the session number; part of the open transaction. */
+  setting(name: string): string | undefined
+  setSetting(name: string, value: string): void
+
+  journalPut(record: JournalRecord): void
+  /** Removes the journalled changes of a session up to a sequence number. */
+  journalRemove(session: number, sequence: number): void
+  /** Removes one. */
+  journalRemoveOne(session: number, sequence: number): void
+  /** All of them, by session and sequence. */
+  journal(): JournalRecord[]
+  journalBlob(session: number, sequence: number): Uint8Array | undefined
+
+  /** Makes what was written so far safe from the death of this process; no effect when nothing was. */
+  commit(): void
+  /**
+   * Asks for a sync that covers all that is committed; `onDurable` is called with the last index it covered. At most one
+   * is under way; calls meanwhile make one more follow.
+   */
+  sync(onDurable: (index: number) => void): void
+  /** As `sync`, blocking. */
+  syncNow(): void
+
+  /** Drops entries up to `index` (committed, applied and synced in the state) and of their blobs those that `live` denies. Works in bounded steps: answers whether more is left to do. */
+  compact(index: number, live: (blob: BlobId) => boolean): boolean
+  /** Drops blobs of entries before the anchor that nothing refers to any more. */
+  dropBlobs(ids: readonly BlobId[]): void
+  /** For the installation of a snapshot: stores blobs of entries that are not in the log; replaces what is there. */
+  putBlob(id: BlobId, data: Uint8Array): void
+  /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs stay. */
+  reset(anchor: LogAnchor): void
+  /** All blob ids in ascending order from `after` on, at most `limit`. */
+  blobIds(after: BlobId, limit: number): BlobId[]
+  close(): void
+}
+
+/** Who wrote the log: refused when it is another's. */
+export interface LogOwner {
+  readonly channelId: string
+  readonly member: MemberId
+}

@@ -1,0 +1,73 @@
+import type { LogStore } from './log-port.js'
+import type { Operation } from '../fs/operation.js'
+import type { Proposal } from '../oplog/entry.js'
+import { encodeProposal } from '../oplog/proposal-codec.js'
+
+/** A change of this member that is not known to be committed. */
+export interface PendingChange {
+  readonly proposal: Proposal
+  readonly operation: Operation
+  readonly bytes: number
+  readonly mount: number | undefined
+  /** Shown in this member's view before it is committed. */
+  visible: boolean
+  /** Stands in the journal. */
+  journalled: boolean
+  /** Where it stands in this member's own log, put there by itself as leader. */
+  ordered: number | undefined
+  /** The round of forwarding in which it was sent; 0: never. */
+  sentRound: number
+  /** Gives up waiting then (monotonic milliseconds); undefined once the caller has its answer. */
+  deadline: number | undefined
+  /** Offset that an append got when it was shown. */
+  shownOffset: number | undefined
+  /** The caller's answer: once, when the change is accepted or refused. */
+  accepted: ((errno: number) => void) | undefined
+  /** Called if it is refused after it was accepted. */
+  lost: ((errno: number) => void) | undefined
+}
+
+function keyOf(session: number, sequence: number): string {
+  return `${session}/${sequence}`
+}
+
+/** This member's changes on their way, in the order they were made. */
+export class PendingChanges {
+  readonly #changes = new Map<string, PendingChange>()
+  #bytes = 0
+
+  get size(): number {
+    return this.#changes.size
+  }
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  add(change: PendingChange): void {
+    this.#changes.set(keyOf(change.proposal.session, change.proposal.sequence), change)
+    this.#bytes += change.bytes
+  }
+
+  get(session: number, sequence: number): PendingChange | undefined {
+    return this.#changes.get(keyOf(session, sequence))
+  }
+
+  remove(change: PendingChange): void {
+    if (this.#changes.delete(keyOf(change.proposal.session, change.proposal.sequence))) this.#bytes -= change.bytes
+  }
+
+  /** Oldest first. */
+  values(): IterableIterator<PendingChange> {
+    return this.#changes.values()
+  }
+
+  get oldest(): PendingChange | undefined {
+    return this.#changes.values().next().value
+  }
+}
+
+/** The write that keeps a change over the death of this process. */
+export function journal(change: PendingChange): (store: LogStore) => void {
+  const { session, sequence, payload } = change.proposal
+  return store => store.journalPut({ session, sequence, proposal: encodeProposal(change.proposal), payload })
+}

@@ -1,0 +1,68 @@
+import type { Hasher } from '../base/hash.js'
+import type { MemberId } from '../base/ids.js'
+import type { Operation } from '../fs/operation.js'
+import type { StateStore } from '../fs/store-port.js'
+import type { View } from '../fs/view.js'
+import type { Role } from '../raft/types.js'
+import type { Descriptor } from './descriptor.js'
+import type { LogStore } from './log-port.js'
+import type { Invalidation } from './mount-port.js'
+import type { StoredEntry } from './staged-log.js'
+import type { Transport } from './transport-port.js'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** What one channel's brain needs from outside. */
+export interface ChannelPorts {
+  readonly log: LogStore
+  readonly state: StateStore
+  readonly transport: Transport
+  readonly hasher: Hasher
+  /** Wall clock, nanoseconds since 1970. */
+  now(): bigint
+  /** A clock for deadlines, milliseconds. */
+  monotonicMs(): number
+  /** Runs the callback when the events at hand have been dealt with. */
+  schedule(callback: () => void): void
+  report(level: LogLevel, message: string, fields?: Record<string, unknown>): void
+}
+
+/** A mount of the channel on this member. */
+export interface ChannelObserver {
+  /** Names the mount: changes made through it are not announced to it. */
+  readonly mount: number
+  invalidate(items: readonly Invalidation[]): void
+  /** What was shown may have been undone (leadership was lost): nothing that is cached counts. */
+  invalidateAll(): void
+  /** A change is about to take away the last name of an inode; `view` still shows it. */
+  losing(ino: number, view: View): void
+}
+
+/** What the daemon hears. Each may be called within any call to the channel. */
+export interface ChannelEvents {
+  roleChanged(role: Role, term: number, leader: MemberId | undefined): void
+  descriptorChanged(descriptor: Descriptor): void
+  /** This member's log ends before the leader's begins: fetch a snapshot from `from`, install it, call `restored`. */
+  snapshotNeeded(from: MemberId, index: number): void
+  entryAppended(entry: StoredEntry): void
+  /** A `mark` was applied: the state stands exactly at this index. */
+  marked(id: number, index: number, origin: MemberId): void
+  /** A message of the daemon's own (`note`). */
+  note(from: MemberId, topic: string, body: string): void
+  /** A change that its program believed done was refused by the order: its data is kept here or nowhere. */
+  lostChange(operation: Operation, payload: Uint8Array, errno: number, path: string): void
+  /** The member stops serving. */
+  quarantined(reason: string): void
+}
+
+export interface ChangeOptions {
+  readonly mount?: number
+  /** Gives up after this many milliseconds with EROFS (never ordered) or EIO (outcome unknown). */
+  readonly timeoutMs: number
+  /** Answer only when a majority holds it. */
+  readonly durable: boolean
+  /** The answer, once: 0 or an errno. */
+  readonly done: (errno: number) => void
+  /** A content change that was answered 0 was refused later. */
+  readonly lost?: (errno: number) => void
+}

@@ -1,0 +1,215 @@
+import { assert } from '../base/assert.js'
+import { equalBytes } from '../base/bytes.js'
+import { RkfsError } from '../base/errors.js'
+import type { Hasher } from '../base/hash.js'
+import { blobsPerEntryMax, MiB } from '../base/limits.js'
+import { cutOf, payloadCuts } from '../fs/extents.js'
+import { decodeOperation } from '../fs/operation-codec.js'
+import type { Operation } from '../fs/operation.js'
+import { decodeEntry, hashOfEncoded, payloadMatches } from '../oplog/codec.js'
+import type { EncodedEntry, EntryHeader } from '../oplog/entry.js'
+import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
+import { configurationOf, decodeDescriptor } from './descriptor.js'
+import type { BlobId, LogStore } from './log-port.js'
+
+/** An entry with what its bytes mean. */
+export interface StoredEntry extends EncodedEntry {
+  readonly entry: EntryHeader
+  readonly operation: Operation
+}
+
+/** Decoded entries kept in memory for sending and applying. */
+const recentBytesMax = 48 * MiB
+
+/** Decodes an entry that came from a peer or the disk and checks all that can be checked without its predecessor. */
+export function openEntry(encoded: EncodedEntry, hasher: Hasher, checkPayload: boolean): StoredEntry {
+  const entry = decodeEntry(encoded.header, hasher)
+  if (checkPayload && !payloadMatches(entry, encoded.payload, hasher)) {
+    throw new RkfsError('corrupt', `the payload of entry ${entry.index} does not match its hash`)
+  }
+  const operation = decodeOperation(entry.operation)
+  const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+  if (length !== entry.payloadLength) {
+    throw new RkfsError('corrupt', `entry ${entry.index} has a payload of another length than its operation`)
+  }
+  return { header: encoded.header, payload: encoded.payload, entry, operation }
+}
+
+/** The entry as the consensus core sees it. */
+export function raftEntryOf(stored: StoredEntry): RaftEntry<StoredEntry> {
+  const { operation, entry } = stored
+  const size = stored.header.length + entry.payloadLength
+  if (operation.kind !== 'members') return { index: entry.index, term: entry.term, size, data: stored }
+  const configuration = configurationOf(decodeDescriptor(operation.descriptor))
+  return { index: entry.index, term: entry.term, size, configuration, data: stored }
+}
+
+/**
+ * The log with its newest part in memory. Writes are staged and reach the `LogStore` in `persist`, so that a disk that is
+ * full holds up acknowledgements but never the consensus core: what is staged is tried again.
+ *
+ * INVARIANT: an entry is in `#recent` at least until `persist` has written it.
+ */
+export class StagedLog implements RaftLog<StoredEntry> {
+  readonly #store: LogStore
+  readonly #hasher: Hasher
+  readonly #recent = new Map<number, StoredEntry>()
+  #recentFirst: number
+  #recentBytes = 0
+  #lastIndex: number
+  #staged: (() => void)[] = []
+  /** Highest index that `persist` has written; entries above must not leave memory. */
+  #written: number
+  /** Changes with every truncation: a sync that began before says nothing about what came after. */
+  generation = 0
+  /** Told before entries from an index on are removed. */
+  onTruncate: ((index: number) => void) | undefined
+
+  constructor(store: LogStore, hasher: Hasher) {
+    this.#store = store
+    this.#hasher = hasher
+    this.#lastIndex = store.lastIndex
+    this.#written = store.lastIndex
+    this.#recentFirst = store.lastIndex + 1
+  }
+
+  get firstIndex(): number {
+    return this.#store.anchor.index + 1
+  }
+  get lastIndex(): number {
+    return this.#lastIndex
+  }
+  get dirty(): boolean {
+    return this.#staged.length > 0
+  }
+
+  term(index: number): number | undefined {
+    if (index > this.#lastIndex) return undefined
+    return this.#recent.get(index)?.entry.term ?? this.#store.term(index)
+  }
+
+  /** The chain's hash at an index from `firstIndex - 1` to `lastIndex`. */
+  hash(index: number): Uint8Array {
+    const recent = this.#recent.get(index)
+    if (recent !== undefined) return recent.entry.hash
+    if (index === this.#store.anchor.index) return this.#store.anchor.hash
+    const header = this.#store.header(index)
+    assert(header !== undefined, `the log has no entry ${index}`)
+    return hashOfEncoded(header)
+  }
+
+  size(index: number): number {
+    const recent = this.#recent.get(index)
+    return recent === undefined ? this.#store.size(index) : recent.header.length + recent.entry.payloadLength
+  }
+
+  sliceEnd(from: number, maxBytes: number): number {
+    let end = from
+    let bytes = this.size(from)
+    while (end < this.#lastIndex) {
+      bytes += this.size(end + 1)
+      if (bytes > maxBytes) break
+      end++
+    }
+    return end
+  }
+
+  /** An entry with its payload. Fails with `corrupt` when the disk lost it. */
+  entry(index: number): StoredEntry {
+    const recent = this.#recent.get(index)
+    if (recent !== undefined) return recent
+    const encoded = this.#store.read(index, index)[0]
+    assert(encoded !== undefined, `the log has no entry ${index}`)
+    return openEntry(encoded, this.#hasher, false)
+  }
+
+  /** A blob of an entry that is still in memory. */
+  recentBlob(id: BlobId): Uint8Array | undefined {
+    const recent = this.#recent.get(Math.floor(id / blobsPerEntryMax))
+    return recent === undefined ? undefined : cutOf(recent.operation, recent.payload, id % blobsPerEntryMax)
+  }
+
+  /** Entries `from..to` as they are sent. */
+  encoded(from: number, to: number): EncodedEntry[] {
+    const entries: EncodedEntry[] = []
+    for (let index = from; index <= to; index++) {
+      const recent = this.#recent.get(index)
+      if (recent !== undefined) entries.push(recent)
+      else entries.push(...this.#store.read(index, index))
+    }
+    return entries
+  }
+
+  /** Throws `corrupt` when the entries do not continue the hash chain: then this log and the sender's differ. */
+  append(entries: readonly RaftEntry<StoredEntry>[]): void {
+    for (const { data } of entries) {
+      assert(data.entry.index === this.#lastIndex + 1, 'entries are appended without a gap')
+      if (!equalBytes(data.entry.previousHash, this.hash(this.#lastIndex))) {
+        throw new RkfsError('corrupt', `entry ${data.entry.index} does not continue the hash chain of this log`)
+      }
+      this.#lastIndex = data.entry.index
+      this.#recent.set(data.entry.index, data)
+      this.#recentBytes += data.header.length + data.payload.length
+    }
+    const records = entries.map(({ index, term, data }) => ({
+      index,
+      term,
+      header: data.header,
+      payload: data.payload,
+      cuts: payloadCuts(data.operation),
+    }))
+    this.#staged.push(() => this.#store.append(records))
+  }
+
+  truncateFrom(index: number): void {
+    this.onTruncate?.(index)
+    for (let i = index; i <= this.#lastIndex; i++) this.#forget(i)
+    this.#lastIndex = index - 1
+    this.#written = Math.min(this.#written, index - 1)
+    this.#recentFirst = Math.min(this.#recentFirst, index)
+    this.generation++
+    this.#staged.push(() => this.#store.truncateFrom(index))
+  }
+
+  #forget(index: number): void {
+    const recent = this.#recent.get(index)
+    if (recent === undefined) return
+    this.#recentBytes -= recent.header.length + recent.payload.length
+    this.#recent.delete(index)
+  }
+
+  /** Another write to the same database, in order with the entries. */
+  stage(write: (store: LogStore) => void): void {
+    this.#staged.push(() => write(this.#store))
+  }
+
+  /** Writes what is staged. On failure (`disk-full`) all of it stays staged and the error goes on. */
+  persist(): void {
+    if (this.#staged.length === 0) return
+    for (const write of this.#staged) write()
+    this.#store.commit()
+    this.#staged = []
+    this.#written = this.#lastIndex
+    while (this.#recentBytes > recentBytesMax && this.#recentFirst <= this.#written) this.#forget(this.#recentFirst++)
+  }
+
+  configurationsAfter(after: number): { index: number; configuration: Configuration }[] {
+    const found: { index: number; configuration: Configuration }[] = []
+    for (let index = Math.max(after, this.#store.anchor.index) + 1; index <= this.#lastIndex; index++) {
+      const { configuration } = raftEntryOf(this.entry(index))
+      if (configuration !== undefined) found.push({ index, configuration })
+    }
+    return found
+  }
+
+  /** The store forgot its entries and begins anew (a snapshot was installed). */
+  reopened(): void {
+    this.#recent.clear()
+    this.#recentBytes = 0
+    this.#staged = []
+    this.#lastIndex = this.#store.lastIndex
+    this.#written = this.#lastIndex
+    this.#recentFirst = this.#lastIndex + 1
+    this.generation++
+  }
+}

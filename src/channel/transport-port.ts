@@ -1,0 +1,59 @@
+/**
+ * The port between one channel's brain and the network. Messages between two members are ordered and not duplicated
+ * while a connection lasts; when it breaks, any number of the last ones are lost, and `connected` follows once a new one
+ * stands. Implemented by `adapters/rpc` and by the simulator.
+ */
+import type { MemberId } from '../base/ids.js'
+import type { EncodedEntry, Proposal } from '../oplog/entry.js'
+import type { RaftMessage } from '../raft/types.js'
+
+export type PeerMessage =
+  | { readonly kind: 'raft'; readonly message: RaftMessage<EncodedEntry> }
+  /**
+   * Changes forwarded to the leader, in the order of their sequence numbers, without a gap. `restart`: the first is the
+   * oldest that the sender does not know to be committed; what the leader expected before is void.
+   */
+  | {
+      readonly kind: 'propose'
+      readonly restart: boolean
+      readonly first: number
+      readonly proposals: readonly Proposal[]
+    }
+  /** The leader refused these: they are not in the log and never will be. */
+  | {
+      readonly kind: 'propose-refused'
+      readonly session: number
+      readonly refusals: readonly { readonly sequence: number; readonly errno: number }[]
+    }
+  /** The receiver must send its proposals again from the oldest one (`restart`): it is the leader's, or a gap was seen. */
+  | { readonly kind: 'propose-again' }
+  /** The sender's digest of the applied state at `index` (32 bytes): the receiver compares its own. */
+  | { readonly kind: 'digest'; readonly index: number; readonly hash: Uint8Array }
+  /** The sender differs at `index` and stopped serving. */
+  | { readonly kind: 'diverged'; readonly index: number; readonly reason: string }
+  /** A message of the daemons (verification, requests to the owner): a topic and JSON. */
+  | { readonly kind: 'note'; readonly topic: string; readonly body: string }
+  /** `positions`: what the sender holds and has applied, for `sync --all`, status and compaction. */
+  | {
+      readonly kind: 'position'
+      readonly lastIndex: number
+      readonly durableIndex: number
+      readonly appliedIndex: number
+    }
+
+/** What the brain calls. */
+export interface Transport {
+  /** Queues a message. False when there is no connection or its queue is full: the message is dropped. */
+  send(to: MemberId, message: PeerMessage): boolean
+  connected(member: MemberId): boolean
+  /** Round-trip time of the last ping in milliseconds; undefined when it is not known. */
+  rttMs(member: MemberId): number | undefined
+}
+
+/** What the network calls. */
+export interface TransportEvents {
+  message(from: MemberId, message: PeerMessage): void
+  /** Messages to this member now go through (again). */
+  connected(member: MemberId): void
+  disconnected(member: MemberId, reason: string): void
+}

@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+import { checkChannelName } from '../arguments.js'
+import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { ensureNode } from '../node-process.js'
+import { hint, say, table } from '../output.js'
+import { memberRows, memberHeader } from './member.js'
+
+export function addChannel(program: Command): void {
+  const channel = program.command('channel').description('make, list, show and close channels')
+  channel
+    .command('create')
+    .description('make a channel with this node as its owner and only member')
+    .argument('<channel>', '1 to 64 letters, digits, dots, hyphens and underscores')
+    .addHelpText('after', '\nExample:\n  rkfs channel create demo')
+    .action(create)
+  channel
+    .command('list')
+    .description('list this node’s channels')
+    .option('--json', 'for scripts')
+    .addHelpText('after', '\nExample:\n  rkfs channel list')
+    .action(list)
+  channel
+    .command('show')
+    .description('show a channel’s identity, owner and members')
+    .argument('<channel>')
+    .option('--json', 'for scripts')
+    .addHelpText('after', '\nExample:\n  rkfs channel show demo')
+    .action(show)
+  channel
+    .command('close')
+    .description('unmount a channel and stop taking part in it; nothing on disk is removed, and mounting opens it again')
+    .argument('<channel>')
+    .option('--force', 'even while programs use its mounts or changes cannot be committed')
+    .addHelpText('after', '\nExample:\n  rkfs channel close demo')
+    .action(close)
+}
+
+async function create(channel: string, _options: object, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const home = homeOf(command)
+  await ensureNode(home, {})
+  const made = await ask(home, 'channel.create', { channel }, { timeoutSeconds: agreeSeconds })
+  say(`channel ${made.channel} is made (${made.id})`)
+  hint(`mount it with \`rkfs mount ${channel} <dir>\`; invite others with \`rkfs member invite ${channel}\``)
+}
+
+async function list(options: { json?: boolean }, command: Command): Promise<void> {
+  const { channels } = await ask(homeOf(command), 'channel.list', {}, { timeoutSeconds: quickSeconds })
+  if (options.json) return say(JSON.stringify(channels, null, 2))
+  if (channels.length === 0) return hint('no channels: make one with `rkfs channel create`, or join one with `rkfs join`')
+  const rows = channels.map(c => [c.name, c.id, c.role, c.state, String(c.members), c.mounts.join(' ')])
+  say(table(['CHANNEL', 'ID', 'ROLE', 'STATE', 'MEMBERS', 'MOUNTS'], rows).join('\n'))
+}
+
+async function show(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const found = await ask(homeOf(command), 'channel.show', { channel }, { timeoutSeconds: quickSeconds })
+  if (options.json) return say(JSON.stringify(found, null, 2))
+  say(
+    [
+      `channel      ${found.name} (${found.id})`,
+      `owner        ${found.owner}`,
+      `folder       ${found.folder}`,
+      `authority    ${found.authorityFingerprint}`,
+      `descriptor   version ${found.descriptorVersion}`,
+      '',
+      ...table(memberHeader, memberRows(found.members)),
+    ].join('\n'),
+  )
+}
+
+async function close(channel: string, options: { force?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const force = options.force === true
+  await ask(homeOf(command), 'channel.close', { channel, force }, { timeoutSeconds: agreeSeconds })
+  say(`channel ${channel} is closed on this node`)
+}

@@ -1,0 +1,106 @@
+import type { Command } from 'commander'
+import { readFileSync } from 'node:fs'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import { parseAddress } from '../../daemon/config.js'
+import type { MemberDescription } from '../../daemon/control-protocol.js'
+import { checkChannelName, parseDuration } from '../arguments.js'
+import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { hint, say, table } from '../output.js'
+
+const CERTIFICATE_BYTES_MAX = 64 * 1024
+const DAY = 86_400
+
+export function addMember(program: Command): void {
+  const member = program.command('member').description('invite, add, remove and list the members of a channel')
+  member
+    .command('invite')
+    .description('print a token, on standard output alone, with which one machine can join')
+    .argument('<channel>')
+    .option('--expires <time>', 'how long the token can be used (default: 24h)', parseDuration, DAY)
+    .addHelpText('after', '\nExamples:\n  rkfs member invite demo\n  token=$(rkfs member invite demo --expires 1h)')
+    .action(invite)
+  member
+    .command('add')
+    .description('admit a machine that has a certificate of its own, issued by the channel’s authority')
+    .argument('<channel>')
+    .argument('<certificate>', 'its certificate, a PEM file')
+    .argument('<host:port>', 'where it listens')
+    .option('--name <name>', 'its name for people (default: the certificate’s)')
+    .addHelpText('after', '\nExample:\n  rkfs member add demo beta.pem beta.example.org:7400')
+    .action(add)
+  member
+    .command('remove')
+    .description('put a member out of the channel: its certificate is refused from then on')
+    .argument('<channel>')
+    .argument('<member>', 'its id, the first digits of it, or its name')
+    .addHelpText('after', '\nExample:\n  rkfs member remove demo beta')
+    .action(remove)
+  member
+    .command('list')
+    .description('list the members of a channel')
+    .argument('<channel>')
+    .option('--json', 'for scripts')
+    .addHelpText('after', '\nExample:\n  rkfs member list demo')
+    .action(list)
+}
+
+async function invite(channel: string, options: { expires: number }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  if (options.expires < 1) throw new RkfsError('usage', 'a token must be valid for 1 s at least (--expires)')
+  const args = { channel, expires: options.expires }
+  const { token } = await ask(homeOf(command), 'member.invite', args, { timeoutSeconds: agreeSeconds })
+  say(token)
+  if (process.stderr.isTTY) hint('on the new machine: `rkfs join <token>`. It can be used once; whoever has it can join.')
+}
+
+interface AddOptions {
+  name?: string
+}
+
+async function add(
+  channel: string,
+  file: string,
+  address: string,
+  options: AddOptions,
+  command: Command,
+): Promise<void> {
+  checkChannelName(channel)
+  if ((parseAddress(address)?.port ?? 0) === 0) {
+    throw new RkfsError('usage', `${JSON.stringify(address)} is no address: give HOST:PORT, e.g. beta.example.org:7400`)
+  }
+  const certificatePem = readCertificateFile(file)
+  const args = { channel, certificatePem, address, name: options.name }
+  const { member } = await ask(homeOf(command), 'member.add', args, { timeoutSeconds: agreeSeconds })
+  say(`member ${member} is added to ${channel}`)
+}
+
+async function remove(channel: string, member: string, _options: object, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const removed = await ask(homeOf(command), 'member.remove', { channel, member }, { timeoutSeconds: agreeSeconds })
+  say(`member ${removed.member} is removed from ${channel}`)
+}
+
+async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const { members } = await ask(homeOf(command), 'member.list', { channel }, { timeoutSeconds: quickSeconds })
+  say(options.json ? JSON.stringify(members, null, 2) : table(memberHeader, memberRows(members)).join('\n'))
+}
+
+export const memberHeader = ['MEMBER', 'NAME', 'ROLE', 'ADDRESS', 'CERTIFICATE UNTIL']
+
+export function memberRows(members: readonly MemberDescription[]): string[][] {
+  return members.map(m => [m.id, m.name, m.role, m.address, m.certExpires?.slice(0, 10) ?? ''])
+}
+
+function readCertificateFile(path: string): string {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new RkfsError('usage', `the certificate ${path} cannot be read: ${messageOf(error)}`, { cause: error })
+  }
+  if (text.length > CERTIFICATE_BYTES_MAX || !text.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new RkfsError('usage', `${path} is no certificate in PEM form (-----BEGIN CERTIFICATE-----)`)
+  }
+  return text
+}

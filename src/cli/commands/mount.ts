@@ -1,0 +1,118 @@
+import type { Command } from 'commander'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ChildProcess } from 'node:child_process'
+import { mountsAt } from '../../adapters/fuse/mountinfo.js'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import { callDaemon, isNoNode } from '../../daemon/control-client.js'
+import { parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
+import { checkChannelName, collect } from '../arguments.js'
+import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { prepareDirectory } from '../mount-point.js'
+import { ensureNode } from '../node-process.js'
+import { hint, say } from '../output.js'
+
+const POLL_MS = 300
+const DRAIN_SECONDS = 120
+
+export function addMount(program: Command): void {
+  program
+    .command('mount')
+    .description('mount a channel; on a new home also make its identity and a channel of one member')
+    .argument('<channel>', 'the channel’s name')
+    .argument('<dir>', 'the mount point; made when it does not exist')
+    .option('-f, --foreground', 'stay until the mount ends; SIGINT and SIGTERM unmount it')
+    .option('-o <options>', 'options a=b,c separated by commas; see below', collect)
+    .option('--listen <host:port>', 'where the node listens for other members, if it is started by this command')
+    .addHelpText(
+      'after',
+      `
+Options for -o:
+  sync=close|fsync|always   which calls wait until a majority has the change on its disk (default: close)
+  timeout=S                 how long a change waits for a majority, 1 to 3600 seconds (default: 30)
+  read=local|latest         latest: open and path lookup first catch up with all that is committed
+  ro                        refuse changes through this mount
+  allow_other               other users may use the mount
+  nonempty                  mount over a directory that is not empty
+  driver=kernel|fuse-native how to speak to the kernel (default: kernel)
+
+Examples:
+  rkfs mount photos ~/photos
+  rkfs mount demo /mnt/demo -o sync=fsync,timeout=10`,
+    )
+    .action(mount)
+}
+
+interface Options {
+  foreground?: boolean
+  o?: string[]
+  listen?: string
+}
+
+async function mount(channel: string, dir: string, options: Options, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const choices = parseMountOptions(options.o ?? [])
+  const home = homeOf(command)
+  const directory = prepareDirectory(dir, home, choices)
+  const foreground = options.foreground === true
+  const { started } = await ensureNode(home, { listen: options.listen }, foreground)
+  try {
+    await mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []))
+  } catch (error) {
+    if (foreground && started !== undefined) await stopNode(home, started)
+    throw error
+  }
+  if (foreground) await stayForeground(home, directory, started)
+}
+
+async function mountOnNode(home: string, channel: string, directory: string, options: string[]): Promise<void> {
+  const { channels } = await ask(home, 'channel.list', {}, { timeoutSeconds: quickSeconds })
+  const known = channels.map(c => c.name)
+  if (known.length > 0 && !known.includes(channel)) {
+    throw new RkfsError(
+      'not-found',
+      `this node has no channel ${channel} (it has ${known.join(', ')}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,
+    )
+  }
+  const create = known.length === 0
+  const mounted = await ask(
+    home,
+    'mount',
+    { channel, directory, options, create },
+    { timeoutSeconds: agreeSeconds },
+  )
+  say(
+    `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,
+  )
+}
+
+/** Until the mount ends: by a signal to us, by `rkfs umount` or umount(8), or with the node. */
+async function stayForeground(home: string, directory: string, started: ChildProcess | undefined): Promise<void> {
+  let signals = 0
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void signals++)
+  const gone = (): boolean => started !== undefined && (started.exitCode !== null || started.signalCode !== null)
+  const mounted = (): boolean => mountsAt(directory).length > 0
+  while (signals === 0 && mounted() && !gone()) await sleep(POLL_MS)
+  if (signals > 0 && mounted() && !gone()) await leave(home, directory)
+  if (gone() && signals === 0) throw new RkfsError('failed', `the node on ${home} ended: its reason stands above`)
+  if (started !== undefined) await stopNode(home, started)
+}
+
+async function leave(home: string, directory: string): Promise<void> {
+  try {
+    await ask(home, 'umount', { directory, force: false }, { timeoutSeconds: DRAIN_SECONDS })
+  } catch (error) {
+    hint(`rkfs: ${messageOf(error)}; the mount is detached by force`)
+    await ask(home, 'umount', { directory, force: true }, { timeoutSeconds: quickSeconds })
+  }
+}
+
+/** Stops a node that was started for this mount alone. */
+async function stopNode(home: string, child: ChildProcess): Promise<void> {
+  try {
+    await callDaemon(home, 'stop', { force: false }, { timeoutMs: DRAIN_SECONDS * 1000 })
+  } catch (error) {
+    if (!isNoNode(error)) child.kill('SIGTERM')
+  }
+  const deadline = performance.now() + 15_000
+  while (child.exitCode === null && child.signalCode === null && performance.now() < deadline) await sleep(50)
+}

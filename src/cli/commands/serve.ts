@@ -1,0 +1,92 @@
+import type { Command } from 'commander'
+import { spawn } from 'node:child_process'
+import { messageOf } from '../../base/errors.js'
+import { loadConfig } from '../../daemon/config.js'
+import { runDaemon } from '../../daemon/daemon.js'
+import { openHome } from '../../daemon/home.js'
+import { createLog, type Log } from '../../daemon/log.js'
+import { homeOf } from '../context.js'
+
+/** After a fault that nobody caught, what is left of an orderly end gets this long. */
+const LAST_RESORT_MS = 2000
+
+type Running = Awaited<ReturnType<typeof runDaemon>>
+
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('run this home’s node in the foreground; `mount` and `join` start it in the background')
+    .option('--listen <host:port>', 'where to listen for other members (default: 127.0.0.1:7400)')
+    .option('--name <name>', 'the node’s name for people (default: the machine’s)')
+    .option('--log-level <level>', 'debug, info, warn or error (default: info)')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rkfs serve --listen 0.0.0.0:7400\n  RKFS_HOME=/var/lib/rkfs rkfs serve --listen files.example.org:7400',
+    )
+    .action(serve)
+}
+
+interface Options {
+  listen?: string
+  name?: string
+  logLevel?: string
+}
+
+async function serve(options: Options, command: Command): Promise<void> {
+  const home = openHome(homeOf(command))
+  const flags = { listen: options.listen, name: options.name, log_level: options.logLevel }
+  const { config } = loadConfig(home, process.env, flags)
+  const log = createLog({ level: config.logLevel, pretty: process.stderr.isTTY })
+  let running: Running | undefined
+  let stopRequests = 0
+  catchFaults(log, () => running)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      stopRequests++
+      log.info(stopRequests === 1 ? 'stopping' : 'stopping by force', { signal })
+      if (running === undefined) {
+        // Not up yet. A second signal does not wait for it to come up.
+        if (stopRequests > 1) process.kill(process.pid, 'SIGKILL')
+      } else void stop(running, stopRequests > 1, log)
+    })
+  }
+  running = await runDaemon({ home, config, log })
+  log.info('ready', { listen: config.listen, home })
+  if (stopRequests > 0) void stop(running, false, log)
+  const code = await running.done
+  log.info('ended', { code })
+  leave(code)
+}
+
+async function stop(running: Running, force: boolean, log: Log): Promise<void> {
+  try {
+    await running.stop(force)
+  } catch (error) {
+    log.error('the node cannot stop in order; a second signal stops it by force', { error })
+  }
+}
+
+/** A fault of ours: logged, then the end, even while a thread blocks in the kernel (where process.exit would hang). */
+function catchFaults(log: Log, running: () => Running | undefined): void {
+  let fallen = false
+  const fall = (error: unknown, origin: string): void => {
+    log.error('a fault of rkfs ends this node: start it again', { origin, error })
+    if (fallen) return
+    fallen = true
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_RESORT_MS)
+    const stopped = running()?.stop(true) ?? Promise.resolve()
+    stopped.then(
+      () => leave(1),
+      failure => log.error('and it could not be stopped in order', { error: messageOf(failure) }),
+    )
+  }
+  process.on('uncaughtException', fall)
+  process.on('unhandledRejection', reason => fall(reason, 'unhandledRejection'))
+}
+
+/** process.exit waits for threads; a child sees to it that this process ends all the same. */
+function leave(code: number): never {
+  const script = 'sleep 2; kill -9 "$0" 2>/dev/null'
+  spawn('/bin/sh', ['-c', script, String(process.pid)], { detached: true, stdio: 'ignore', cwd: '/' }).unref()
+  process.exit(code)
+}

@@ -1,0 +1,73 @@
+import type { Command } from 'commander'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../base/errors.js'
+import { callDaemon, isNoNode } from '../../daemon/control-client.js'
+import type { StatusReport } from '../../daemon/control-protocol.js'
+import { checkChannelName } from '../arguments.js'
+import { homeOf, quickSeconds } from '../context.js'
+import { exitCodes } from '../exit-codes.js'
+import { statusOnDisk } from '../home-on-disk.js'
+import { say } from '../output.js'
+import { formatStatus } from '../status-view.js'
+import { inspectHome } from '../../daemon/home.js'
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('show the node, its channels, their members, quorum and mounts')
+    .argument('[channel]', 'show this one only')
+    .option('--json', 'for scripts')
+    .option('--watch', 'show it anew each second until interrupted')
+    .addHelpText(
+      'after',
+      `
+Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed, or no node runs.
+
+Examples:
+  rkfs status
+  rkfs status demo --json
+  rkfs status --watch`,
+    )
+    .action(status)
+}
+
+interface Options {
+  json?: boolean
+  watch?: boolean
+}
+
+async function status(channel: string | undefined, options: Options, command: Command): Promise<void> {
+  const home = homeOf(command)
+  if (channel !== undefined) checkChannelName(channel)
+  inspectHome(home)
+  for (;;) {
+    const screen = await oneStatus(home, channel, options)
+    if (!options.watch) return
+    if (options.json) say(screen)
+    else process.stdout.write(`${process.stdout.isTTY ? '\x1b[H\x1b[2J' : ''}${screen}\n`)
+    await sleep(1000)
+  }
+}
+
+/** Prints one report, or answers it for `--watch`; sets the exit code. */
+async function oneStatus(home: string, channel: string | undefined, options: Options): Promise<string> {
+  let text: string
+  try {
+    const report = await callDaemon(home, 'status', { channel }, { timeoutMs: quickSeconds * 1000 })
+    process.exitCode = exitCodeOfStatus(report)
+    text = options.json ? JSON.stringify(report, null, options.watch ? 0 : 2) : formatStatus(report)
+  } catch (error) {
+    if (options.watch && !options.json) return `rkfs: ${messageOf(error)}`
+    if (!isNoNode(error) || !options.json) throw error
+    process.exitCode = exitCodes.failed
+    text = JSON.stringify(await statusOnDisk(home), null, options.watch ? 0 : 2)
+  }
+  if (!options.watch) say(text)
+  return text
+}
+
+export function exitCodeOfStatus(report: StatusReport): number {
+  const open = report.channels.filter(c => c.state !== 'closed')
+  if (open.some(c => c.state === 'quarantined' || c.state === 'failed')) return exitCodes.failed
+  return open.some(c => c.state === 'no-quorum' || !c.quorum.ok) ? exitCodes.noQuorum : exitCodes.done
+}

@@ -1,0 +1,28 @@
+import type { Command } from 'commander'
+import { checkChannelName, parseDuration } from '../arguments.js'
+import { ask, homeOf } from '../context.js'
+import { say } from '../output.js'
+
+/** The node gives up at its limit and says why; we wait a little longer for that answer. */
+const GRACE_SECONDS = 10
+
+export function addSync(program: Command): void {
+  program
+    .command('sync')
+    .description('wait until all changes made through this node are committed')
+    .argument('<channel>')
+    .option('--all', 'and are on all members')
+    .option('--timeout <time>', 'how long to wait at most; 0: no limit', parseDuration, 60)
+    .addHelpText('after', '\nExamples:\n  rkfs sync demo\n  rkfs sync demo --all --timeout 5m')
+    .action(sync)
+}
+
+async function sync(channel: string, options: { all?: boolean; timeout: number }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const { timeout } = options
+  const args = { channel, all: options.all === true, timeout }
+  const { index } = await ask(homeOf(command), 'sync', args, {
+    timeoutSeconds: timeout === 0 ? 0 : timeout + GRACE_SECONDS,
+  })
+  say(`${channel}: everything up to ${index} is ${options.all ? 'on all members' : 'on a majority'}`)
+}

@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
+import { runUnmount } from '../../adapters/fuse/mount-point.js'
+import { RkfsError } from '../../base/errors.js'
+import { isNoNode } from '../../daemon/control-client.js'
+import { parseDuration } from '../arguments.js'
+import { ask, homeOf } from '../context.js'
+import { locateMountPoint } from '../mount-point.js'
+import { say } from '../output.js'
+
+export function addUmount(program: Command): void {
+  program
+    .command('umount')
+    .alias('unmount')
+    .description('commit what is pending, then unmount; also clears the mount of a node that is gone')
+    .argument('<dir>', 'the mount point')
+    .option('--force', 'detach the mount even while programs use it or changes cannot be committed')
+    .option('--timeout <time>', 'how long to wait for pending changes', parseDuration, 120)
+    .addHelpText('after', '\nExamples:\n  rkfs umount ~/photos\n  rkfs umount /mnt/demo --force')
+    .action(umount)
+}
+
+async function umount(dir: string, options: { force?: boolean; timeout: number }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const force = options.force === true
+  const point = locateMountPoint(dir)
+  if (point.inside !== undefined) {
+    throw new RkfsError('not-found', `nothing is mounted at ${point.path}: the mount around it is ${point.inside}`)
+  }
+  try {
+    await ask(home, 'umount', { directory: point.path, force }, { timeoutSeconds: options.timeout })
+  } catch (error) {
+    const code = error instanceof RkfsError ? error.code : undefined
+    const notOfThisNode = isNoNode(error) || code === 'not-found' || code === 'version'
+    // A node that does not answer at all must not keep its mount for ever.
+    const stuck = force && code === 'timeout'
+    if (!notOfThisNode && !stuck) throw error
+    await detach(point.path, isNoNode(error) || force, error)
+  }
+  say(`${point.path} is unmounted`)
+}
+
+/** Without a node's help, by umount -l, which never looks into the mount. */
+async function detach(path: string, allowed: boolean, cause: unknown): Promise<void> {
+  const count = mountsAt(path).filter(m => m.type === RKFS_TYPE).length
+  if (count === 0) throw new RkfsError('not-found', `no rkfs mount is at ${path}: \`rkfs status\` lists the mounts`)
+  if (!allowed) {
+    throw new RkfsError(
+      'not-found',
+      `the rkfs mount at ${path} is not one of this node: use the home of its node (--home), or --force to detach it`,
+      { cause },
+    )
+  }
+  for (let i = 0; i < count; i++) {
+    const { status, stderr } = await runUnmount(path, true)
+    if (status !== 0 && mountsAt(path).some(m => m.type === RKFS_TYPE)) {
+      throw new RkfsError('failed', `${path} cannot be unmounted: ${stderr.split('\n')[0]}`)
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import type { VerifyReport } from '../../daemon/control-protocol.js'
+import { checkChannelName, parseDuration } from '../arguments.js'
+import { ask, homeOf } from '../context.js'
+import { exitCodes } from '../exit-codes.js'
+import { bytes, counted, printable, say, table } from '../output.js'
+
+export function addVerify(program: Command): void {
+  program
+    .command('verify')
+    .description('prove that all members have the same log and the same state')
+    .argument('<channel>')
+    .option('--deep', 'read and compare every byte of every file, too')
+    .option('--json', 'for scripts')
+    .option('--timeout <time>', 'how long it may take', parseDuration, 3600)
+    .addHelpText(
+      'after',
+      '\nExit code: 0 all members agree; 1 one differs or could not be asked.\n\nExamples:\n  rkfs verify demo\n  rkfs verify demo --deep',
+    )
+    .action(verify)
+}
+
+interface Options {
+  deep?: boolean
+  json?: boolean
+  timeout: number
+}
+
+async function verify(channel: string, options: Options, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const args = { channel, deep: options.deep === true }
+  const report = await ask(homeOf(command), 'verify', args, { timeoutSeconds: options.timeout })
+  say(options.json ? JSON.stringify(report, null, 2) : formatVerify(channel, report, args.deep))
+  if (!report.ok) process.exitCode = exitCodes.failed
+}
+
+export function formatVerify(channel: string, report: VerifyReport, deep: boolean): string {
+  const rows = report.members.map(m => [
+    m.id,
+    m.name,
+    m.ok ? 'ok' : 'DIFFERS',
+    m.digest.slice(0, 16),
+    deep ? m.content.slice(0, 16) : '',
+  ])
+  const lines = table(['MEMBER', 'NAME', 'RESULT', 'STATE', 'CONTENT'], rows)
+  for (const m of report.members) for (const p of m.problems) lines.push(`problem on ${printable(m.name)}: ${printable(p)}`)
+  for (const member of report.unreachable) lines.push(`could not be asked: ${printable(member)}`)
+  const checked = [counted(report.entriesChecked, 'entry', 'entries')]
+  if (deep) checked.push(counted(report.filesChecked, 'file'), bytes(report.bytesChecked))
+  const verdict = report.ok ? 'ok: all members agree' : 'NOT OK'
+  lines.push(`${channel} at ${report.index}: ${verdict} (checked: ${checked.join(', ')})`)
+  return lines.join('\n')
+}

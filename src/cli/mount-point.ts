@@ -1,0 +1,151 @@
+import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { mountsAt, readMounts, RKFS_TYPE, type MountEntry } from '../adapters/fuse/mountinfo.js'
+import { messageOf, RkfsError } from '../base/errors.js'
+
+/** A mount point as /proc/self/mountinfo names it, found without looking at what is mounted there. */
+export interface MountPoint {
+  readonly path: string
+  /** What is mounted exactly there, the visible one last. */
+  readonly mounts: readonly MountEntry[]
+  /** The rkfs mount that the directory is inside of; it is then not looked at. */
+  readonly inside?: string
+}
+
+/**
+ * Resolves a directory without touching it: a mount whose node hangs would never answer, a dead one fails. Only the
+ * parent is looked at, and not even that when it is inside a mount of rkfs.
+ */
+export function locateMountPoint(directory: string, mounts: readonly MountEntry[] = readMounts()): MountPoint {
+  const path = resolve(directory)
+  const exact = mountsAt(path, mounts)
+  if (exact.length > 0) return { path, mounts: exact }
+  const around = rkfsMountAround(path, mounts)
+  if (around !== undefined) return { path, mounts: [], inside: around }
+  let parent: string
+  try {
+    parent = realpathSync(dirname(path))
+  } catch {
+    return { path, mounts: [] }
+  }
+  const candidate = path === '/' ? '/' : join(parent, basename(path))
+  const there = mountsAt(candidate, mounts)
+  if (there.length > 0) return { path: candidate, mounts: there }
+  const real = resolveLink(candidate)
+  return { path: real, mounts: mountsAt(real, mounts), inside: rkfsMountAround(real, mounts) }
+}
+
+/** Checks a mount point for `rkfs mount`, makes it when it is missing, and answers its canonical path. */
+export function prepareDirectory(directory: string, home: string, options: { nonEmpty: boolean }): string {
+  const mounts = readMounts()
+  const point = locateMountPoint(directory, mounts)
+  if (point.inside !== undefined) {
+    throw new RkfsError(
+      'failed',
+      `the mount point ${point.path} is inside the rkfs mount at ${point.inside}: choose a directory outside of it`,
+    )
+  }
+  refuseOverlap(point.path, home)
+  if (point.mounts.length > 0) return point.path
+  if (isMissing(point.path)) {
+    createDirectory(point.path)
+    // Its parents are there now, and may have been reached over symbolic links.
+    const path = realpathSync(point.path)
+    refuseOverlap(path, home)
+    return path
+  }
+  checkDirectory(point.path, options.nonEmpty)
+  return point.path
+}
+
+/** The rkfs mount that a path is inside of, if any. */
+export function rkfsMountAround(path: string, mounts: readonly MountEntry[]): string | undefined {
+  return mounts.find(m => m.type === RKFS_TYPE && isInside(path, m.mountPoint) && path !== m.mountPoint)?.mountPoint
+}
+
+function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
+}
+
+function resolveLink(path: string): string {
+  try {
+    return lstatSync(path).isSymbolicLink() ? realpathSync(path) : path
+  } catch {
+    // A link into a dead mount, or a loop: the checks that follow say so.
+    return path
+  }
+}
+
+function refuseOverlap(path: string, home: string): void {
+  let canonicalHome: string
+  try {
+    canonicalHome = realpathSync(home)
+  } catch {
+    canonicalHome = resolve(home)
+  }
+  if (isInside(path, canonicalHome)) {
+    throw new RkfsError(
+      'failed',
+      `the mount point ${path} is inside the node's home ${canonicalHome}: choose a directory outside of it`,
+    )
+  }
+  if (isInside(canonicalHome, path)) {
+    throw new RkfsError(
+      'failed',
+      `the node's home ${canonicalHome} is inside the mount point ${path}, which would hide it: choose another directory`,
+    )
+  }
+}
+
+function createDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 })
+  } catch (error) {
+    throw new RkfsError('failed', `the mount point ${path} cannot be created: ${systemReason(error)}`, { cause: error })
+  }
+}
+
+function checkDirectory(path: string, nonEmpty: boolean): void {
+  try {
+    if (!statSync(path).isDirectory()) {
+      throw new RkfsError('failed', `the mount point ${path} is not a directory: choose another one`)
+    }
+    if (nonEmpty || readdirSync(path).length === 0) return
+  } catch (error) {
+    if (error instanceof RkfsError) throw error
+    throw new RkfsError('failed', `the mount point ${path} cannot be used: ${systemReason(error)}`, { cause: error })
+  }
+  throw new RkfsError(
+    'failed',
+    `the mount point ${path} is not empty, and a mount would hide what is in it: choose another directory, or add -o nonempty`,
+  )
+}
+
+function isMissing(path: string): boolean {
+  try {
+    lstatSync(path)
+    return false
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
+    throw new RkfsError('failed', `the mount point ${path} cannot be reached: ${systemReason(error)}`, { cause: error })
+  }
+}
+
+function systemReason(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied'
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return 'a part of the path is not a directory'
+    case 'ENOENT':
+      return 'it does not exist'
+    case 'EROFS':
+      return 'its file system is read-only'
+    case 'ENOTCONN':
+      return 'it is in a dead mount (umount -l clears it)'
+    default:
+      return messageOf(error)
+  }
+}

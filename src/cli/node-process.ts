@@ -1,0 +1,139 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { RkfsError } from '../base/errors.js'
+import { MiB } from '../base/limits.js'
+import { loadConfig, type ConfigFlags } from '../daemon/config.js'
+import { callDaemon, isNoNode } from '../daemon/control-client.js'
+import { openHome } from '../daemon/home.js'
+import { exitCodes } from './exit-codes.js'
+
+/** A node that replays a long log takes a while before it answers. */
+const START_TIMEOUT_MS = 120_000
+const POLL_MS = 40
+/** After our own start has failed: another one at the same moment may have won the home's lock and come up. */
+const OTHER_START_MS = 3000
+const LOG_BYTES_MAX = 16 * MiB
+const startErrorPrefix = 'rkfs: '
+
+export interface NodeStart {
+  /** The node that runs now; undefined when it ran before. */
+  readonly started: ChildProcess | undefined
+}
+
+/**
+ * Starts the home's node in the background unless it runs, and waits until it answers. If it does not come up, fails
+ * with what it said. `foreground`: the node writes its log to our standard error instead of `node.log`.
+ */
+export async function ensureNode(home: string, flags: ConfigFlags, foreground = false): Promise<NodeStart> {
+  if (await answers(home)) {
+    await checkListen(home, flags)
+    return { started: undefined }
+  }
+  openHome(home)
+  // A mistake in the settings is told at once, and not by way of the log.
+  loadConfig(home, process.env, flags)
+  const logPath = join(home, 'node.log')
+  rotate(logPath)
+  const log = openSync(logPath, 'a', 0o600)
+  const logStart = fstatSync(log).size
+  const child = spawn(process.execPath, [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords(flags)], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', log, foreground ? 'inherit' : log],
+  })
+  closeSync(log)
+  let failure: Error | undefined
+  child.once('error', error => (failure = error))
+  const deadline = performance.now() + START_TIMEOUT_MS
+  while (performance.now() < deadline) {
+    if (await answers(home)) {
+      child.unref()
+      return { started: child }
+    }
+    if (failure !== undefined) throw new RkfsError('failed', `the node cannot be started: ${failure.message}`)
+    if (child.exitCode !== null || child.signalCode !== null) {
+      if (await answersWithin(home, OTHER_START_MS, child)) return { started: undefined }
+      throw startError(child, home, foreground ? undefined : readLog(logPath, logStart))
+    }
+    await sleep(POLL_MS)
+  }
+  child.unref()
+  throw new RkfsError(
+    'timeout',
+    `the node on ${home} does not answer yet, ${START_TIMEOUT_MS / 1000} s after its start: see ${logPath}`,
+  )
+}
+
+async function answers(home: string): Promise<boolean> {
+  try {
+    await callDaemon(home, 'ping', {}, { timeoutMs: 15_000 })
+    return true
+  } catch (error) {
+    if (isNoNode(error)) return false
+    throw error
+  }
+}
+
+async function answersWithin(home: string, limitMs: number, child: ChildProcess): Promise<boolean> {
+  // Only a lost race for the lock ends with this code; a wrong setting or port does not get better by waiting.
+  if (child.exitCode !== exitCodes.failed) return false
+  const deadline = performance.now() + limitMs
+  while (performance.now() < deadline) {
+    if (await answers(home)) return true
+    await sleep(POLL_MS)
+  }
+  return false
+}
+
+async function checkListen(home: string, flags: ConfigFlags): Promise<void> {
+  if (flags.listen === undefined) return
+  const { node } = await callDaemon(home, 'status', {}, { timeoutMs: 15_000 })
+  if (node.listen === flags.listen || flags.listen.endsWith(':0')) return
+  throw new RkfsError(
+    'busy',
+    `the node on ${home} runs already and listens on ${node.listen}: leave out --listen, or stop it first (rkfs stop)`,
+  )
+}
+
+function flagWords(flags: ConfigFlags): string[] {
+  return Object.entries(flags).flatMap(([key, value]) =>
+    value === undefined ? [] : [`--${key.replaceAll('_', '-')}`, String(value)],
+  )
+}
+
+/** This program's entry, from `dist` or, under tsx, from `src`. */
+export function mainPath(): string {
+  return fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url))
+}
+
+function rotate(path: string): void {
+  try {
+    if (statSync(path).size > LOG_BYTES_MAX) renameSync(path, `${path}.1`)
+  } catch {
+    // No log yet.
+  }
+}
+
+function readLog(path: string, start: number): string {
+  try {
+    return readFileSync(path).subarray(start).toString('utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** The node's last words: its own error line, or else the last line of the log. */
+function startError(child: ChildProcess, home: string, log: string | undefined): RkfsError {
+  const code = child.exitCode === exitCodes.usage ? 'usage' : child.exitCode === exitCodes.refused ? 'refused' : 'failed'
+  if (log === undefined) return new RkfsError(code, 'the node did not start: its reason stands above')
+  const lines = log.split('\n').filter(line => line !== '')
+  const said = lines.findLast(line => line.startsWith(startErrorPrefix))
+  if (said !== undefined) return new RkfsError(code, said.slice(startErrorPrefix.length))
+  const how = child.signalCode === null ? `code ${child.exitCode}` : `signal ${child.signalCode}`
+  const last = lines.at(-1)?.slice(0, 300)
+  const words = last === undefined ? '' : ` (${last})`
+  return new RkfsError(code, `the node ended with ${how} while it started: see ${join(home, 'node.log')}${words}`)
+}

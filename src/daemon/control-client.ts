@@ -1,0 +1,129 @@
+import { createConnection } from 'node:net'
+import { RkfsError } from '../base/errors.js'
+import { MiB } from '../base/limits.js'
+import { LineReader } from './control-lines.js'
+import { controlSocketPath } from './control-path.js'
+import type { ControlReply, ControlVerb, ControlVerbs, Progress } from './control-protocol.js'
+
+/** Replies come from a node of our own user; a report of many members is longer than any request. */
+const REPLY_BYTES_MAX = 64 * MiB
+
+export interface CallOptions {
+  readonly onProgress?: (progress: Progress) => void
+  readonly onItem?: (item: unknown) => void
+  /** Undefined or 0: none. When it is over, the request is cancelled and the call fails with `timeout`. */
+  readonly timeoutMs?: number
+  /** Aborting cancels the request; the call then fails with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+/** Asks the node of this home. Fails with the node's own error, `timeout`, or `unavailable` (see `isNoNode`). */
+export function callDaemon<V extends ControlVerb>(
+  home: string,
+  verb: V,
+  args: ControlVerbs[V]['args'],
+  options: CallOptions = {},
+): Promise<ControlVerbs[V]['result']> {
+  return new Promise((resolve, reject) => {
+    options.signal?.throwIfAborted()
+    const socket = createConnection(controlSocketPath(home))
+    const reader = new LineReader(REPLY_BYTES_MAX)
+    let timer: NodeJS.Timeout | undefined
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer)
+      options.signal?.removeEventListener('abort', aborted)
+      socket.removeAllListeners('data').removeAllListeners('close')
+      socket.destroy()
+      settle()
+    }
+    const aborted = (): void => finish(() => reject(options.signal?.reason))
+    options.signal?.addEventListener('abort', aborted)
+    if (options.timeoutMs) {
+      const limit = options.timeoutMs
+      timer = setTimeout(() => finish(() => reject(tooSlow(home, verb, limit))), limit)
+    }
+    socket.on('error', error => finish(() => reject(connectionError(home, error))))
+    socket.on('close', () => finish(() => reject(lost(home, verb))))
+    socket.on('connect', () => socket.write(JSON.stringify({ verb, args }) + '\n'))
+    socket.on('data', chunk => {
+      const lines = reader.push(chunk)
+      if (lines === 'too-long') return finish(() => reject(nonsense(home)))
+      for (const line of lines) {
+        const settle = takeReply(line, home, options, resolve as (result: unknown) => void, reject)
+        if (settle !== undefined) return finish(settle)
+      }
+    })
+  })
+}
+
+/** Handles one line; answers how to end the call if it is the last one. */
+function takeReply(
+  line: string,
+  home: string,
+  options: CallOptions,
+  resolve: (result: unknown) => void,
+  reject: (error: unknown) => void,
+): (() => void) | undefined {
+  let reply: ControlReply
+  try {
+    reply = JSON.parse(line) as ControlReply
+  } catch {
+    return () => reject(nonsense(home))
+  }
+  if (typeof reply !== 'object' || reply === null) return () => reject(nonsense(home))
+  if ('progress' in reply) options.onProgress?.(reply.progress)
+  else if ('item' in reply) options.onItem?.(reply.item)
+  else if ('result' in reply) {
+    const { result } = reply
+    return () => resolve(result)
+  } else if (typeof reply.error === 'object') {
+    const { code, message } = reply.error
+    return () => reject(new RkfsError(code, message))
+  } else return () => reject(nonsense(home))
+  return undefined
+}
+
+/** Whether a call failed because no node runs on that home (in contrast to an error that a node answered). */
+export function isNoNode(error: unknown): boolean {
+  if (!(error instanceof RkfsError) || error.code !== 'unavailable') return false
+  const cause = error.cause as NodeJS.ErrnoException | undefined
+  return cause?.syscall === 'connect'
+}
+
+export function noNodeMessage(home: string): string {
+  return `no node is running on ${home}: start it with \`rkfs serve\` or \`rkfs mount <channel> <dir>\``
+}
+
+function connectionError(home: string, error: NodeJS.ErrnoException): RkfsError {
+  if (error.syscall === 'connect') {
+    switch (error.code) {
+      case 'ENOENT':
+      case 'ECONNREFUSED':
+      case 'ENOTDIR':
+        return new RkfsError('unavailable', noNodeMessage(home), { cause: error })
+      case 'EACCES':
+      case 'EPERM':
+        return new RkfsError('failed', `the node on ${home} is another user's: run rkfs as that user`)
+    }
+  }
+  return new RkfsError('failed', `the connection to the node on ${home} broke: ${error.message}`, { cause: error })
+}
+
+function lost(home: string, verb: ControlVerb): RkfsError {
+  return new RkfsError(
+    'failed',
+    `the node on ${home} went away during "${verb}": see its log (${home}/node.log, or where \`rkfs serve\` runs)`,
+  )
+}
+
+function tooSlow(home: string, verb: ControlVerb, limitMs: number): RkfsError {
+  return new RkfsError(
+    'timeout',
+    `the node on ${home} did not finish "${verb}" within ${Math.round(limitMs / 1000)} s: see \`rkfs status\`, or allow more with --timeout where the command has it`,
+  )
+}
+
+function nonsense(home: string): RkfsError {
+  return new RkfsError('failed', `what answers on the control socket of ${home} is not a node of this version of rkfs`)
+}
+

@@ -1,0 +1,176 @@
+/**
+ * What the command line and the daemon say to each other over the control socket: lines of JSON. A request is one line,
+ * `{ verb, args }`; the daemon answers with any number of `{ progress }` and `{ item }` lines and ends with one
+ * `{ result }` or `{ error }`. Closing the connection cancels the request.
+ */
+import type { ErrorCode } from '../base/errors.js'
+
+/** Arguments and result of each verb. Times in seconds, unless the name says otherwise. */
+export interface ControlVerbs {
+  ping: { args: Record<string, never>; result: { version: string; pid: number } }
+  status: { args: { channel?: string }; result: StatusReport }
+  /** Makes the channel with this node as its owner and only member. */
+  'channel.create': { args: { channel: string }; result: { channel: string; id: string } }
+  'channel.list': { args: Record<string, never>; result: { channels: ChannelSummary[] } }
+  'channel.show': { args: { channel: string }; result: ChannelDescription }
+  /** Stops taking part: unmounts and forgets nothing on disk; `channel.list` shows it as closed. Mounting it opens it again. */
+  'channel.close': { args: { channel: string; force: boolean }; result: Record<string, never> }
+  'member.invite': { args: { channel: string; expires: number }; result: { token: string; expires: number } }
+  /** Admits a member with a certificate of its own (PEM), issued by the channel's authority. */
+  'member.add': {
+    args: { channel: string; certificatePem: string; address: string; name?: string }
+    result: { member: string }
+  }
+  /** `member`: an id, a unique prefix of one, or a name. */
+  'member.remove': { args: { channel: string; member: string }; result: { member: string } }
+  'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
+  join: { args: { token: string }; result: { channel: string; member: string } }
+  /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already. */
+  mount: {
+    args: { channel: string; directory: string; options: string[]; create: boolean }
+    result: { directory: string; driver: string; created: boolean }
+  }
+  umount: { args: { directory: string; force: boolean }; result: { directory: string } }
+  /** `timeout` 0: no limit. */
+  sync: { args: { channel: string; all: boolean; timeout: number }; result: { index: number } }
+  verify: { args: { channel: string; deep: boolean }; result: VerifyReport }
+  /** Items: `LogItem`. `from`: the first index, or undefined for the last `limit` ones. */
+  log: { args: { channel: string; follow: boolean; from?: number; limit: number }; result: Record<string, never> }
+  conflicts: { args: { channel: string }; result: { conflicts: ConflictDescription[] } }
+  stop: { args: { force: boolean }; result: Record<string, never> }
+}
+export type ControlVerb = keyof ControlVerbs
+
+export interface ControlRequest<V extends ControlVerb = ControlVerb> {
+  readonly verb: V
+  readonly args: ControlVerbs[V]['args']
+}
+
+/** `total` 0: not known. `unit`: `entries`, `bytes`, `files`… */
+export interface Progress {
+  readonly what: string
+  readonly done: number
+  readonly total: number
+  readonly unit: string
+}
+
+export type ControlReply =
+  | { readonly progress: Progress }
+  | { readonly item: unknown }
+  | { readonly result: unknown }
+  | { readonly error: { readonly code: ErrorCode; readonly message: string } }
+
+/** DESIGN §8. */
+export interface StatusReport {
+  readonly node: { readonly id: string; readonly version: string; readonly listen: string; readonly home: string; readonly name: string; readonly pid: number; readonly uptimeSeconds: number }
+  readonly channels: readonly ChannelStatus[]
+}
+
+export type ChannelState = 'leader' | 'follower' | 'candidate' | 'learner' | 'no-quorum' | 'quarantined' | 'closed' | 'failed'
+
+export interface ChannelStatus {
+  readonly name: string
+  readonly id: string
+  readonly role: 'owner' | 'member'
+  readonly state: ChannelState
+  /** Why the state is `quarantined`, `failed` or `no-quorum`, or what else a user must know (disk full, expired certificate); empty when all is well. */
+  readonly problems: readonly string[]
+  readonly leader: string | null
+  readonly term: number
+  readonly lastIndex: number
+  readonly durableIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly quorum: { readonly voters: number; readonly needed: number; readonly reachable: number; readonly ok: boolean }
+  readonly members: readonly MemberStatus[]
+  readonly digest: { readonly index: number; readonly hash: string }
+  readonly pending: { readonly operations: number; readonly bytes: number }
+  readonly conflicts: number
+  readonly bytes: { readonly log: number; readonly data: number }
+  readonly mounts: readonly { readonly dir: string; readonly driver: string; readonly options: string; readonly operations: number; readonly errors: number }[]
+}
+
+export interface MemberStatus {
+  readonly id: string
+  readonly name: string
+  readonly role: 'voter' | 'learner'
+  readonly address: string
+  readonly self: boolean
+  readonly connected: boolean
+  readonly matchIndex: number | null
+  readonly lagEntries: number | null
+  readonly lagBytes: number | null
+  readonly rttMs: number | null
+  /** ISO date. */
+  readonly certExpires: string | null
+  /** Why it is not connected, when something more than silence is known. */
+  readonly problem: string | null
+}
+
+export interface ChannelSummary {
+  readonly name: string
+  readonly id: string
+  readonly role: 'owner' | 'member'
+  readonly state: ChannelState
+  readonly members: number
+  readonly mounts: readonly string[]
+}
+
+export interface ChannelDescription {
+  readonly name: string
+  readonly id: string
+  readonly owner: string
+  readonly folder: string
+  readonly authorityFingerprint: string
+  readonly descriptorVersion: number
+  readonly members: readonly MemberDescription[]
+}
+
+export interface MemberDescription {
+  readonly id: string
+  readonly name: string
+  readonly role: 'voter' | 'learner'
+  readonly address: string
+  readonly certExpires: string | null
+}
+
+export interface VerifyReport {
+  readonly ok: boolean
+  readonly index: number
+  readonly entriesChecked: number
+  /** With `deep`. */
+  readonly filesChecked: number
+  readonly bytesChecked: number
+  readonly members: readonly {
+    readonly id: string
+    readonly name: string
+    readonly ok: boolean
+    readonly digest: string
+    readonly content: string
+    /** What differs or failed; empty when all is well. */
+    readonly problems: readonly string[]
+  }[]
+  /** Members that could not be asked. */
+  readonly unreachable: readonly string[]
+}
+
+export interface LogItem {
+  readonly index: number
+  readonly term: number
+  readonly time: string
+  readonly origin: string
+  readonly kind: string
+  /** One line of plain text, e.g. `write ino 17 offset 0 length 4096`. */
+  readonly operation: string
+  readonly bytes: number
+  readonly hash: string
+  readonly committed: boolean
+}
+
+export interface ConflictDescription {
+  readonly time: string
+  readonly path: string
+  readonly reason: string
+  /** Where the data is kept, a path on this machine. */
+  readonly copy: string
+}

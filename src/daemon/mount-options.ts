@@ -1,0 +1,117 @@
+import { RkfsError } from '../base/errors.js'
+import { defaultTimeoutSeconds } from '../base/limits.js'
+
+export const syncModes = ['close', 'fsync', 'always'] as const
+export type SyncMode = (typeof syncModes)[number]
+export const mountDrivers = ['kernel', 'fuse-native'] as const
+export type MountDriverName = (typeof mountDrivers)[number]
+
+/** What `-o` chose, with the defaults filled in. */
+export interface MountChoices {
+  readonly sync: SyncMode
+  /** How long a change waits for a majority. */
+  readonly timeoutSeconds: number
+  readonly readOnly: boolean
+  readonly allowOther: boolean
+  /** `local`: reads answer from this member's state. `latest`: they first catch up with what is committed. */
+  readonly read: 'local' | 'latest'
+  readonly driver: MountDriverName
+  /** The directory may hold files, which the mount then hides. */
+  readonly nonEmpty: boolean
+}
+
+export const timeoutSecondsMax = 3600
+
+const flags = ['ro', 'rw', 'allow_other', 'nonempty'] as const
+const known = ['sync', 'timeout', 'read', 'driver', 'locks', ...flags]
+
+/** Each element is one `-o` as it was given: options separated by commas. Fails with `usage`, naming option and remedy. */
+export function parseMountOptions(given: readonly string[], timeoutSeconds = defaultTimeoutSeconds): MountChoices {
+  let sync: SyncMode = 'close'
+  let timeout = timeoutSeconds
+  let readOnly = false
+  let allowOther = false
+  let read: 'local' | 'latest' = 'local'
+  let driver: MountDriverName = 'kernel'
+  let nonEmpty = false
+  for (const option of splitMountOptions(given)) {
+    const equals = option.indexOf('=')
+    const key = equals < 0 ? option : option.slice(0, equals)
+    const value = equals < 0 ? undefined : option.slice(equals + 1)
+    if ((flags as readonly string[]).includes(key) && value !== undefined) {
+      throw new RkfsError('usage', `the mount option ${key} takes no value (given: ${option})`)
+    }
+    switch (key) {
+      case 'sync':
+        sync = oneOf(key, value, syncModes)
+        break
+      case 'timeout':
+        timeout = seconds(value)
+        break
+      case 'read':
+        read = oneOf(key, value, ['local', 'latest'] as const)
+        break
+      case 'driver':
+        driver = oneOf(key, value, mountDrivers)
+        break
+      case 'ro':
+        readOnly = true
+        break
+      case 'rw':
+        readOnly = false
+        break
+      case 'allow_other':
+        allowOther = true
+        break
+      case 'nonempty':
+        nonEmpty = true
+        break
+      case 'locks':
+        if (oneOf(key, value, ['local', 'channel'] as const) === 'channel') {
+          throw new RkfsError(
+            'usage',
+            'the mount option locks=channel is not available yet: locks hold between programs on one member only',
+          )
+        }
+        break
+      default:
+        throw new RkfsError('usage', `unknown mount option ${JSON.stringify(option)}: known are ${known.join(', ')}`)
+    }
+  }
+  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty }
+}
+
+/** The single options of several `-o`. */
+export function splitMountOptions(given: readonly string[]): string[] {
+  return given.flatMap(list => list.split(',')).filter(option => option !== '')
+}
+
+/** The choices in the words of `-o`, for `rkfs status`. */
+export function formatMountOptions(choices: MountChoices): string {
+  const words = [choices.readOnly ? 'ro' : 'rw', `sync=${choices.sync}`, `timeout=${choices.timeoutSeconds}`]
+  if (choices.allowOther) words.push('allow_other')
+  if (choices.read === 'latest') words.push('read=latest')
+  return words.join(',')
+}
+
+function oneOf<T extends string>(key: string, value: string | undefined, allowed: readonly T[]): T {
+  const found = allowed.find(word => word === value)
+  if (found !== undefined) return found
+  const given = value === undefined ? 'no value' : JSON.stringify(value)
+  throw new RkfsError('usage', `the mount option ${key} must be ${listed(allowed)} (given: ${given})`)
+}
+
+function listed(words: readonly string[]): string {
+  return words.length === 1 ? words[0]! : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
+}
+
+function seconds(value: string | undefined): number {
+  if (value !== undefined && /^\d{1,4}$/.test(value)) {
+    const number = Number(value)
+    if (number >= 1 && number <= timeoutSecondsMax) return number
+  }
+  throw new RkfsError(
+    'usage',
+    `the mount option timeout must be a whole number of seconds from 1 to ${timeoutSecondsMax} (given: ${value === undefined ? 'no value' : JSON.stringify(value)})`,
+  )
+}

@@ -1,0 +1,172 @@
+import { chunkBytes, blobsPerEntryMax } from '../base/limits.js'
+import type { Operation } from './operation.js'
+import type { Chunk, Extent } from './records.js'
+import { chunkKey } from './store-port.js'
+import type { View } from './view.js'
+
+/**
+ * The lengths of the blobs that an operation's payload is cut into. A write is cut where its file's chunks meet, so that
+ * each blob lies in one chunk; an append, whose place is not known yet, every `chunkBytes`.
+ */
+export function payloadCuts(operation: Operation): number[] {
+  if (operation.kind !== 'write' && operation.kind !== 'append') return []
+  const cuts: number[] = []
+  let left = operation.length
+  let room = chunkBytes - (operation.kind === 'write' ? operation.offset % chunkBytes : 0)
+  while (left > 0) {
+    const cut = Math.min(left, room)
+    cuts.push(cut)
+    left -= cut
+    room = chunkBytes
+  }
+  return cuts
+}
+
+/** The part of a payload that is the blob number `part`; undefined when there is none. */
+export function cutOf(operation: Operation, payload: Uint8Array, part: number): Uint8Array | undefined {
+  const cuts = payloadCuts(operation)
+  let at = 0
+  for (let i = 0; i < part; i++) at += cuts[i] ?? 0
+  const length = cuts[part]
+  return length === undefined ? undefined : payload.subarray(at, at + length)
+}
+
+/** The id of the first blob of the entry at `index`; negative for a journalled change. */
+export function firstBlob(index: number): number {
+  return index * blobsPerEntryMax
+}
+
+/** Cuts `[from, to)` out of a chunk. Offsets within the chunk. */
+export function cutChunk(chunk: Chunk, from: number, to: number, removed: (extent: Extent) => void): Extent[] {
+  const kept: Extent[] = []
+  for (const extent of chunk) {
+    const end = extent.start + extent.length
+    if (end <= from || extent.start >= to) {
+      kept.push(extent)
+      continue
+    }
+    const cutFrom = Math.max(extent.start, from)
+    const cutTo = Math.min(end, to)
+    removed({ start: cutFrom, length: cutTo - cutFrom, blob: extent.blob, offset: extent.offset + cutFrom - extent.start })
+    if (extent.start < from) kept.push({ ...extent, length: from - extent.start })
+    if (end > to) {
+      kept.push({ start: to, length: end - to, blob: extent.blob, offset: extent.offset + to - extent.start })
+    }
+  }
+  return kept
+}
+
+/** Puts an extent where the chunk has none, joining it with one that goes on in the same blob. */
+function insertExtent(chunk: Extent[], extent: Extent): void {
+  let at = chunk.length
+  while (at > 0 && chunk[at - 1]!.start > extent.start) at--
+  const before = chunk[at - 1]
+  if (
+    before !== undefined &&
+    before.start + before.length === extent.start &&
+    before.blob === extent.blob &&
+    before.offset + before.length === extent.offset
+  ) {
+    chunk[at - 1] = { ...before, length: before.length + extent.length }
+  } else chunk.splice(at, 0, extent)
+}
+
+/** Removes `[from, to)` of a file's content. Answers the bytes that were allocated there. */
+export function removeRange(view: View, ino: number, from: number, to: number): number {
+  let removed = 0
+  const drop = (extent: Extent): void => {
+    removed += extent.length
+    view.refer(extent.blob, -extent.length)
+  }
+  const first = Math.floor(from / chunkBytes)
+  let after = first === 0 ? undefined : chunkKey(first - 1)
+  for (;;) {
+    const found = view.scan('chunk', ino, after, 1024)
+    for (const [key, chunk] of found) {
+      const base = parseInt(key, 16) * chunkBytes
+      if (base >= to) return removed
+      const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), drop)
+      view.set('chunk', ino, key, kept.length === 0 ? undefined : kept)
+      after = key
+    }
+    if (found.length < 1024) return removed
+  }
+}
+
+/** Puts blobs over `[offset, offset + sum of cuts)` of a file. Answers the growth of the bytes allocated. */
+export function placeBlobs(view: View, ino: number, offset: number, cuts: readonly number[], first: number): number {
+  let growth = 0
+  let at = offset
+  cuts.forEach((cut, part) => {
+    let taken = 0
+    while (taken < cut) {
+      const number = Math.floor(at / chunkBytes)
+      const start = at % chunkBytes
+      const length = Math.min(cut - taken, chunkBytes - start)
+      const key = chunkKey(number)
+      const chunk = cutChunk(view.get('chunk', ino, key) ?? [], start, start + length, extent => {
+        growth -= extent.length
+        view.refer(extent.blob, -extent.length)
+      })
+      insertExtent(chunk, { start, length, blob: first + (first < 0 ? -part : part), offset: taken })
+      view.refer(first + (first < 0 ? -part : part), length)
+      view.set('chunk', ino, key, chunk)
+      growth += length
+      taken += length
+      at += length
+    }
+  })
+  return growth
+}
+
+/** A piece of a file: bytes of a blob, or a hole of zeros (`blob` undefined). */
+export interface Piece {
+  readonly length: number
+  readonly blob: number | undefined
+  readonly offset: number
+}
+
+/** What `[offset, offset + length)` of a file is made of, in order; the range must lie within the file's size. */
+export function readPieces(view: View, ino: number, offset: number, length: number): Piece[] {
+  const pieces: Piece[] = []
+  const end = offset + length
+  let at = offset
+  while (at < end) {
+    const number = Math.floor(at / chunkBytes)
+    const base = number * chunkBytes
+    const until = Math.min(end, base + chunkBytes)
+    for (const extent of view.get('chunk', ino, chunkKey(number)) ?? []) {
+      const from = Math.max(at, base + extent.start)
+      const to = Math.min(until, base + extent.start + extent.length)
+      if (to <= from) continue
+      if (from > at) pieces.push({ length: from - at, blob: undefined, offset: 0 })
+      pieces.push({ length: to - from, blob: extent.blob, offset: extent.offset + from - base - extent.start })
+      at = to
+    }
+    if (at < until) pieces.push({ length: until - at, blob: undefined, offset: 0 })
+    at = until
+  }
+  return pieces
+}
+
+/** lseek(2) with SEEK_DATA or SEEK_HOLE: the first offset from `offset` on with data (or none); undefined beyond the last data. */
+export function seek(view: View, ino: number, size: number, offset: number, data: boolean): number | undefined {
+  let at = offset
+  let after = at < chunkBytes ? undefined : chunkKey(Math.floor(at / chunkBytes) - 1)
+  for (;;) {
+    const found = view.scan('chunk', ino, after, 256)
+    for (const [key, chunk] of found) {
+      const base = parseInt(key, 16) * chunkBytes
+      for (const extent of chunk) {
+        const from = base + extent.start
+        const to = from + extent.length
+        if (to <= at) continue
+        if (data) return from >= size ? undefined : Math.max(at, from)
+        if (from > at) return at
+        at = to
+      }
+      after = key
+    }
+    if (found.length < 256) return data ? undefined : Math.min(at, size)
+  }
+}

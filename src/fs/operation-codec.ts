@@ -1,0 +1,180 @@
+import { ByteReader, ByteWriter, malformed } from '../base/bytes.js'
+import { fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
+import type { Operation } from './operation.js'
+
+const kinds = [
+  'mark',
+  'make',
+  'link',
+  'unlink',
+  'rmdir',
+  'rename',
+  'setattr',
+  'write',
+  'append',
+  'allocate',
+  'setxattr',
+  'removexattr',
+  'members',
+] as const satisfies readonly Operation['kind'][]
+
+/** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
+export function encodeOperation(operation: Operation): Uint8Array {
+  const writer = new ByteWriter(64)
+  writer.u8(kinds.indexOf(operation.kind))
+  switch (operation.kind) {
+    case 'mark':
+      writer.u64(operation.id)
+      break
+    case 'make':
+      writer.u64(operation.parent).binary(operation.name).u64(operation.ino).u32(operation.mode)
+      writer.u32(operation.uid).u32(operation.gid).u32(operation.rdev).binary(operation.target)
+      break
+    case 'link':
+      writer.u64(operation.ino).u64(operation.parent).binary(operation.name)
+      break
+    case 'unlink':
+    case 'rmdir':
+      writer.u64(operation.parent).binary(operation.name)
+      break
+    case 'rename':
+      writer.u64(operation.parent).binary(operation.name).u64(operation.newParent).binary(operation.newName)
+      writer.u32(operation.flags)
+      break
+    case 'setattr': {
+      const { mode, uid, gid, size, atime, mtime } = operation
+      let present = 0
+      for (const [bit, value] of [mode, uid, gid, size, atime, mtime].entries()) {
+        if (value !== undefined) present |= 1 << bit
+      }
+      writer.u64(operation.ino).u8(present).u8(operation.killPrivileges ? 1 : 0)
+      if (mode !== undefined) writer.u32(mode)
+      if (uid !== undefined) writer.u32(uid)
+      if (gid !== undefined) writer.u32(gid)
+      if (size !== undefined) writer.u64(size)
+      if (atime !== undefined) writer.i64(atime)
+      if (mtime !== undefined) writer.i64(mtime)
+      break
+    }
+    case 'write':
+      writer.u64(operation.ino).u64(operation.offset).u32(operation.length).u8(operation.killPrivileges ? 1 : 0)
+      break
+    case 'append':
+      writer.u64(operation.ino).u32(operation.length).u8(operation.killPrivileges ? 1 : 0)
+      break
+    case 'allocate':
+      writer.u64(operation.ino).u32(operation.mode).u64(operation.offset).u64(operation.length)
+      break
+    case 'setxattr':
+      writer.u64(operation.ino).binary(operation.name).u32(operation.flags).bytes(operation.value)
+      break
+    case 'removexattr':
+      writer.u64(operation.ino).binary(operation.name)
+      break
+    case 'members':
+      writer.u64(operation.version).bytes(operation.descriptor)
+      break
+  }
+  return writer.done()
+}
+
+/** Throws `corrupt` for bytes that `encodeOperation` did not make, and for values that no mount would send. */
+export function decodeOperation(bytes: Uint8Array): Operation {
+  const reader = new ByteReader(bytes, 'operation')
+  const operation = decodeFields(reader)
+  reader.end()
+  return operation
+}
+
+function decodeFields(reader: ByteReader): Operation {
+  const kind = kinds[reader.u8()]
+  switch (kind) {
+    case 'mark':
+      return { kind, id: reader.u64() }
+    case 'make':
+      return {
+        kind,
+        parent: reader.u64(),
+        name: name(reader),
+        ino: reader.u64(),
+        mode: reader.u32(),
+        uid: reader.u32(),
+        gid: reader.u32(),
+        rdev: reader.u32(),
+        target: reader.binary(),
+      }
+    case 'link':
+      return { kind, ino: reader.u64(), parent: reader.u64(), name: name(reader) }
+    case 'unlink':
+    case 'rmdir':
+      return { kind, parent: reader.u64(), name: name(reader) }
+    case 'rename':
+      return {
+        kind,
+        parent: reader.u64(),
+        name: name(reader),
+        newParent: reader.u64(),
+        newName: name(reader),
+        flags: reader.u32(),
+      }
+    case 'setattr': {
+      const ino = reader.u64()
+      const present = reader.u8()
+      if (present > 63) throw malformed('operation: unknown attributes')
+      const killPrivileges = flag(reader)
+      return {
+        kind,
+        ino,
+        killPrivileges,
+        ...(present & 1 ? { mode: reader.u32() } : {}),
+        ...(present & 2 ? { uid: reader.u32() } : {}),
+        ...(present & 4 ? { gid: reader.u32() } : {}),
+        ...(present & 8 ? { size: reader.u64() } : {}),
+        ...(present & 16 ? { atime: reader.i64() } : {}),
+        ...(present & 32 ? { mtime: reader.i64() } : {}),
+      }
+    }
+    case 'write': {
+      const operation = {
+        kind,
+        ino: reader.u64(),
+        offset: reader.u64(),
+        length: length(reader),
+        killPrivileges: flag(reader),
+      }
+      if (operation.offset > fileSizeMax) throw malformed('operation: a write beyond the largest file')
+      return operation
+    }
+    case 'append':
+      return { kind, ino: reader.u64(), length: length(reader), killPrivileges: flag(reader) }
+    case 'allocate':
+      return { kind, ino: reader.u64(), mode: reader.u32(), offset: reader.u64(), length: reader.u64() }
+    case 'setxattr':
+      return { kind, ino: reader.u64(), name: name(reader), flags: reader.u32(), value: reader.bytes().slice() }
+    case 'removexattr':
+      return { kind, ino: reader.u64(), name: name(reader) }
+    case 'members':
+      return { kind, version: reader.u64(), descriptor: reader.bytes().slice() }
+    case undefined:
+      throw malformed('operation: unknown kind')
+  }
+}
+
+function name(reader: ByteReader): string {
+  const text = reader.binary()
+  if (text.length === 0 || text.length > nameBytesMax || text.includes('\0')) throw malformed('operation: a bad name')
+  return text
+}
+
+function length(reader: ByteReader): number {
+  const value = reader.u32()
+  if (value > payloadBytesMax) throw malformed('operation: a write that is too long')
+  return value
+}
+
+function flag(reader: ByteReader): boolean {
+  const value = reader.u8()
+  if (value > 1) throw malformed('operation: a flag')
+  return value === 1
+}
+

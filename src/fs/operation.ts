@@ -1,0 +1,177 @@
+/** The changes that the state machine knows. All that is not a function of the state (inode numbers, times, owners) is settled by the member where the change began. */
+
+/** create(2), mkdir(2), mknod(2), symlink(2): `mode` has the type bits; `target` is for symbolic links. */
+export interface MakeOperation {
+  readonly kind: 'make'
+  readonly parent: number
+  readonly name: string
+  readonly ino: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly rdev: number
+  readonly target: string
+}
+
+export interface LinkOperation {
+  readonly kind: 'link'
+  readonly ino: number
+  readonly parent: number
+  readonly name: string
+}
+
+export interface RemoveOperation {
+  readonly kind: 'unlink' | 'rmdir'
+  readonly parent: number
+  readonly name: string
+}
+
+export const RENAME_NOREPLACE = 1
+export const RENAME_EXCHANGE = 2
+
+/** renameat2(2). */
+export interface RenameOperation {
+  readonly kind: 'rename'
+  readonly parent: number
+  readonly name: string
+  readonly newParent: number
+  readonly newName: string
+  readonly flags: number
+}
+
+/** chmod(2), chown(2), truncate(2), utimensat(2): what is absent stays. `killPrivileges`: clear set-uid and set-gid. */
+export interface SetAttributesOperation {
+  readonly kind: 'setattr'
+  readonly ino: number
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly size?: number
+  readonly atime?: bigint
+  readonly mtime?: bigint
+  readonly killPrivileges: boolean
+}
+
+/** write(2); the bytes are the entry's payload. */
+export interface WriteOperation {
+  readonly kind: 'write'
+  readonly ino: number
+  readonly offset: number
+  readonly length: number
+  readonly killPrivileges: boolean
+}
+
+/** A write with O_APPEND: its offset is the size of the file where the change stands in the order. */
+export interface AppendOperation {
+  readonly kind: 'append'
+  readonly ino: number
+  readonly length: number
+  readonly killPrivileges: boolean
+}
+
+export const FALLOC_FL_KEEP_SIZE = 1
+export const FALLOC_FL_PUNCH_HOLE = 2
+export const FALLOC_FL_ZERO_RANGE = 16
+
+/** fallocate(2). */
+export interface AllocateOperation {
+  readonly kind: 'allocate'
+  readonly ino: number
+  readonly mode: number
+  readonly offset: number
+  readonly length: number
+}
+
+/** setxattr(2); `flags`: 1 XATTR_CREATE, 2 XATTR_REPLACE. */
+export interface SetXattrOperation {
+  readonly kind: 'setxattr'
+  readonly ino: number
+  readonly name: string
+  readonly value: Uint8Array
+  readonly flags: number
+}
+
+export interface RemoveXattrOperation {
+  readonly kind: 'removexattr'
+  readonly ino: number
+  readonly name: string
+}
+
+/** The channel's descriptor (`channel/descriptor.ts`), whole; `version` must be one more than the last. */
+export interface MembersOperation {
+  readonly kind: 'members'
+  readonly version: number
+  readonly descriptor: Uint8Array
+}
+
+/** Changes nothing: a point in the history that all members pass (`verify`), and a new leader's first entry. */
+export interface MarkOperation {
+  readonly kind: 'mark'
+  readonly id: number
+}
+
+export type Operation =
+  | MakeOperation
+  | LinkOperation
+  | RemoveOperation
+  | RenameOperation
+  | SetAttributesOperation
+  | WriteOperation
+  | AppendOperation
+  | AllocateOperation
+  | SetXattrOperation
+  | RemoveXattrOperation
+  | MembersOperation
+  | MarkOperation
+
+/** Whether it changes only the content or attributes of one inode, so that a member may show it before it is ordered. */
+export function isContentOperation(
+  operation: Operation,
+): operation is WriteOperation | AppendOperation | AllocateOperation | SetAttributesOperation {
+  return (
+    operation.kind === 'write' ||
+    operation.kind === 'append' ||
+    operation.kind === 'allocate' ||
+    operation.kind === 'setattr'
+  )
+}
+
+/** One line for people (`rkfs log`). Names that are not plain text are shown with escapes. */
+export function describeOperation(operation: Operation): string {
+  const text = (name: string) => JSON.stringify(name)
+  switch (operation.kind) {
+    case 'make':
+      return `make ino ${operation.ino} mode ${operation.mode.toString(8)} as ${text(operation.name)} in ${operation.parent}${operation.target === '' ? '' : ` -> ${text(operation.target)}`}`
+    case 'link':
+      return `link ino ${operation.ino} as ${text(operation.name)} in ${operation.parent}`
+    case 'unlink':
+    case 'rmdir':
+      return `${operation.kind} ${text(operation.name)} in ${operation.parent}`
+    case 'rename':
+      return `rename ${text(operation.name)} in ${operation.parent} to ${text(operation.newName)} in ${operation.newParent}${operation.flags === 0 ? '' : ` flags ${operation.flags}`}`
+    case 'setattr': {
+      const parts: string[] = []
+      if (operation.mode !== undefined) parts.push(`mode ${operation.mode.toString(8)}`)
+      if (operation.uid !== undefined) parts.push(`uid ${operation.uid}`)
+      if (operation.gid !== undefined) parts.push(`gid ${operation.gid}`)
+      if (operation.size !== undefined) parts.push(`size ${operation.size}`)
+      if (operation.atime !== undefined) parts.push('atime')
+      if (operation.mtime !== undefined) parts.push('mtime')
+      return `setattr ino ${operation.ino} ${parts.join(' ')}`
+    }
+    case 'write':
+      return `write ino ${operation.ino} offset ${operation.offset} length ${operation.length}`
+    case 'append':
+      return `append ino ${operation.ino} length ${operation.length}`
+    case 'allocate':
+      return `allocate ino ${operation.ino} mode ${operation.mode} offset ${operation.offset} length ${operation.length}`
+    case 'setxattr':
+      return `setxattr ino ${operation.ino} ${text(operation.name)} length ${operation.value.length}`
+    case 'removexattr':
+      return `removexattr ino ${operation.ino} ${text(operation.name)}`
+    case 'members':
+      return `members version ${operation.version}`
+    case 'mark':
+      return `mark ${operation.id}`
+  }
+}

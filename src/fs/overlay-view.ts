@@ -1,0 +1,92 @@
+import type { Records } from './records.js'
+import type { Table } from './store-port.js'
+import { groupId, mergeScan, type View } from './view.js'
+
+interface Layered {
+  readonly record: Records[Table] | undefined
+  readonly tag: number
+}
+
+/**
+ * Uncommitted changes laid over another view, in memory (DESIGN §4). Each record carries the tag (a log index or a
+ * sequence number) of the change that made it; `drop` removes it when the view below has reached that change.
+ */
+export class OverlayView implements View {
+  readonly #below: View
+  readonly #groups = new Map<string, Map<string, Layered>>()
+  /** What was set, in order of tags, so that `drop` costs what it drops. */
+  #made: { readonly tag: number; readonly group: string; readonly key: string }[] = []
+  #droppedMade = 0
+  #tag = 0
+
+  constructor(below: View) {
+    this.#below = below
+  }
+
+  /** The tag of the changes that follow; never smaller than an earlier one. */
+  set tag(tag: number) {
+    this.#tag = tag
+  }
+
+  get empty(): boolean {
+    return this.#groups.size === 0
+  }
+
+  /** Whether a record, or one of its absence, stands in this layer. */
+  has(table: Table, ino: number, key: string): boolean {
+    return this.#groups.get(groupId(table, ino))?.has(key) ?? false
+  }
+
+  get<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined {
+    const layered = this.#groups.size === 0 ? undefined : this.#groups.get(groupId(table, ino))?.get(key)
+    return layered === undefined ? this.#below.get(table, ino, key) : (layered.record as Records[T] | undefined)
+  }
+
+  set<T extends Table>(table: T, ino: number, key: string, record: Records[T] | undefined): void {
+    const id = groupId(table, ino)
+    let group = this.#groups.get(id)
+    if (group === undefined) this.#groups.set(id, (group = new Map()))
+    group.set(key, { record, tag: this.#tag })
+    this.#made.push({ tag: this.#tag, group: id, key })
+  }
+
+  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
+    const group = this.#groups.get(groupId(table, ino))
+    if (group === undefined) return this.#below.scan(table, ino, after, limit)
+    return mergeScan(
+      (from, count) => this.#below.scan(table, ino, from, count),
+      group as Map<string, { record: Records[T] | undefined }>,
+      after,
+      limit,
+    )
+  }
+
+  refer(): void {
+    // references are counted where they are stored: in the table view
+  }
+
+  /** The view below has reached `tag`: its records with a tag up to it show the same. */
+  drop(tag: number): void {
+    let at = this.#droppedMade
+    for (; at < this.#made.length && this.#made[at]!.tag <= tag; at++) {
+      const { group: id, key } = this.#made[at]!
+      const group = this.#groups.get(id)
+      const layered = group?.get(key)
+      if (layered === undefined || layered.tag > tag) continue
+      group!.delete(key)
+      if (group!.size === 0) this.#groups.delete(id)
+    }
+    this.#droppedMade = at
+    if (at > 1024 && at * 2 > this.#made.length) {
+      this.#made = this.#made.slice(at)
+      this.#droppedMade = 0
+    }
+  }
+
+  clear(): void {
+    this.#groups.clear()
+    this.#made = []
+    this.#droppedMade = 0
+    this.#tag = 0
+  }
+}

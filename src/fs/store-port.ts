@@ -1,0 +1,65 @@
+/**
+ * The port to a channel's applied state: records in tables by inode number and key, written in batches that move the
+ * applied index with them. Implemented on SQLite (`state.db`) and in memory.
+ *
+ * | table   | ino            | key                                             |
+ * |---------|----------------|-------------------------------------------------|
+ * | inode   | the inode      | ''                                              |
+ * | entry   | the directory  | the name, a binary string                       |
+ * | chunk   | the file       | the chunk's number, as `chunkKey`               |
+ * | xattr   | the inode      | the attribute's name, a binary string           |
+ * | session | 0              | the member's id                                 |
+ * | setting | 0              | a name, e.g. `members`                          |
+ */
+export const tables = ['inode', 'entry', 'chunk', 'xattr', 'session', 'setting'] as const
+export type Table = (typeof tables)[number]
+
+/** A chunk's number as a key whose order is the number's: 12 hexadecimal digits. */
+export function chunkKey(chunk: number): string {
+  return chunk.toString(16).padStart(12, '0')
+}
+
+export interface RecordWrite {
+  readonly table: Table
+  readonly ino: number
+  readonly key: string
+  /** Undefined deletes. */
+  readonly value: Uint8Array | undefined
+}
+
+/** How far the state has come, and what it amounts to. */
+export interface AppliedPosition {
+  readonly index: number
+  readonly term: number
+  /** Hash of the entry at `index`: the chain's. */
+  readonly hash: Uint8Array
+  /** Digest of all records (XOR of their SHA-256), 32 bytes. */
+  readonly digest: Uint8Array
+  /** Next free numbers and totals, kept beside the records. */
+  readonly inodes: number
+  readonly dataBytes: number
+}
+
+export interface StateBatch {
+  readonly writes: readonly RecordWrite[]
+  readonly position: AppliedPosition
+  /** Changes of the count of bytes that extents refer to, by blob. */
+  readonly liveBytes: ReadonlyMap<number, number>
+}
+
+export interface StateStore {
+  /** Undefined for a state that was never written. */
+  readonly position: AppliedPosition | undefined
+  get(table: Table, ino: number, key: string): Uint8Array | undefined
+  /** Records of one inode (or directory) in key order, after `after` (exclusive; undefined: from the start), at most `limit`. */
+  scan(table: Table, ino: number, after: string | undefined, limit: number): { key: string; value: Uint8Array }[]
+  /** One transaction. Answers the blobs whose count came to 0. Throws `disk-full`: then nothing is kept. */
+  write(batch: StateBatch): number[]
+  /** Bytes that extents refer to in a blob. */
+  liveBytes(blob: number): number
+  /** What was written so far is on stable storage when it returns. */
+  syncNow(): void
+  /** All records of all tables, table by table in key order (to check the digest, or in memory for tests); from a consistent view. */
+  all(): Iterable<{ table: Table; ino: number; key: string; value: Uint8Array }>
+  close(): void
+}

@@ -1,0 +1,105 @@
+import type { MemberId } from '../base/ids.js'
+import { lastPossibleMatch } from './conflict.js'
+import type { State } from './state.js'
+import type { RaftEntry, RaftMessage } from './types.js'
+
+type Append<D> = Extract<RaftMessage<D>, { kind: 'append' }>
+
+/**
+ * A follower of one leader in one term (or of none yet): made anew when either changes.
+ *
+ * INVARIANT: commitIndex ≤ matched ≤ lastIndex. `matched` is what this leader has confirmed to be equal to its own log;
+ * what is committed is in every later leader's log (Raft §5.4.3). A suffix that an earlier leader left here may be
+ * durable and still be wrong, so only min(durable, matched) is ever acknowledged.
+ */
+export class Following<D> {
+  readonly #state: State<D>
+  #matched: number
+  #acknowledged: number
+  #answerOwed = false
+
+  constructor(state: State<D>) {
+    this.#state = state
+    this.#matched = state.commitIndex
+    this.#acknowledged = this.acknowledgeable
+  }
+
+  /** The log equals the leader's up to here and is on stable storage. */
+  get acknowledgeable(): number {
+    return Math.min(this.#state.durableIndex, this.#matched)
+  }
+
+  append(from: MemberId, message: Append<D>): void {
+    const state = this.#state
+    const { previousIndex, previousTerm, entries } = message
+    if (previousIndex >= state.commitIndex && state.log.term(previousIndex) !== previousTerm)
+      return this.#refuse(from, previousIndex, previousTerm)
+    const missing = this.#missing(entries)
+    if (missing === undefined) return
+    if (missing.length > 0) {
+      if (missing[0]!.index <= state.log.lastIndex) state.truncateFrom(missing[0]!.index)
+      state.append(missing)
+    }
+    this.#matched = Math.max(this.#matched, previousIndex + entries.length)
+    // New entries are acknowledged once they are synced. An empty append with a commit index is a notice and needs no
+    // answer; all others are questions.
+    const notice = entries.length === 0 && message.commit > 0
+    if (missing.length === 0 && !notice) this.#answerOwed = true
+    state.commitTo(Math.min(message.commit, this.#matched))
+  }
+
+  /**
+   * The entries that the log lacks, from the first that is absent or of another term (Raft fig. 2, AppendEntries 3–4).
+   * Undefined if they contradict what is committed, or what this leader sent before: no honest leader does.
+   */
+  #missing(entries: readonly RaftEntry<D>[]): readonly RaftEntry<D>[] | undefined {
+    const { log } = this.#state
+    for (let i = 0; i < entries.length; i++) {
+      const { index, term } = entries[i]!
+      if (index < log.firstIndex) continue
+      if (log.term(index) === term) continue
+      return index <= this.#matched ? undefined : entries.slice(i)
+    }
+    return []
+  }
+
+  #refuse(from: MemberId, rejectedIndex: number, previousTerm: number): void {
+    const { log, term } = this.#state
+    const hintIndex = lastPossibleMatch(log, Math.min(rejectedIndex, log.lastIndex), previousTerm, this.#matched)
+    const hintTerm = log.term(hintIndex) ?? 0
+    this.#state.send(from, { kind: 'append-reply', term, success: false, match: 0, rejectedIndex, hintIndex, hintTerm })
+  }
+
+  heartbeat(from: MemberId, commit: number, round: number): void {
+    // Bounded here as well: after a restart within the term less is known to match than the leader remembers.
+    this.#state.commitTo(Math.min(commit, this.#matched))
+    const match = (this.#acknowledged = this.acknowledgeable)
+    this.#state.send(from, { kind: 'heartbeat-reply', term: this.#state.term, round, match })
+  }
+
+  /** The leader's log begins after what this member has. */
+  snapshot(from: MemberId, index: number): void {
+    if (index > this.#state.commitIndex) this.#state.host.snapshotNeeded(from, index)
+    else this.#answerOwed = true
+  }
+
+  /** A snapshot was installed: all of it is committed, so it matches. */
+  restored(): void {
+    this.#matched = Math.min(Math.max(this.#matched, this.#state.commitIndex), this.#state.log.lastIndex)
+    this.#answerOwed = true
+  }
+
+  /** One acknowledgement for all that came or was synced since the last call. */
+  flush(): void {
+    const { leader, term, log } = this.#state
+    const match = this.acknowledgeable
+    if (leader === undefined || (!this.#answerOwed && match <= this.#acknowledged)) return
+    this.#answerOwed = false
+    this.#acknowledged = match
+    // The hint of a success tells what matches and is perhaps not synced yet: the leader need not send it again.
+    const hintIndex = this.#matched
+    const hintTerm = log.term(hintIndex) ?? 0
+    const reply = { kind: 'append-reply', term, success: true, match, rejectedIndex: 0, hintIndex, hintTerm } as const
+    this.#state.send(leader, reply)
+  }
+}

@@ -1,0 +1,114 @@
+import type { ProgressView } from './types.js'
+
+/** Append messages sent to one member and not yet acknowledged, however small they are. */
+const inflightMessagesMax = 256
+
+/** What a leader knows of one member's log, and how it sends to it (etcd-io/raft's Progress). */
+export class Progress {
+  /** The member holds the leader's log up to here on stable storage. Never falls: what is stable stays. */
+  match = 0
+  /** The next entry to send. In `replicate` it runs ahead of what is acknowledged. */
+  next: number
+  /**
+   * probe: where the logs part is not known, one message at a time asks. replicate: messages follow each other without
+   * waiting. snapshot: the next entry is gone from the leader's log; the member is fetching a snapshot.
+   */
+  state: ProgressView['state'] = 'probe'
+  /** probe: a message is on its way, no other is sent until it is answered or a heartbeat is. */
+  paused = false
+  /** probe: the first message carries entries, in the hope that it fits; one sent again only asks. */
+  carryEntries = true
+  /** replicate: the member may have lost an append; an empty one finds out. */
+  questionDue = false
+  /** The largest commit index that a message in this state told the member. */
+  toldCommit = 0
+  /** Tick of the last sign of life. */
+  heardAt: number
+  /** The last heartbeat round that the member answered. */
+  round = 0
+  /** The last periodic heartbeat, and the last entry sent before it. */
+  heartbeatRound = 0
+  heartbeatLast = 0
+  /** snapshot: the tick when it was asked for; undefined when that is still to be done. */
+  snapshotAskedAt: number | undefined
+  readonly #inflightBytesMax: number
+  #inflight: { readonly last: number; readonly bytes: number }[] = []
+  #inflightBytes = 0
+
+  constructor(next: number, now: number, inflightBytesMax: number) {
+    this.next = next
+    this.heardAt = now
+    this.#inflightBytesMax = inflightBytesMax
+  }
+
+  get inflightBytes(): number {
+    return this.#inflightBytes
+  }
+
+  /** Bytes that may still be sent; 0 or less when the window is full. */
+  get room(): number {
+    if (this.#inflight.length >= inflightMessagesMax) return 0
+    return this.#inflightBytesMax - this.#inflightBytes
+  }
+
+  becomeProbe(next: number, carryEntries: boolean): void {
+    this.#enter('probe', next)
+    this.paused = false
+    this.carryEntries = carryEntries
+  }
+
+  becomeReplicate(next: number): void {
+    this.#enter('replicate', next)
+  }
+
+  becomeSnapshot(): void {
+    this.#enter('snapshot', this.next)
+    this.snapshotAskedAt = undefined
+  }
+
+  #enter(state: ProgressView['state'], next: number): void {
+    this.state = state
+    this.next = Math.max(next, this.match + 1)
+    this.questionDue = false
+    this.toldCommit = 0
+    this.#inflight = []
+    this.#inflightBytes = 0
+  }
+
+  /** replicate: entries up to `last` were sent. */
+  sent(last: number, bytes: number): void {
+    this.next = last + 1
+    this.#inflight.push({ last, bytes })
+    this.#inflightBytes += bytes
+  }
+
+  /** The member acknowledged `match`; whether that is news. */
+  maybeUpdate(match: number): boolean {
+    let freed = 0
+    while (freed < this.#inflight.length && this.#inflight[freed]!.last <= match)
+      this.#inflightBytes -= this.#inflight[freed++]!.bytes
+    if (freed > 0) this.#inflight.splice(0, freed)
+    if (match <= this.match) return false
+    this.match = match
+    this.next = Math.max(this.next, match + 1)
+    return true
+  }
+
+  /** An append after `rejected` was refused, the logs may agree at `hint`: probes there, unless the refusal is an old one. */
+  maybeBackUp(rejected: number, hint: number): void {
+    if (rejected <= this.match || this.state === 'snapshot') return
+    if (this.state === 'probe' && rejected !== this.next - 1) return
+    this.becomeProbe(Math.min(rejected, hint + 1), true)
+  }
+
+  /**
+   * A heartbeat was answered. All that was sent before that heartbeat should have arrived by then: if the member's
+   * match is behind, it is either still syncing or has lost something, and an empty append tells which.
+   */
+  heartbeatAnswered(round: number): void {
+    if (this.state === 'probe') {
+      if (this.paused) this.becomeProbe(this.next, false)
+    } else if (this.state === 'replicate' && round === this.heartbeatRound && this.match < this.heartbeatLast)
+      this.questionDue = true
+  }
+}

@@ -1,0 +1,352 @@
+import { assert, unreachable } from '../base/assert.js'
+import type { MemberId } from '../base/ids.js'
+import { Election } from './election.js'
+import { ElectionTimer } from './election-timer.js'
+import { Following } from './following.js'
+import { Leading } from './leading.js'
+import { plausible } from './plausible.js'
+import { majoritiesOverlap } from './quorum.js'
+import { State } from './state.js'
+import type { Configuration, Outgoing, ProgressView, RaftCore, RaftEntry } from './types.js'
+import type { RaftHost, RaftMessage, RaftOptions, Role } from './types.js'
+
+type VoteRequest = Extract<RaftMessage<unknown>, { kind: 'vote' | 'pre-vote' }>
+type VoteReply = Extract<RaftMessage<unknown>, { kind: 'vote-reply' | 'pre-vote-reply' }>
+
+/** The consensus core: roles and elections here, a follower's work in `Following`, a leader's in `Leading`. */
+export class Raft<D> implements RaftCore<D> {
+  readonly #state: State<D>
+  readonly #timer: ElectionTimer
+  #following: Following<D>
+  #leading: Leading<D> | undefined
+  #election: Election | undefined
+  #told: { role: Role; term: number; leader: MemberId | undefined }
+
+  constructor(options: RaftOptions, host: RaftHost<D>) {
+    this.#state = new State(options, host)
+    this.#timer = new ElectionTimer(options.electionTimeoutTicks, options.seed, options.id)
+    this.#following = new Following(this.#state)
+    this.#told = { role: 'follower', term: this.#state.term, leader: undefined }
+  }
+
+  get id(): MemberId {
+    return this.#state.id
+  }
+  get role(): Role {
+    return this.#state.role
+  }
+  get term(): number {
+    return this.#state.term
+  }
+  get leader(): MemberId | undefined {
+    return this.#state.leader
+  }
+  get commitIndex(): number {
+    return this.#state.commitIndex
+  }
+  get configuration(): Configuration {
+    return this.#state.configurations.latest
+  }
+  get transferring(): MemberId | undefined {
+    return this.#leading?.transferring
+  }
+
+  mayChangeConfiguration(): boolean {
+    const { configurations, commitIndex, committedInTerm } = this.#state
+    return this.#leading !== undefined && configurations.latestIndex <= commitIndex && committedInTerm
+  }
+
+  progress(member: MemberId): ProgressView | undefined {
+    const progress = this.#leading?.progress(member)
+    if (!this.#leading || !progress) return undefined
+    const { match, next, state, inflightBytes } = progress
+    return { match, next, state, inflightBytes, active: this.#leading.isActive(member) }
+  }
+
+  reachableVoters(): number {
+    if (this.#leading) return this.#leading.activeVoters()
+    return this.#state.leader === undefined ? 1 : 2
+  }
+
+  // Events
+
+  tick(): void {
+    this.#state.now++
+    if (this.#leading) {
+      this.#leading.tick()
+      if (!this.#leading.hasQuorum()) this.#becomeFollower(this.term, undefined)
+    } else {
+      this.#timer.tick()
+      if (this.#timer.expired || (this.leader === undefined && this.#isSoleVoter())) this.campaign()
+    }
+    this.#conclude()
+  }
+
+  campaign(): void {
+    if (this.#leading) return
+    if (!this.#isPromotable()) {
+      if (this.leader !== undefined) this.#becomeFollower(this.term, undefined)
+      return
+    }
+    if (this.#isSoleVoter()) this.#becomeCandidate(false)
+    else this.#becomePreCandidate()
+    this.#conclude()
+  }
+
+  proposed(entries: readonly RaftEntry<D>[]): void {
+    const { log, term } = this.#state
+    assert(this.#leading, 'only a leader proposes')
+    if (entries.length === 0) return
+    assert(entries.at(-1)!.index === log.lastIndex, 'proposed entries end the log')
+    for (const { term: entryTerm, configuration } of entries) {
+      assert(entryTerm === term, 'proposed entries are of the current term')
+      if (configuration) this.#assertMayChange(configuration)
+    }
+    assert(entries.filter(entry => entry.configuration).length <= 1, 'one configuration change at a time')
+    this.#state.adoptConfigurations(entries)
+    this.#leading.proposed(entries)
+    this.#conclude()
+  }
+
+  #assertMayChange(configuration: Configuration): void {
+    assert(
+      this.mayChangeConfiguration(),
+      'the last configuration is committed, and an entry of this term (thesis §4.1)',
+    )
+    assert(configuration.voters.length > 0, 'a configuration has a voter')
+    assert(majoritiesOverlap(this.#state.voters, configuration.voters), 'a change adds or removes one voter at most')
+  }
+
+  durable(index: number, term?: number): void {
+    this.#state.durable(index, term)
+    this.#conclude()
+  }
+
+  restored(index: number, term: number, configuration: Configuration): void {
+    if (index <= this.commitIndex) return
+    this.#state.restore(index, term, configuration)
+    this.#following.restored()
+    this.#conclude()
+  }
+
+  heard(from: MemberId): void {
+    this.#leading?.heard(from)
+    if (from === this.leader) this.#timer.leaderSentBytes()
+  }
+
+  disconnected(member: MemberId): void {
+    this.#leading?.disconnected(member)
+  }
+
+  transferLeadership(to: MemberId): boolean {
+    const begun = this.#leading?.transferTo(to) ?? false
+    this.#conclude()
+    return begun
+  }
+
+  readIndex(context: number): void {
+    if (this.#leading) this.#leading.readIndex(this.id, context)
+    else if (this.leader !== undefined) this.#state.send(this.leader, { kind: 'read-index', term: this.term, context })
+    this.#conclude()
+  }
+
+  takeMessages(): Outgoing<D>[] {
+    if (this.#leading) this.#leading.flush()
+    else if (this.role === 'follower') this.#following.flush()
+    return this.#state.takeOutbox()
+  }
+
+  step(from: MemberId, message: RaftMessage<D>): void {
+    if (from === this.id || !plausible(message)) return
+    if (message.kind === 'pre-vote') this.#stepPreVote(from, message)
+    else if (message.kind === 'pre-vote-reply') this.#stepPreVoteReply(from, message)
+    else if (message.kind === 'vote') this.#stepVote(from, message)
+    else if (message.term < this.term) this.#stepStale(from, message)
+    else {
+      if (message.term > this.term) this.#becomeFollower(message.term, isLeaders(message) ? from : undefined)
+      this.#stepCurrent(from, message)
+    }
+    this.#conclude()
+  }
+
+  // Messages
+
+  /**
+   * A leader of an earlier term must hear of the later one, or a member that reached it in vain would stay cut off:
+   * it takes no appends, and pre-vote and leases keep it from being elected (etcd-io/raft, Step; hashicorp/raft#605).
+   */
+  #stepStale(from: MemberId, message: RaftMessage<D>): void {
+    if (!isLeaders(message)) return
+    const { term } = this
+    const none = { match: 0, rejectedIndex: 0, hintIndex: 0, hintTerm: 0 }
+    this.#state.send(from, { kind: 'append-reply', term, success: false, ...none })
+  }
+
+  #stepCurrent(from: MemberId, message: RaftMessage<D>): void {
+    this.#leading?.heard(from)
+    switch (message.kind) {
+      case 'append':
+        if (this.#follows(from)) this.#following.append(from, message)
+        return
+      case 'heartbeat':
+        if (this.#follows(from)) this.#following.heartbeat(from, message.commit, message.round)
+        return
+      case 'snapshot':
+        if (this.#follows(from)) this.#following.snapshot(from, message.index)
+        return
+      case 'timeout-now':
+        if (this.role === 'follower' && this.leader === from && this.#isPromotable()) this.#becomeCandidate(true)
+        return
+      case 'vote-reply':
+        if (this.#election?.kind === 'vote') this.#poll(this.#election, from, message.granted)
+        return
+      case 'append-reply':
+        this.#leading?.appendReply(from, message)
+        return
+      case 'heartbeat-reply':
+        this.#leading?.heartbeatReply(from, message)
+        return
+      case 'read-index':
+        this.#leading?.readIndex(from, message.context)
+        return
+      case 'read-index-reply':
+        if (this.leader === from) this.#state.host.readReady(message.context, message.index)
+        return
+      case 'pre-vote':
+      case 'pre-vote-reply':
+      case 'vote':
+        return unreachable(message as never)
+      default:
+        unreachable(message)
+    }
+  }
+
+  /** A message that only the leader of this term sends came; false if it cannot be, since another is (Raft §5.2). */
+  #follows(from: MemberId): boolean {
+    if (this.leader !== undefined && this.leader !== from) return false
+    if (this.leader === undefined) this.#becomeFollower(this.term, from)
+    this.#timer.leaderSpoke()
+    return true
+  }
+
+  /** Heard from a live leader within the least election timeout: no other is wanted (thesis §4.2.3). */
+  #inLease(): boolean {
+    if (this.#leading) return true
+    return this.leader !== undefined && this.#timer.inLease
+  }
+
+  #mayVoteFor(candidate: MemberId): boolean {
+    const { vote } = this.#state
+    return vote === candidate || (vote === undefined && this.leader === undefined)
+  }
+
+  /** Would this member vote for the sender? Changes nothing here (thesis §9.6). A member need not know the candidate (§4.1). */
+  #stepPreVote(from: MemberId, { term, lastIndex, lastTerm }: VoteRequest): void {
+    const free = term > this.term ? !this.#inLease() : term === this.term && this.#mayVoteFor(from)
+    const granted = free && this.#state.isUpToDate(lastIndex, lastTerm)
+    // A refusal carries this member's term: if it is the higher one the sender learns it.
+    this.#state.send(from, { kind: 'pre-vote-reply', term: granted ? term : this.term, granted })
+  }
+
+  #stepVote(from: MemberId, { term, lastIndex, lastTerm, transfer }: VoteRequest): void {
+    if (term > this.term && !transfer && this.#inLease()) return
+    let granted = false
+    if (term > this.term) {
+      granted = this.#state.isUpToDate(lastIndex, lastTerm)
+      this.#becomeFollower(term, undefined, granted ? from : undefined)
+    } else if (term === this.term && this.#mayVoteFor(from) && this.#state.isUpToDate(lastIndex, lastTerm)) {
+      granted = true
+      if (this.#state.vote === undefined) this.#becomeFollower(term, undefined, from)
+    }
+    this.#state.send(from, { kind: 'vote-reply', term: this.term, granted })
+  }
+
+  #stepPreVoteReply(from: MemberId, { term, granted }: VoteReply): void {
+    if (!granted && term > this.term) this.#becomeFollower(term, undefined)
+    else if (this.#election?.kind === 'pre-vote' && term === (granted ? this.term + 1 : this.term))
+      this.#poll(this.#election, from, granted)
+  }
+
+  // Roles
+
+  /** A vote counts in any configuration that may still decide: one that removes this member may need it yet (thesis §4.2.2). */
+  #isPromotable(): boolean {
+    return this.#state.configurations.votesInAny(this.id)
+  }
+
+  #isSoleVoter(): boolean {
+    return this.#state.voters.length === 1 && this.#state.voters[0] === this.id
+  }
+
+  #becomeFollower(term: number, leader: MemberId | undefined, vote?: MemberId): void {
+    this.#state.saveTermAndVote(term, vote ?? (term === this.term ? this.#state.vote : undefined))
+    this.#leading = undefined
+    this.#election = undefined
+    this.#following = new Following(this.#state)
+    this.#timer.reset()
+    this.#enter('follower', leader)
+  }
+
+  #becomePreCandidate(): void {
+    this.#election = new Election('pre-vote')
+    this.#timer.reset()
+    this.#enter('pre-candidate', undefined)
+    this.#requestVotes(this.#election, this.term + 1, false)
+  }
+
+  #becomeCandidate(transfer: boolean): void {
+    this.#state.saveTermAndVote(this.term + 1, this.id)
+    this.#election = new Election('vote')
+    this.#timer.reset()
+    this.#enter('candidate', undefined)
+    this.#requestVotes(this.#election, this.term, transfer)
+  }
+
+  #becomeLeader(): void {
+    this.#election = undefined
+    this.#leading = new Leading(this.#state)
+    this.#enter('leader', this.id)
+  }
+
+  #enter(role: Role, leader: MemberId | undefined): void {
+    const { term, host } = this.#state
+    this.#state.role = role
+    this.#state.leader = leader
+    const told = this.#told
+    if (told.role === role && told.term === term && told.leader === leader) return
+    this.#told = { role, term, leader }
+    host.roleChanged(role, term, leader)
+  }
+
+  #requestVotes(election: Election, term: number, transfer: boolean): void {
+    const { voters, log, lastTerm } = this.#state
+    for (const voter of voters)
+      if (voter !== this.id)
+        this.#state.send(voter, { kind: election.kind, term, lastIndex: log.lastIndex, lastTerm, transfer })
+    this.#poll(election, this.id, true)
+  }
+
+  #poll(election: Election, from: MemberId, granted: boolean): void {
+    election.record(from, granted)
+    const result = election.result(this.#state.voters)
+    if (result === 'lost') this.#becomeFollower(this.term, undefined)
+    else if (result === 'won' && election.kind === 'pre-vote') this.#becomeCandidate(false)
+    else if (result === 'won') this.#becomeLeader()
+  }
+
+  /** Every event ends here: what it changed may commit, confirm reads, or end this leadership. */
+  #conclude(): void {
+    const leading = this.#leading
+    if (!leading) return
+    leading.advance()
+    if (this.#leading !== leading || !leading.isRemoved()) return
+    leading.flush()
+    leading.tellSuccessor()
+    this.#becomeFollower(this.term, undefined)
+  }
+}
+
+/** Whether only a leader sends such a message. */
+function isLeaders(message: RaftMessage<unknown>): boolean {
+  return message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot'
+}

@@ -1,0 +1,219 @@
+import { assert } from '../../src/base/assert.js'
+import { RkfsError } from '../../src/base/errors.js'
+import { blobsPerEntryMax } from '../../src/base/limits.js'
+import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../src/channel/log-port.js'
+import { zeroHash } from '../../src/oplog/codec.js'
+import type { EncodedEntry } from '../../src/oplog/entry.js'
+import type { HardState } from '../../src/raft/types.js'
+
+interface Entry {
+  readonly term: number
+  readonly header: Uint8Array
+  readonly payloadBytes: number
+  readonly cuts: readonly number[]
+}
+
+/**
+ * A log in memory. Writes count as committed with `commit` and as durable with a sync, which is called back through
+ * `schedule` (the simulator gives its own).
+ */
+export class MemoryLogStore implements LogStore {
+  anchor: LogAnchor = { index: 0, term: 0, hash: zeroHash }
+  durableIndex = 0
+  hardState: HardState = { term: 0, vote: undefined }
+  #entries: Entry[] = []
+  #blobs = new Map<BlobId, Uint8Array>()
+  #settings = new Map<string, string>()
+  #journal = new Map<string, JournalRecord>()
+  #committedIndex = 0
+  #waiting: ((index: number) => void)[] = []
+  #syncing: number | undefined
+  #closed = false
+  #schedule: (task: () => void) => void
+
+  constructor(schedule: (task: () => void) => void = setImmediate) {
+    this.#schedule = schedule
+  }
+
+  get lastIndex(): number {
+    return this.anchor.index + this.#entries.length
+  }
+
+  get bytes(): { entries: number; blobs: number } {
+    let entries = 0
+    let blobs = 0
+    for (const entry of this.#entries) entries += entry.header.length
+    for (const blob of this.#blobs.values()) blobs += blob.length
+    return { entries, blobs }
+  }
+
+  #entry(index: number): Entry | undefined {
+    return index > this.anchor.index ? this.#entries[index - this.anchor.index - 1] : undefined
+  }
+
+  append(records: readonly LogRecord[]): void {
+    for (const { index, term, header, payload, cuts } of records) {
+      assert(index === this.lastIndex + 1, `entry ${index} is appended after entry ${this.lastIndex}`)
+      assert(cuts.length <= blobsPerEntryMax, `entry ${index} has too many blobs`)
+      let at = 0
+      cuts.forEach((cut, part) => this.#blobs.set(index * blobsPerEntryMax + part, payload.slice(at, (at += cut))))
+      assert(at === payload.length, `the blobs of entry ${index} are not its payload`)
+      this.#entries.push({ term, header: header.slice(), payloadBytes: payload.length, cuts: [...cuts] })
+    }
+  }
+
+  truncateFrom(index: number): void {
+    if (index > this.lastIndex) return
+    assert(index > this.anchor.index, `entry ${index} is removed, but the log starts after ${this.anchor.index}`)
+    for (let at = index; at <= this.lastIndex; at++) {
+      for (let part = 0; part < blobsPerEntryMax; part++) this.#blobs.delete(at * blobsPerEntryMax + part)
+    }
+    this.#entries.length = index - this.anchor.index - 1
+    this.#lower(index - 1)
+  }
+
+  #lower(index: number): void {
+    this.durableIndex = Math.min(this.durableIndex, index)
+    this.#committedIndex = Math.min(this.#committedIndex, index)
+    if (this.#syncing !== undefined) this.#syncing = Math.min(this.#syncing, index)
+  }
+
+  term(index: number): number | undefined {
+    return index === this.anchor.index ? this.anchor.term : this.#entry(index)?.term
+  }
+
+  header(index: number): Uint8Array | undefined {
+    return this.#entry(index)?.header
+  }
+
+  read(from: number, to: number): EncodedEntry[] {
+    const entries: EncodedEntry[] = []
+    for (let index = from; index <= to; index++) {
+      const entry = this.#entry(index)
+      if (!entry) throw new RkfsError('corrupt', `entry ${index} is missing`)
+      const parts = entry.cuts.map((_, part) => this.#blobs.get(index * blobsPerEntryMax + part)!)
+      const payload = new Uint8Array(entry.payloadBytes)
+      let at = 0
+      for (const part of parts) {
+        payload.set(part, at)
+        at += part.length
+      }
+      entries.push({ header: entry.header, payload })
+    }
+    return entries
+  }
+
+  size(index: number): number {
+    const entry = this.#entry(index)
+    assert(entry, `there is no entry ${index}`)
+    return entry.header.length + entry.payloadBytes
+  }
+
+  blob(id: BlobId): Uint8Array | undefined {
+    return this.#blobs.get(id)
+  }
+
+  saveHardState(state: HardState): void {
+    this.hardState = state
+    this.commit()
+    this.syncNow()
+  }
+
+  setting(name: string): string | undefined {
+    return this.#settings.get(name)
+  }
+  setSetting(name: string, value: string): void {
+    this.#settings.set(name, value)
+  }
+
+  journalPut(record: JournalRecord): void {
+    const { session, sequence, proposal, payload } = record
+    this.#journal.set(`${session}/${sequence}`, {
+      session,
+      sequence,
+      proposal: proposal.slice(),
+      payload: payload.slice(),
+    })
+  }
+  journalRemove(session: number, sequence: number): void {
+    for (const [key, one] of this.#journal) {
+      if (one.session === session && one.sequence <= sequence) this.#journal.delete(key)
+    }
+  }
+  journalRemoveOne(session: number, sequence: number): void {
+    this.#journal.delete(`${session}/${sequence}`)
+  }
+  journal(): JournalRecord[] {
+    return [...this.#journal.values()].sort((a, b) => a.session - b.session || a.sequence - b.sequence)
+  }
+  journalBlob(session: number, sequence: number): Uint8Array | undefined {
+    return this.#journal.get(`${session}/${sequence}`)?.payload
+  }
+
+  commit(): void {
+    this.#committedIndex = this.lastIndex
+  }
+
+  sync(onDurable: (index: number) => void): void {
+    this.#waiting.push(onDurable)
+    if (this.#syncing === undefined) this.#startSync()
+  }
+
+  #startSync(): void {
+    const callbacks = this.#waiting
+    this.#waiting = []
+    this.#syncing = this.#committedIndex
+    this.#schedule(() => {
+      if (this.#closed) return
+      this.durableIndex = Math.max(this.durableIndex, this.#syncing!)
+      this.#syncing = undefined
+      if (this.#waiting.length > 0) this.#startSync()
+      for (const callback of callbacks) callback(this.durableIndex)
+    })
+  }
+
+  syncNow(): void {
+    this.durableIndex = Math.max(this.durableIndex, this.#committedIndex)
+  }
+
+  compact(index: number, live: (blob: BlobId) => boolean): boolean {
+    const end = Math.min(index, this.lastIndex, this.anchor.index + 256)
+    while (this.anchor.index < end) {
+      const at = this.anchor.index + 1
+      const entry = this.#entries.shift()!
+      entry.cuts.forEach((_, part) => {
+        const id = at * blobsPerEntryMax + part
+        if (!live(id)) this.#blobs.delete(id)
+      })
+      this.anchor = { index: at, term: entry.term, hash: entry.header.slice(-32) }
+    }
+    return this.anchor.index < Math.min(index, this.lastIndex)
+  }
+
+  #inLog(id: BlobId): boolean {
+    return this.#entry(Math.floor(id / blobsPerEntryMax)) !== undefined
+  }
+
+  dropBlobs(ids: readonly BlobId[]): void {
+    for (const id of ids) if (!this.#inLog(id)) this.#blobs.delete(id)
+  }
+  putBlob(id: BlobId, data: Uint8Array): void {
+    assert(!this.#inLog(id), `blob ${id} belongs to an entry in the log`)
+    this.#blobs.set(id, data.slice())
+  }
+  reset(anchor: LogAnchor): void {
+    this.#entries = []
+    this.anchor = anchor
+    this.#lower(anchor.index)
+  }
+  blobIds(after: BlobId, limit: number): BlobId[] {
+    return [...this.#blobs.keys()]
+      .filter(id => id > after)
+      .sort((a, b) => a - b)
+      .slice(0, limit)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+}
