@@ -168,6 +168,8 @@ export class Channel implements TransportEvents {
     const stored = membersDescriptor(this.#table)
     this.#descriptor = stored === undefined ? options.descriptor : decodeDescriptor(stored)
     this.#session = this.#openSession()
+    // opening the session synced the log: what a crash left written is on stable storage now
+    this.#durable = log.durableIndex
     this.#log.onTruncate = index => this.#truncating(index)
     this.#raft = new Raft<StoredEntry>(
       {
@@ -185,7 +187,7 @@ export class Channel implements TransportEvents {
     )
     this.#loadJournal()
     this.#overlayStale = true
-    this.#raft.durable(log.durableIndex)
+    this.#raft.durable(this.#durable)
     this.#turn()
   }
 

@@ -39,11 +39,15 @@ export async function ensureNode(home: string, flags: ConfigFlags, foreground = 
   rotate(logPath)
   const log = openSync(logPath, 'a', 0o600)
   const logStart = fstatSync(log).size
-  const child = spawn(process.execPath, [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords(flags)], {
-    detached: true,
-    cwd: '/',
-    stdio: ['ignore', log, foreground ? 'inherit' : log],
-  })
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords(flags)],
+    {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', log, foreground ? 'inherit' : log],
+    },
+  )
   closeSync(log)
   let failure: Error | undefined
   child.once('error', error => (failure = error))
@@ -127,7 +131,8 @@ function readLog(path: string, start: number): string {
 
 /** The node's last words: its own error line, or else the last line of the log. */
 function startError(child: ChildProcess, home: string, log: string | undefined): RkfsError {
-  const code = child.exitCode === exitCodes.usage ? 'usage' : child.exitCode === exitCodes.refused ? 'refused' : 'failed'
+  const code =
+    child.exitCode === exitCodes.usage ? 'usage' : child.exitCode === exitCodes.refused ? 'refused' : 'failed'
   if (log === undefined) return new RkfsError(code, 'the node did not start: its reason stands above')
   const lines = log.split('\n').filter(line => line !== '')
   const said = lines.findLast(line => line.startsWith(startErrorPrefix))

@@ -126,4 +126,3 @@ function tooSlow(home: string, verb: ControlVerb, limitMs: number): RkfsError {
 function nonsense(home: string): RkfsError {
   return new RkfsError('failed', `what answers on the control socket of ${home} is not a node of this version of rkfs`)
 }
-

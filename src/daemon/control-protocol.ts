@@ -62,11 +62,20 @@ export type ControlReply =
 
 /** DESIGN §8. */
 export interface StatusReport {
-  readonly node: { readonly id: string; readonly version: string; readonly listen: string; readonly home: string; readonly name: string; readonly pid: number; readonly uptimeSeconds: number }
+  readonly node: {
+    readonly id: string
+    readonly version: string
+    readonly listen: string
+    readonly home: string
+    readonly name: string
+    readonly pid: number
+    readonly uptimeSeconds: number
+  }
   readonly channels: readonly ChannelStatus[]
 }
 
-export type ChannelState = 'leader' | 'follower' | 'candidate' | 'learner' | 'no-quorum' | 'quarantined' | 'closed' | 'failed'
+export type ChannelState =
+  'leader' | 'follower' | 'candidate' | 'learner' | 'no-quorum' | 'quarantined' | 'closed' | 'failed'
 
 export interface ChannelStatus {
   readonly name: string
@@ -81,13 +90,24 @@ export interface ChannelStatus {
   readonly durableIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
-  readonly quorum: { readonly voters: number; readonly needed: number; readonly reachable: number; readonly ok: boolean }
+  readonly quorum: {
+    readonly voters: number
+    readonly needed: number
+    readonly reachable: number
+    readonly ok: boolean
+  }
   readonly members: readonly MemberStatus[]
   readonly digest: { readonly index: number; readonly hash: string }
   readonly pending: { readonly operations: number; readonly bytes: number }
   readonly conflicts: number
   readonly bytes: { readonly log: number; readonly data: number }
-  readonly mounts: readonly { readonly dir: string; readonly driver: string; readonly options: string; readonly operations: number; readonly errors: number }[]
+  readonly mounts: readonly {
+    readonly dir: string
+    readonly driver: string
+    readonly options: string
+    readonly operations: number
+    readonly errors: number
+  }[]
 }
 
 export interface MemberStatus {

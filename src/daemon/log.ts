@@ -59,7 +59,9 @@ const levelNames: Record<number, string> = { 20: 'debug', 30: 'info', 40: 'WARN'
 
 function prettyLine(line: string): string {
   const { level, time, pid: _pid, msg, error, ...fields } = JSON.parse(line) as Record<string, unknown>
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  const rest = Object.entries(fields).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
   const failure = error as { stack?: string; message?: string } | undefined
   const stack = failure === undefined ? '' : `\n  ${failure.stack ?? failure.message ?? JSON.stringify(error)}`
   const clock = String(time).slice(11, 23)

@@ -109,7 +109,7 @@ function putInode(view: View, ino: number, inode: Inode | undefined): void {
   view.set('inode', ino, '', inode)
 }
 
-function membersRecord(version: number, descriptor: Uint8Array): Uint8Array {
+export function membersRecord(version: number, descriptor: Uint8Array): Uint8Array {
   const record = new Uint8Array(8 + descriptor.length)
   new DataView(record.buffer).setUint32(0, version, true)
   record.set(descriptor, 8)

@@ -11,7 +11,7 @@ t.test('safety in a hostile world, then progress in a kind one', t => {
   for (let seed = first; seed < first + count; seed++) {
     try {
       const simulation = new Simulation(seed)
-      simulation.runHostile(6000)
+      simulation.runHostile(8000)
       const ticks = simulation.runKind(electionTimeoutsToRecover * 10)
       const { invariants } = simulation
       totals.slowest = Math.max(totals.slowest, ticks)

@@ -11,7 +11,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
     const descriptor = openSync(temporary, 'w', mode)
     try {
       const bytes = typeof content === 'string' ? Buffer.from(content) : content
-      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+      for (let at = 0; at < bytes.length;) at += writeSync(descriptor, bytes, at)
       fsyncSync(descriptor)
     } finally {
       closeSync(descriptor)

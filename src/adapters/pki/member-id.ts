@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, KeyObject, type X509Certificate } from 'node:crypto'
+import { createHash, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto'
 
 import type { MemberId } from '../../base/ids.js'
 

@@ -62,6 +62,7 @@ export class ChannelTransport implements Transport {
   readonly #quiet: QuietLog
   readonly #onClose: () => void
   #identity: PortIdentity
+  #peers: readonly Peer[] = []
   #closed = false
 
   /** Made by `RpcNode.openChannel` alone. */
@@ -82,6 +83,7 @@ export class ChannelTransport implements Transport {
   /** All other members of the channel. Who is no longer among them is disconnected at once. */
   setPeers(peers: readonly Peer[]): void {
     assert(!this.#closed, 'setPeers on a closed transport')
+    this.#peers = peers
     const wanted = new Map(peers.filter(peer => peer.id !== this.#options.self).map(peer => [peer.id, peer]))
     for (const [id, link] of this.#links) {
       if (wanted.has(id)) continue
@@ -102,6 +104,7 @@ export class ChannelTransport implements Transport {
   /** A new certificate of this node's own: for connections from now on. */
   setIdentity(identity: PortIdentity): void {
     this.#identity = identity
+    this.setPeers(this.#peers)
   }
 
   send(to: MemberId, message: PeerMessage): boolean {

@@ -166,6 +166,7 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
 /** Decodes a frame; entries and payloads are views of `bytes`. Throws `corrupt` for anything that is not one. */
 export function decodeFrame(bytes: Uint8Array): FrameMessage[] {
   if (bytes.length > messageBytesMax) throw malformed(`frame: ${bytes.length} bytes are too many`)
+  bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) // no Buffers among what the brain sees
   checkParsedPart(bytes)
   let frame: Frame
   try {

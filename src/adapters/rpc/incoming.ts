@@ -74,7 +74,7 @@ export class Incoming {
   #tick(): void {
     if (this.#options.expires.getTime() < Date.now()) {
       this.#failed(new RkfsError('refused', `certificate expired on ${this.#options.expires.toISOString()}`))
-    } else if (++this.#silentPings > silentPingsMax) {
+    } else if (++this.#silentPings >= silentPingsMax) {
       this.#failed(new RkfsError('timeout', `silent for ${(silentPingsMax * pingMs) / 1000} s`))
     } else if (this.#outbox.stalled) {
       this.#failed(new RkfsError('timeout', 'the peer does not read what is sent to it'))
@@ -84,7 +84,6 @@ export class Incoming {
   #failed(error: RkfsError): void {
     if (this.#closed) return
     this.close(error.code === 'refused' ? status.PERMISSION_DENIED : status.UNAVAILABLE, error.message)
-    if (error.code === 'timeout') this.#options.cut()
     this.#options.ended(error)
   }
 }

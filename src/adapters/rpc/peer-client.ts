@@ -49,6 +49,7 @@ export function connectPeer(
   identified: (result: MemberCertificate | RkfsError) => void = () => undefined,
 ): Client {
   const { own } = target
+  parseAddress(target.address)
   const context = tls.createSecureContext({
     minVersion: 'TLSv1.3',
     ca: target.caPem,

@@ -117,7 +117,10 @@ export class PeerLink {
     try {
       this.#subscription = this.#open()
     } catch (error) {
-      this.#reset(new RkfsError('failed', messageOf(error), { cause: error })) // a bad address, or a bad certificate of ours
+      // A bad address, or a bad certificate of ours.
+      this.#attemptFailed(
+        error instanceof RkfsError ? error : new RkfsError('failed', messageOf(error), { cause: error }),
+      )
     }
   }
 
@@ -133,7 +136,9 @@ export class PeerLink {
         if (this.#subscription === subscription && this.connected) this.#events.message(message)
       },
       ended: error => {
-        if (this.#subscription === subscription) this.#reset(error)
+        if (this.#subscription !== subscription) return
+        if (this.#subscribed) this.#reset(error)
+        else this.#attemptFailed(error)
       },
     })
     return subscription
@@ -144,6 +149,13 @@ export class PeerLink {
     this.#connectedAt = performance.now()
     this.#setProblem(undefined)
     this.#events.connected()
+  }
+
+  /** Nothing stood, so nothing breaks: the peer's own subscription may stay. */
+  #attemptFailed(error: RkfsError): void {
+    this.#subscription = undefined
+    this.#setProblem(error.message)
+    this.#later()
   }
 
   #reset(error: RkfsError, code: status = status.UNAVAILABLE): void {

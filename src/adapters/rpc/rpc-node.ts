@@ -143,7 +143,7 @@ export class RpcNode {
 
   /** Closes all channels and the port; twice does no harm. */
   async stop(): Promise<void> {
-    for (const { transport } of [...this.#channels.values()]) await transport.close()
+    for (const { transport } of this.#channels.values()) await transport.close()
     this.#members.forceShutdown()
     this.#strangers.forceShutdown()
     await this.#port?.stop()

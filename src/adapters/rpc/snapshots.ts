@@ -9,7 +9,7 @@ import type { Log } from './log.js'
 import { connectPeer, type PeerTarget } from './peer-client.js'
 import { peerService } from './services.js'
 import { callErrorOf, errorOfCall } from './status.js'
-import { snapshotIdleMs } from './tuning.js'
+import { chunksOnWireMax, snapshotIdleMs } from './tuning.js'
 
 /** A part of a snapshot; the meaning of `kind`, `id` and `data` is the handler's. */
 export interface Chunk {
@@ -48,7 +48,7 @@ export async function serveSnapshot(call: Call, from: MemberId, handler: Snapsho
   const index = Number(call.request.index)
   try {
     if (!Number.isSafeInteger(index)) throw new RkfsError('usage', 'the index is out of range')
-    await handler(from, { index }, { write: chunk => writeChunk(call, chunk, gone.signal) }, gone.signal)
+    await handler(from, { index }, new CallSink(call, gone.signal), gone.signal)
     gone.signal.throwIfAborted()
     call.end()
   } catch (error) {
@@ -58,31 +58,50 @@ export async function serveSnapshot(call: Call, from: MemberId, handler: Snapsho
   }
 }
 
-function writeChunk(call: Call, chunk: Chunk, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (chunk.data.length > chunkDataBytesMax) {
-      reject(new RkfsError('failed', `a snapshot chunk of ${chunk.data.length} bytes is too long`))
-      return
+/** Chunks go out while fewer than `chunksOnWireMax` are on their way; more wait for one to be taken. */
+class CallSink implements SnapshotSink {
+  readonly #call: Call
+  readonly #signal: AbortSignal
+  #onWire = 0
+  #taken: (() => void) | undefined
+
+  constructor(call: Call, signal: AbortSignal) {
+    this.#call = call
+    this.#signal = signal
+  }
+
+  async write({ kind, id, data }: Chunk): Promise<void> {
+    if (data.length > chunkDataBytesMax) {
+      throw new RkfsError('failed', `a snapshot chunk of ${data.length} bytes is too long`)
     }
-    const finish = (error?: Error): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', left)
-      if (error) reject(error)
-      else resolve()
-    }
-    const left = (): void => finish(signal.reason as Error)
-    const timer = setTimeout(
-      () => finish(new RkfsError('timeout', 'the other member does not read the snapshot')),
-      snapshotIdleMs,
-    )
-    signal.addEventListener('abort', left)
-    if (signal.aborted) return left()
-    const { kind, id, data } = chunk
+    this.#signal.throwIfAborted()
+    this.#onWire++
     const message = create(SnapshotChunkSchema, { kind, id: BigInt(id), data: data as Uint8Array<ArrayBuffer> })
-    // Up to 16 messages may wait in the stream: resolve at once while it asks for more.
-    if (call.write(message)) finish()
-    else call.once('drain', () => finish())
-  })
+    this.#call.write(message, () => {
+      this.#onWire--
+      this.#taken?.()
+    })
+    if (this.#onWire >= chunksOnWireMax) await this.#room()
+  }
+
+  #room(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const finish = (error?: Error): void => {
+        clearTimeout(timer)
+        this.#signal.removeEventListener('abort', left)
+        this.#taken = undefined
+        if (error) reject(error)
+        else resolve()
+      }
+      const left = (): void => finish(this.#signal.reason as Error)
+      const timer = setTimeout(
+        () => finish(new RkfsError('timeout', 'the other member does not read the snapshot')),
+        snapshotIdleMs,
+      )
+      this.#signal.addEventListener('abort', left)
+      this.#taken = () => finish()
+    })
+  }
 }
 
 /** The client's side: see `ChannelTransport.fetchSnapshot`. */
@@ -109,6 +128,7 @@ export async function* fetchChunks(
   try {
     for await (const chunk of call as AsyncIterable<SnapshotChunk>) {
       timer.refresh()
+      if (signal.aborted) break // chunks that came before it are still in the stream
       yield chunk
       timer.refresh()
     }

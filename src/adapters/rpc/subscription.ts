@@ -109,7 +109,7 @@ export class Subscription {
       return
     }
     // Counted in pings, not in time: a node that was itself stopped for a while must not blame its peers.
-    if (++this.#silentPings > silentPingsMax) {
+    if (++this.#silentPings >= silentPingsMax) {
       void this.#failed(new RkfsError('timeout', `silent for ${(silentPingsMax * pingMs) / 1000} s`))
       return
     }

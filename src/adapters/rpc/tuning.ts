@@ -36,6 +36,8 @@ export const strangerStreamsMax = 4
 export const memberStreamsMax = 32
 
 export const snapshotsPerMemberMax = 2
+/** Chunks of one snapshot handed to gRPC and not yet taken by the socket. */
+export const chunksOnWireMax = 4
 export const snapshotIdleMs = 60_000
 export const enrollMs = 30_000
 /** For each address of a token. */

@@ -75,8 +75,10 @@ export class Checkpointer {
   /** Before a transaction: slows a writer down that outruns the worker. */
   beforeBegin(frames: number): void {
     if (frames < this.#thresholdFrames * 3) return
-    const state = Atomics.load(this.#slot, 0)
-    if (state === slotRequested || state === slotRunning) Atomics.wait(this.#slot, 0, state, backPressureMs)
+    // A worker that has not come to it (it may need this thread's event loop to start) is not waited for.
+    if (Atomics.compareExchange(this.#slot, 0, slotRequested, slotReady) === slotRunning) {
+      Atomics.wait(this.#slot, 0, slotRunning, backPressureMs)
+    }
     if (Atomics.load(this.#slot, 0) === slotReady) this.#complete(frames)
   }
 

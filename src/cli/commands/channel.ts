@@ -28,7 +28,9 @@ export function addChannel(program: Command): void {
     .action(show)
   channel
     .command('close')
-    .description('unmount a channel and stop taking part in it; nothing on disk is removed, and mounting opens it again')
+    .description(
+      'unmount a channel and stop taking part in it; nothing on disk is removed, and mounting opens it again',
+    )
     .argument('<channel>')
     .option('--force', 'even while programs use its mounts or changes cannot be committed')
     .addHelpText('after', '\nExample:\n  rkfs channel close demo')
@@ -47,7 +49,8 @@ async function create(channel: string, _options: object, command: Command): Prom
 async function list(options: { json?: boolean }, command: Command): Promise<void> {
   const { channels } = await ask(homeOf(command), 'channel.list', {}, { timeoutSeconds: quickSeconds })
   if (options.json) return say(JSON.stringify(channels, null, 2))
-  if (channels.length === 0) return hint('no channels: make one with `rkfs channel create`, or join one with `rkfs join`')
+  if (channels.length === 0)
+    return hint('no channels: make one with `rkfs channel create`, or join one with `rkfs join`')
   const rows = channels.map(c => [c.name, c.id, c.role, c.state, String(c.members), c.mounts.join(' ')])
   say(table(['CHANNEL', 'ID', 'ROLE', 'STATE', 'MEMBERS', 'MOUNTS'], rows).join('\n'))
 }

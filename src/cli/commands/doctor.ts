@@ -17,5 +17,6 @@ async function doctor(options: { json?: boolean }, command: Command): Promise<vo
   const findings = await examine(homeOf(command))
   if (findings.some(f => f.level === 'fail')) process.exitCode = exitCodes.failed
   if (options.json) return say(JSON.stringify(findings, null, 2))
-  for (const f of findings) say(`${f.level.padEnd(4)}  ${f.what}: ${f.found}${f.remedy === '' ? '' : ` -> ${f.remedy}`}`)
+  for (const f of findings)
+    say(`${f.level.padEnd(4)}  ${f.what}: ${f.found}${f.remedy === '' ? '' : ` -> ${f.remedy}`}`)
 }

@@ -17,7 +17,10 @@ export function addLog(program: Command): void {
     .option('--json', 'one object a line')
     .option('--from <index>', 'start at this index', parseWholeNumber)
     .option('-n <count>', `how many at most (default: ${DEFAULT_LINES}; with --from: all)`, parseWholeNumber)
-    .addHelpText('after', '\nExamples:\n  rkfs log demo -n 50\n  rkfs log demo --from 1 --json\n  rkfs log demo --follow')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rkfs log demo -n 50\n  rkfs log demo --from 1 --json\n  rkfs log demo --follow',
+    )
     .action(log)
 }
 

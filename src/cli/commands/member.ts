@@ -50,7 +50,8 @@ async function invite(channel: string, options: { expires: number }, command: Co
   const args = { channel, expires: options.expires }
   const { token } = await ask(homeOf(command), 'member.invite', args, { timeoutSeconds: agreeSeconds })
   say(token)
-  if (process.stderr.isTTY) hint('on the new machine: `rkfs join <token>`. It can be used once; whoever has it can join.')
+  if (process.stderr.isTTY)
+    hint('on the new machine: `rkfs join <token>`. It can be used once; whoever has it can join.')
 }
 
 interface AddOptions {

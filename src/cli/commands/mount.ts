@@ -74,12 +74,7 @@ async function mountOnNode(home: string, channel: string, directory: string, opt
     )
   }
   const create = known.length === 0
-  const mounted = await ask(
-    home,
-    'mount',
-    { channel, directory, options, create },
-    { timeoutSeconds: agreeSeconds },
-  )
+  const mounted = await ask(home, 'mount', { channel, directory, options, create }, { timeoutSeconds: agreeSeconds })
   say(
     `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,
   )

@@ -43,7 +43,8 @@ export function formatVerify(channel: string, report: VerifyReport, deep: boolea
     deep ? m.content.slice(0, 16) : '',
   ])
   const lines = table(['MEMBER', 'NAME', 'RESULT', 'STATE', 'CONTENT'], rows)
-  for (const m of report.members) for (const p of m.problems) lines.push(`problem on ${printable(m.name)}: ${printable(p)}`)
+  for (const m of report.members)
+    for (const p of m.problems) lines.push(`problem on ${printable(m.name)}: ${printable(p)}`)
   for (const member of report.unreachable) lines.push(`could not be asked: ${printable(member)}`)
   const checked = [counted(report.entriesChecked, 'entry', 'entries')]
   if (deep) checked.push(counted(report.filesChecked, 'file'), bytes(report.bytesChecked))

@@ -1,7 +1,12 @@
 /** Members of a channel on the loopback, for the tests beside this file. */
 import { createPrivateKey } from 'node:crypto'
 
-import { createAuthority, createSigningRequest, issueCertificate, type Authority } from '../../../src/adapters/pki/authority.js'
+import {
+  createAuthority,
+  createSigningRequest,
+  issueCertificate,
+  type Authority,
+} from '../../../src/adapters/pki/authority.js'
 import type { NodeKey } from '../../../src/adapters/pki/csp-home.js'
 import { memberIdOfKey } from '../../../src/adapters/pki/member-id.js'
 import { generateKeyPem } from '../../../src/adapters/pki/web-crypto.js'

@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
-import { allConnected, cluster, introduce, Member, until } from './cluster.js'
+import { allConnected, cluster, introduce, type Member, until } from './cluster.js'
 
 const note = (n: number): PeerMessage => ({ kind: 'position', lastIndex: n, durableIndex: n, appliedIndex: n })
 
@@ -29,7 +29,8 @@ t.test('three members: both ways, in order', async t => {
   await allConnected(members)
   const [a, b, c] = members as [Member, Member, Member]
   for (let i = 0; i < 2000; i++) {
-    for (const from of members) for (const to of members) if (from !== to) t.equal(from.transport.send(to.id, note(i)), true)
+    for (const from of members)
+      for (const to of members) if (from !== to) t.equal(from.transport.send(to.id, note(i)), true)
   }
   await until('all arrived', () => members.every(member => member.count('message') === 4000))
   for (const member of members) {
@@ -65,7 +66,7 @@ t.test('bulk', async t => {
     bytes += message.message.entries[0]!.data.payload.length
   }
   const start = performance.now()
-  for (let i = 1; i <= total; ) {
+  for (let i = 1; i <= total;) {
     if (i - received < 24 && a.transport.send(b.id, append(i, payload))) i++
     else {
       refused++

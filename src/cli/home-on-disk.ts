@@ -1,0 +1,76 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { packageVersion } from '../adapters/host/version.js'
+import { memberIdOfKey } from '../adapters/pki/member-id.js'
+import type { StatusReport } from '../daemon/control-protocol.js'
+import { loadConfig } from '../daemon/config.js'
+
+/** What `status --json` says while no node runs: the report's form, `running` false, and the channels found on disk. */
+export interface OfflineStatus extends StatusReport {
+  readonly running: false
+  readonly channelsOnDisk: readonly string[]
+}
+
+export async function statusOnDisk(home: string): Promise<OfflineStatus> {
+  return {
+    node: {
+      id: nodeIdOnDisk(home) ?? '',
+      version: packageVersion(),
+      listen: '',
+      home,
+      name: nameOnDisk(home),
+      pid: 0,
+      uptimeSeconds: 0,
+    },
+    channels: [],
+    running: false,
+    channelsOnDisk: certificatesOnDisk(home).map(c => c.channel),
+  }
+}
+
+/** The node's id, from its key; undefined before its first start or if the key cannot be read. */
+export function nodeIdOnDisk(home: string): string | undefined {
+  try {
+    return memberIdOfKey(createPrivateKey(readFileSync(join(home, 'csp', 'keystore', 'node.pem'))))
+  } catch {
+    return undefined
+  }
+}
+
+export interface CertificateOnDisk {
+  readonly channel: string
+  readonly path: string
+  /** Undefined: the file is no certificate. */
+  readonly validFrom: Date | undefined
+  readonly validTo: Date | undefined
+}
+
+/** This node's certificate in each of its channels. */
+export function certificatesOnDisk(home: string): CertificateOnDisk[] {
+  const folder = join(home, 'csp', 'signcerts')
+  let names: string[]
+  try {
+    names = readdirSync(folder).filter(name => name.endsWith('.pem'))
+  } catch {
+    return []
+  }
+  return names.sort().map(name => {
+    const path = join(folder, name)
+    const channel = name.slice(0, -'.pem'.length)
+    try {
+      const certificate = new X509Certificate(readFileSync(path))
+      return { channel, path, validFrom: new Date(certificate.validFrom), validTo: new Date(certificate.validTo) }
+    } catch {
+      return { channel, path, validFrom: undefined, validTo: undefined }
+    }
+  })
+}
+
+function nameOnDisk(home: string): string {
+  try {
+    return loadConfig(home, process.env).config.name
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,96 @@
+import type { ChannelStatus, MemberStatus, StatusReport } from '../daemon/control-protocol.js'
+import { bytes, counted, duration, printable, table } from './output.js'
+
+/** The report on one screen, for people. */
+export function formatStatus(report: StatusReport): string {
+  const { node } = report
+  const lines = [
+    `node ${printable(node.name)} (${node.id})  rkfs ${node.version}  listens on ${node.listen}  up ${duration(node.uptimeSeconds)}  process ${node.pid}`,
+    `home ${printable(node.home)}`,
+  ]
+  if (report.channels.length === 0) {
+    lines.push('', 'no channels: `rkfs channel create <channel>` makes one, `rkfs join <token>` joins one')
+  }
+  for (const channel of report.channels) lines.push('', ...formatChannel(channel))
+  return lines.join('\n')
+}
+
+function formatChannel(c: ChannelStatus): string[] {
+  const leader = c.members.find(m => m.id === c.leader)
+  const leaderWords = c.leader === null ? 'no leader' : `leader ${leader?.name ?? c.leader}`
+  const lines = [`channel ${c.name} (${c.id}): ${c.state}, ${leaderWords}, term ${c.term}, this node is its ${c.role}`]
+  if (c.state === 'closed') return [...lines, ...problems(c)]
+  lines.push(
+    `  quorum     ${quorumWords(c)}`,
+    `  safe       ${safeWords(c)}`,
+    `  pending    ${pendingWords(c)}`,
+    `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
+    `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
+    ...mountLines(c),
+    ...table(memberHeader, c.members.map(memberRow)).map(line => `  ${line}`),
+    ...problems(c),
+  )
+  return lines
+}
+
+const memberHeader = [
+  'MEMBER',
+  'NAME',
+  'ROLE',
+  'ADDRESS',
+  'CONNECTION',
+  'BEHIND',
+  'RTT',
+  'CERTIFICATE UNTIL',
+  'PROBLEM',
+]
+
+function memberRow(m: MemberStatus): string[] {
+  const connection = m.self ? 'this node' : m.connected ? 'connected' : 'NOT CONNECTED'
+  const rtt = m.rttMs === null ? '' : `${m.rttMs < 10 ? m.rttMs.toFixed(1) : Math.round(m.rttMs)} ms`
+  return [m.id, m.name, m.role, m.address, connection, behind(m), rtt, certificateWords(m.certExpires), m.problem ?? '']
+}
+
+function behind(m: MemberStatus): string {
+  if (m.lagEntries === null) return '?'
+  if (m.lagEntries === 0) return 'nothing'
+  const size = m.lagBytes === null || m.lagBytes === 0 ? '' : `, ${bytes(m.lagBytes)}`
+  return counted(m.lagEntries, 'entry', 'entries') + size
+}
+
+function certificateWords(expires: string | null): string {
+  if (expires === null) return ''
+  const day = expires.slice(0, 10)
+  return new Date(expires).getTime() < Date.now() ? `${day} EXPIRED` : day
+}
+
+function quorumWords(c: ChannelStatus): string {
+  const { voters, needed, reachable, ok } = c.quorum
+  const count = `${reachable} of ${counted(voters, 'voter')} reachable, ${needed} needed`
+  return ok ? `ok: ${count}` : `NO QUORUM: ${count}; reads go on, changes wait and then fail`
+}
+
+function safeWords(c: ChannelStatus): string {
+  const safe = `everything up to ${c.commitIndex} is on a majority`
+  const newer = c.lastIndex - c.commitIndex
+  const applied = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''
+  return (newer > 0 ? `${safe}, ${counted(newer, 'newer entry is', 'newer entries are')} not yet` : safe) + applied
+}
+
+function pendingWords(c: ChannelStatus): string {
+  if (c.pending.operations === 0) return 'none'
+  return `${counted(c.pending.operations, 'change')} of this node (${bytes(c.pending.bytes)}) not committed`
+}
+
+function mountLines(c: ChannelStatus): string[] {
+  if (c.mounts.length === 0) return [`  mounts     none: \`rkfs mount ${c.name} <dir>\``]
+  return c.mounts.map((m, i) => {
+    const errors = m.errors === 0 ? '' : `, ${counted(m.errors, 'error')}`
+    const label = i === 0 ? 'mounts' : ''
+    return `  ${label.padEnd(9)}  ${printable(m.dir)} (${m.driver}, ${m.options}), ${counted(m.operations, 'operation')}${errors}`
+  })
+}
+
+function problems(c: ChannelStatus): string[] {
+  return c.problems.map(problem => `  !          ${printable(problem)}`)
+}

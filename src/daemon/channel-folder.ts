@@ -1,0 +1,93 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeFileAtomic, fsyncDirectory } from '../adapters/host/atomic-file.js'
+import type { StoreLog } from '../adapters/sqlite/failures.js'
+import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
+import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import { RkfsError } from '../base/errors.js'
+import { isChannelName } from '../base/ids.js'
+import { decodeDescriptor, encodeDescriptor, type Descriptor } from '../channel/descriptor.js'
+import type { LogOwner } from '../channel/log-port.js'
+import { membersRecord } from '../fs/apply.js'
+import { rootDirectory, rootInode } from '../fs/records.js'
+import { TableView } from '../fs/table-view.js'
+import { nodeHasher } from './hasher.js'
+
+/** Where a home keeps its channels: a folder each, by name. */
+export function channelsFolder(home: string): string {
+  return join(home, 'channels')
+}
+
+export function channelFolder(home: string, channel: string): string {
+  return join(channelsFolder(home), channel)
+}
+
+/** The names of the channels that this home has a part in. */
+export function channelNames(home: string): string[] {
+  const folder = channelsFolder(home)
+  if (!existsSync(folder)) return []
+  return readdirSync(folder).filter(name => isChannelName(name) && existsSync(join(folder, name, 'descriptor.json')))
+}
+
+/** What is known of a channel apart from its state: from its creation or the invitation. */
+export function readDescriptor(folder: string): Descriptor {
+  const path = join(folder, 'descriptor.json')
+  try {
+    return decodeDescriptor(readFileSync(path))
+  } catch (cause) {
+    throw new RkfsError('corrupt', `${path} is damaged: move the folder away and join the channel anew`, { cause })
+  }
+}
+
+export function writeDescriptor(folder: string, descriptor: Descriptor): void {
+  writeFileAtomic(join(folder, 'descriptor.json'), encodeDescriptor(descriptor))
+}
+
+export function isClosed(folder: string): boolean {
+  return existsSync(join(folder, 'closed'))
+}
+
+export function setClosed(folder: string, closed: boolean): void {
+  const path = join(folder, 'closed')
+  if (closed) writeFileAtomic(path, '')
+  else rmSync(path, { force: true })
+}
+
+/**
+ * Makes a channel's folder. The creator's holds the first state: the root directory and the members, at index 1 of a log
+ * that goes on from there; a newcomer's is empty and fetches a snapshot. Built beside and renamed, so that it is whole or
+ * not there.
+ */
+export function createChannelFolder(home: string, descriptor: Descriptor, owner: LogOwner, creator: boolean, log: StoreLog): void {
+  const folder = channelFolder(home, descriptor.name)
+  if (existsSync(folder)) {
+    throw new RkfsError('exists', `${folder} exists already: this node has, or had, a part in channel ${descriptor.name}`)
+  }
+  const building = join(channelsFolder(home), `.building-${descriptor.name}`)
+  rmSync(building, { recursive: true, force: true })
+  mkdirSync(building, { recursive: true, mode: 0o700 })
+  if (creator) {
+    const first = { index: 1, term: 1, hash: nodeHasher.sha256(Buffer.from(`rkfs channel ${descriptor.id}`)) }
+    const state = SqliteStateStore.open(join(building, 'state.db'), owner, nodeHasher, log)
+    const table = new TableView(state, nodeHasher)
+    table.set('inode', rootInode, '', { ...rootDirectory(), ...now() })
+    table.set('setting', 0, 'members', membersRecord(descriptor.version, encodeDescriptor(descriptor)))
+    table.flush(first)
+    state.syncNow()
+    state.close()
+    const entries = SqliteLogStore.open(join(building, 'log.db'), owner, nodeHasher, log)
+    entries.reset(first)
+    entries.commit()
+    entries.saveHardState({ term: 1, vote: owner.member })
+    entries.syncNow()
+    entries.close()
+  }
+  writeDescriptor(building, descriptor)
+  renameSync(building, folder)
+  fsyncDirectory(channelsFolder(home))
+}
+
+function now(): { atime: bigint; mtime: bigint; ctime: bigint } {
+  const time = BigInt(Date.now()) * 1_000_000n
+  return { atime: time, mtime: time, ctime: time }
+}

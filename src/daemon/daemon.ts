@@ -1,0 +1,49 @@
+import { acquireHomeLock } from '../adapters/host/home-lock.js'
+import type { Config } from './config.js'
+import { controlSocketPath } from './control-path.js'
+import { ControlServer } from './control-server.js'
+import { controlHandlers } from './handlers.js'
+import type { Log } from './log.js'
+import { Node } from './node.js'
+
+export interface RunningDaemon {
+  /** Drains, unmounts, hands leadership over and closes; `force`: without waiting for anybody. Twice without harm. */
+  stop(force: boolean): Promise<void>
+  /** Resolves with the exit code when the node has ended. */
+  readonly done: Promise<number>
+}
+
+/** Starts a node on a home: lock, identity, port, channels, then the control socket, which says that it is ready. */
+export async function runDaemon(options: { home: string; config: Config; log: Log }): Promise<RunningDaemon> {
+  const { home, config, log } = options
+  const lock = acquireHomeLock(home)
+  let end: (code: number) => void
+  const done = new Promise<number>(resolve => (end = resolve))
+  try {
+    const node = await Node.start(home, config, log)
+    let stopping: Promise<void> | undefined
+    let forced: Promise<void> | undefined
+    const finish = async (force: boolean): Promise<void> => {
+      await node.stop(force)
+      await control.stop()
+      lock.release()
+      end(0)
+    }
+    const stop = (force: boolean): Promise<void> => {
+      if (force && stopping !== undefined) forced ??= node.mounts.unmountAll(() => true, true)
+      stopping ??= finish(force)
+      return force && forced !== undefined ? Promise.race([stopping, forced.then(() => stopping)]) : stopping
+    }
+    const control = new ControlServer(controlSocketPath(home), controlHandlers(node, stop), log)
+    try {
+      await control.start()
+    } catch (error) {
+      await node.stop(true)
+      throw error
+    }
+    return { stop, done }
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto'
+import type { SnapshotReader } from '../adapters/sqlite/snapshot.js'
+import { messageOf } from '../base/errors.js'
+import { toHex } from '../base/bytes.js'
+import { chunkBytes } from '../base/limits.js'
+import { decodeRecord, isRegular } from '../fs/records.js'
+import { recordHash } from '../fs/table-view.js'
+import { nodeHasher } from './hasher.js'
+
+/** What a member found when it read all that it holds. */
+export interface DeepResult {
+  /** Digest recomputed from the stored records, hexadecimal. */
+  readonly digest: string
+  /** SHA-256 over the number, size and SHA-256 of every file's content, in order of their numbers. */
+  readonly content: string
+  readonly files: number
+  readonly bytes: number
+  readonly problems: string[]
+}
+
+const problemsMax = 20
+
+/** Runs in a snapshot's worker: reads every record and every byte. `progress` gets the bytes read so far. */
+export function deepVerify(reader: SnapshotReader, _args: unknown, progress: (bytes: number) => void): DeepResult {
+  const digest = new Uint8Array(32)
+  const content = createHash('sha256')
+  const problems: string[] = []
+  let files = 0
+  let bytes = 0
+  let reported = 0
+  const problem = (text: string): void => {
+    if (problems.length < problemsMax) problems.push(text)
+  }
+  for (const { table, ino, key, value } of reader.all()) {
+    const hash = recordHash(nodeHasher, table, ino, key, value)
+    for (let i = 0; i < 32; i++) digest[i]! ^= hash[i]!
+    if (table !== 'inode') continue
+    const inode = decodeRecord('inode', value)
+    if (!isRegular(inode)) continue
+    files++
+    content.update(`${ino} ${inode.size} ${fileHash(reader, ino, inode.size, problem)}\n`)
+    bytes += inode.size
+    if (bytes - reported > 64 << 20) progress((reported = bytes))
+  }
+  const stored = reader.position === undefined ? '' : toHex(reader.position.digest)
+  if (stored !== toHex(digest)) problem('the stored records do not amount to the stored digest')
+  return { digest: toHex(digest), content: content.digest('hex'), files, bytes, problems }
+}
+
+const zeros = new Uint8Array(chunkBytes)
+
+/** SHA-256 of a file's bytes; holes count as zeros. */
+function fileHash(reader: SnapshotReader, ino: number, size: number, problem: (text: string) => void): string {
+  const hash = createHash('sha256')
+  let at = 0
+  const fill = (until: number): void => {
+    while (at < until) {
+      const length = Math.min(until - at, zeros.length)
+      hash.update(length === zeros.length ? zeros : zeros.subarray(0, length))
+      at += length
+    }
+  }
+  let after: string | undefined
+  for (;;) {
+    const chunks = reader.scan('chunk', ino, after, 256)
+    for (const { key, value } of chunks) {
+      after = key
+      const base = parseInt(key, 16) * chunkBytes
+      for (const extent of decodeRecord('chunk', value)) {
+        fill(base + extent.start)
+        try {
+          const blob = reader.blob(extent.blob)
+          if (blob === undefined || blob.length < extent.offset + extent.length) {
+            problem(`inode ${ino}: blob ${extent.blob} is missing or short`)
+          } else hash.update(blob.subarray(extent.offset, extent.offset + extent.length))
+        } catch (error) {
+          problem(`inode ${ino}: ${messageOf(error)}`)
+        }
+        at += extent.length
+      }
+    }
+    if (chunks.length < 256) break
+  }
+  fill(size)
+  return hash.digest('hex')
+}

@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { packageVersion } from '../adapters/host/version.js'
+import { toHex } from '../base/bytes.js'
+import { RkfsError } from '../base/errors.js'
+import { describeOperation } from '../fs/operation.js'
+import { X509Certificate } from 'node:crypto'
+import type { ChannelHost } from './channel-host.js'
+import type { LogItem, StatusReport } from './control-protocol.js'
+import type { ControlContext, ControlHandlers } from './control-server.js'
+import type { Node } from './node.js'
+import { channelStatus, describeMember, quorumOf } from './status.js'
+
+const pollMs = 50
+
+/** What the control socket answers: each verb in a few lines over the node. */
+export function controlHandlers(node: Node, stop: (force: boolean) => Promise<void>): ControlHandlers {
+  return {
+    ping: async () => ({ version: packageVersion(), pid: process.pid }),
+    status: async ({ channel }) => statusReport(node, channel),
+    'channel.create': async ({ channel }) => {
+      const host = await node.createChannel(channel)
+      return { channel, id: host.identity.channelId }
+    },
+    'channel.list': async () => ({ channels: node.summaries() }),
+    'channel.show': async ({ channel }) => {
+      const host = node.host(channel)
+      const { descriptor } = host.channel
+      return {
+        name: channel,
+        id: descriptor.id,
+        owner: descriptor.owner,
+        folder: host.folder,
+        authorityFingerprint: new X509Certificate(host.identity.caPem).fingerprint256,
+        descriptorVersion: descriptor.version,
+        members: descriptor.members.map(describeMember),
+      }
+    },
+    'channel.close': async ({ channel, force }) => {
+      await node.closeChannel(channel, force)
+      return {}
+    },
+    'member.invite': ({ channel, expires }) => node.invite(channel, expires),
+    'member.add': async ({ channel, certificatePem, address, name }) => ({
+      member: await node.addMember(channel, certificatePem, address, name),
+    }),
+    'member.remove': async ({ channel, member }) => ({ member: await node.removeMember(channel, member) }),
+    'member.list': async ({ channel }) => ({
+      members: node.host(channel).channel.descriptor.members.map(describeMember),
+    }),
+    join: ({ token }, context) => node.join(token, p => context.progress(p), context.signal),
+    mount: async ({ channel, directory, options, create }) => {
+      const created = create && !node.has(channel)
+      if (created) await node.createChannel(channel)
+      const host = await node.reopen(channel)
+      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds)
+      return { directory: mount.directory, driver: mount.driver, created }
+    },
+    umount: async ({ directory, force }, context) => {
+      const host = node.mounts.all.find(mount => mount.directory === directory)?.host
+      const watch = host === undefined || force ? undefined : watchPending(host, context)
+      try {
+        await node.mounts.unmount(directory, force)
+      } finally {
+        watch?.()
+      }
+      return { directory }
+    },
+    sync: ({ channel, all, timeout }, context) => sync(node.host(channel), all, timeout, context),
+    verify: ({ channel, deep }, context) =>
+      node.host(channel).verification.verify(deep, p => context.progress(p), context.signal),
+    log: async ({ channel, follow, from, limit }, context) => {
+      await sendLog(node.host(channel), follow, from, limit, context)
+      return {}
+    },
+    conflicts: async ({ channel }) => ({ conflicts: node.host(channel).conflicts.list() }),
+    stop: async ({ force }) => {
+      // the answer goes out before the socket closes
+      setTimeout(() => void stop(force), 20)
+      return {}
+    },
+  }
+}
+
+function statusReport(node: Node, channel: string | undefined): StatusReport {
+  const hosts = channel === undefined ? node.hosts : [node.host(channel)]
+  const broken = [...node.broken].filter(() => channel === undefined)
+  return {
+    node: {
+      id: node.id,
+      version: packageVersion(),
+      listen: node.listen,
+      home: node.home,
+      name: node.config.name,
+      pid: process.pid,
+      uptimeSeconds: Math.floor((performance.now() - node.startedAt) / 1000),
+    },
+    channels: [
+      ...hosts.map(host => channelStatus(host, node.mounts)),
+      ...broken.map(([name, reason]) => ({
+        name,
+        id: '',
+        role: 'member' as const,
+        state: 'failed' as const,
+        problems: [reason],
+        leader: null,
+        term: 0,
+        lastIndex: 0,
+        durableIndex: 0,
+        commitIndex: 0,
+        appliedIndex: 0,
+        quorum: { voters: 0, needed: 0, reachable: 0, ok: false },
+        members: [],
+        digest: { index: 0, hash: '' },
+        pending: { operations: 0, bytes: 0 },
+        conflicts: 0,
+        bytes: { log: 0, data: 0 },
+        mounts: [],
+      })),
+    ],
+  }
+}
+
+/** Shows what is still on its way, until it is told to end. */
+function watchPending(host: ChannelHost, context: ControlContext): () => void {
+  const first = host.channel.pending.bytes
+  const timer = setInterval(() => {
+    const { bytes } = host.channel.pending
+    context.progress({ what: 'waiting for a majority', done: Math.max(0, first - bytes), total: first, unit: 'bytes' })
+  }, 200)
+  return () => clearInterval(timer)
+}
+
+/** Waits until this member's changes are committed, and with `all` applied by every member. `timeout` 0: no limit. */
+async function sync(host: ChannelHost, all: boolean, timeout: number, context: ControlContext): Promise<{ index: number }> {
+  const { channel } = host
+  const limitMs = timeout === 0 ? 2 ** 40 : timeout * 1000
+  const end = performance.now() + limitMs
+  const stopWatching = watchPending(host, context)
+  try {
+    await host.drained(limitMs)
+  } catch (error) {
+    const { reachable, needed } = quorumOf(host)
+    if (reachable >= needed && timeout !== 0) {
+      throw new RkfsError('timeout', `not all changes are on a majority after ${timeout} s: ${channel.pending.operations} are left`, { cause: error })
+    }
+    throw error
+  } finally {
+    stopWatching()
+  }
+  const index = channel.commitIndex
+  if (!all) return { index }
+  for (;;) {
+    const behind = channel.descriptor.members.filter(member => {
+      const applied = member.id === host.identity.memberId ? channel.appliedIndex : channel.position(member.id)?.appliedIndex
+      return applied === undefined || applied < index
+    })
+    if (behind.length === 0) return { index }
+    if (performance.now() > end) {
+      throw new RkfsError('timeout', `after ${timeout} s these members do not have entry ${index} yet: ${behind.map(m => m.name).join(', ')}`)
+    }
+    context.signal.throwIfAborted()
+    context.progress({
+      what: `waiting for ${behind.map(m => m.name).join(', ')}`,
+      done: channel.descriptor.members.length - behind.length,
+      total: channel.descriptor.members.length,
+      unit: 'members',
+    })
+    await sleep(pollMs)
+  }
+}
+
+async function sendLog(
+  host: ChannelHost,
+  follow: boolean,
+  from: number | undefined,
+  limit: number,
+  context: ControlContext,
+): Promise<void> {
+  const { channel } = host
+  let next = from ?? Math.max(channel.firstIndex, channel.lastIndex - limit + 1)
+  if (from !== undefined && from < channel.firstIndex) {
+    throw new RkfsError('not-found', `the log of ${host.name} begins at entry ${channel.firstIndex}: older ones are merged into the state`)
+  }
+  let left = from === undefined || limit > 0 ? limit : Infinity
+  const nameOf = (id: string): string => channel.descriptor.members.find(m => m.id === id)?.name ?? id
+  while (!context.signal.aborted) {
+    const entry = next > channel.lastIndex ? undefined : channel.entry(next)
+    if (entry === undefined || (!follow && left <= 0)) {
+      if (!follow) return
+      next = Math.max(next, channel.firstIndex)
+      await sleep(100)
+      continue
+    }
+    const { entry: header, operation, payload } = entry
+    const item: LogItem = {
+      index: header.index,
+      term: header.term,
+      time: new Date(Number(header.time / 1_000_000n)).toISOString(),
+      origin: nameOf(header.origin),
+      kind: header.kind,
+      operation: header.kind === 'noop' ? 'a new leader begins' : describeOperation(operation),
+      bytes: payload.length,
+      hash: toHex(header.hash),
+      committed: header.index <= channel.commitIndex,
+    }
+    await context.item(item)
+    next++
+    left--
+  }
+}

@@ -1,0 +1,14 @@
+import { createHash, hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { Hasher } from '../base/hash.js'
+
+/** The platform's hash functions for the pure layers. */
+export const nodeHasher: Hasher = {
+  sha256(...parts: Uint8Array[]): Uint8Array {
+    if (parts.length === 1) return hash('sha256', parts[0]!, 'buffer')
+    const all = createHash('sha256')
+    for (const part of parts) all.update(part)
+    return all.digest()
+  },
+  crc32: (bytes, seed) => crc32(bytes, seed),
+}

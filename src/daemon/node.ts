@@ -1,0 +1,370 @@
+import { X509Certificate } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createAuthority, createSigningRequest, issueCertificate } from '../adapters/pki/authority.js'
+import { CspHome, type ChannelIdentity, type NodeKey } from '../adapters/pki/csp-home.js'
+import { Invitations } from '../adapters/pki/invitations.js'
+import { decodeToken, encodeToken } from '../adapters/pki/token.js'
+import { verifyMemberCertificate } from '../adapters/pki/verify.js'
+import { enroll, type EnrollHandler } from '../adapters/rpc/enrollment.js'
+import { RpcNode } from '../adapters/rpc/rpc-node.js'
+import { messageOf, RkfsError } from '../base/errors.js'
+import { isChannelName, type MemberId } from '../base/ids.js'
+import { decodeDescriptor, encodeDescriptor, withMember, withoutMember, type Descriptor } from '../channel/descriptor.js'
+import { channelFolder, channelNames, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
+import { ChannelHost } from './channel-host.js'
+import type { Config } from './config.js'
+import type { ChannelSummary, Progress } from './control-protocol.js'
+import type { Log } from './log.js'
+import { Mounts } from './mounts.js'
+import { channelStatus } from './status.js'
+
+const changeMs = 30_000
+
+/** A node: its identity, its port, the channels it has a part in and its mounts. */
+export class Node {
+  readonly home: string
+  readonly config: Config
+  readonly csp: CspHome
+  readonly mounts: Mounts
+  readonly #log: Log
+  readonly #key: NodeKey
+  readonly #rpc: RpcNode
+  readonly #hosts = new Map<string, ChannelHost>()
+  /** Channels that could not be opened, and why: the node serves the others. */
+  readonly #broken = new Map<string, string>()
+  readonly startedAt = performance.now()
+  #listen = ''
+
+  private constructor(home: string, config: Config, csp: CspHome, key: NodeKey, log: Log) {
+    this.home = home
+    this.config = config
+    this.csp = csp
+    this.#key = key
+    this.#log = log
+    this.mounts = new Mounts(home, log)
+    this.#rpc = new RpcNode({
+      listen: config.listen,
+      nodeKey: key,
+      log: (level, message, fields) => log[level](message, fields),
+    })
+  }
+
+  static async start(home: string, config: Config, log: Log): Promise<Node> {
+    const csp = new CspHome(home)
+    const key = await csp.nodeKey()
+    const node = new Node(home, config, csp, key, log)
+    node.#listen = await node.#rpc.start()
+    for (const name of channelNames(home)) {
+      if (isClosed(channelFolder(home, name))) continue
+      try {
+        await node.#open(name)
+      } catch (error) {
+        node.#broken.set(name, messageOf(error))
+        log.error('a channel could not be opened', { channel: name, error: messageOf(error) })
+      }
+    }
+    return node
+  }
+
+  get id(): MemberId {
+    return this.#key.memberId
+  }
+  get listen(): string {
+    return this.#listen
+  }
+  /** What other members are told to connect to. */
+  get advertised(): string {
+    return this.config.advertise === '' ? this.#listen : this.config.advertise
+  }
+  get hosts(): ChannelHost[] {
+    return [...this.#hosts.values()]
+  }
+  get broken(): ReadonlyMap<string, string> {
+    return this.#broken
+  }
+
+  host(channel: string): ChannelHost {
+    const host = this.#hosts.get(channel)
+    if (host !== undefined) return host
+    const why = this.#broken.get(channel)
+    if (why !== undefined) throw new RkfsError('failed', `channel ${channel} cannot be opened: ${why}`)
+    if (channelNames(this.home).includes(channel)) {
+      throw new RkfsError('unavailable', `channel ${channel} is closed on this node: \`rkfs mount ${channel} <dir>\` opens it`)
+    }
+    const known = channelNames(this.home)
+    throw new RkfsError(
+      'not-found',
+      `this node has no channel ${channel}${known.length > 0 ? ` (it has: ${known.join(', ')})` : ''}: ` +
+        `\`rkfs channel create ${channel}\` makes one, \`rkfs join <token>\` joins another's`,
+    )
+  }
+
+  has(channel: string): boolean {
+    return channelNames(this.home).includes(channel)
+  }
+
+  async #open(name: string): Promise<ChannelHost> {
+    const identity = await this.csp.identity(name, Date.now())
+    if (identity === undefined) {
+      throw new RkfsError('not-member', `${this.csp.certificatePath(name)} is missing: this node has no certificate for channel ${name}`)
+    }
+    const folder = channelFolder(this.home, name)
+    const owner = readDescriptor(folder).owner === identity.memberId
+    const invitations = owner ? await Invitations.open(folder) : undefined
+    const host = new ChannelHost({
+      home: this.home,
+      name,
+      identity,
+      rpc: this.#rpc,
+      log: this.#log,
+      ...(invitations === undefined ? {} : { invitations, enroll: this.#enroller(name, invitations) }),
+    })
+    this.#hosts.set(name, host)
+    this.#broken.delete(name)
+    return host
+  }
+
+  /** Opens a channel that was closed, or could not be opened before. */
+  async reopen(name: string): Promise<ChannelHost> {
+    const open = this.#hosts.get(name)
+    if (open !== undefined) return open
+    if (!this.has(name)) return this.host(name)
+    setClosed(channelFolder(this.home, name), false)
+    return this.#open(name)
+  }
+
+  async closeChannel(name: string, force: boolean): Promise<void> {
+    const host = this.host(name)
+    if (!force) await host.drained(changeMs)
+    await this.mounts.unmountAll(mount => mount.host === host, force)
+    await host.handOver()
+    this.#hosts.delete(name)
+    await host.close()
+    setClosed(channelFolder(this.home, name), true)
+  }
+
+  /** Makes a channel with this node as owner and only member. */
+  async createChannel(name: string): Promise<ChannelHost> {
+    if (!isChannelName(name)) {
+      throw new RkfsError('usage', `bad channel name ${JSON.stringify(name)}: letters, digits, '.', '_' and '-', at most 64`)
+    }
+    if (this.has(name)) throw new RkfsError('exists', `this node has a channel ${name} already`)
+    let identity = await this.csp.identity(name, Date.now())
+    if (identity === undefined) {
+      const authority = await createAuthority(name)
+      await this.csp.storeAuthority(name, authority)
+      const csr = await createSigningRequest(this.#key.key, this.config.name)
+      const validity = { now: Date.now(), days: this.config.certDays }
+      const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
+      await this.csp.storeMembership(name, authority.caPem, certificate)
+      identity = (await this.csp.identity(name, Date.now()))!
+    }
+    createChannelFolder(this.home, this.#firstDescriptor(name, identity), this.#owner(identity), true, this.#storeLog)
+    const host = await this.#open(name)
+    // a channel of one leads itself; what follows (an invitation, a mount) finds it ready
+    for (let i = 0; i < 100 && host.channel.role !== 'leader'; i++) await sleep(20)
+    return host
+  }
+
+  #owner(identity: ChannelIdentity): { channelId: string; member: MemberId } {
+    return { channelId: identity.channelId, member: identity.memberId }
+  }
+
+  get #storeLog(): { info(f: object, m: string): void; warn(f: object, m: string): void; error(f: object, m: string): void } {
+    const log = this.#log
+    return {
+      info: (fields, message) => log.info(message, fields as Record<string, unknown>),
+      warn: (fields, message) => log.warn(message, fields as Record<string, unknown>),
+      error: (fields, message) => log.error(message, fields as Record<string, unknown>),
+    }
+  }
+
+  #firstDescriptor(name: string, identity: ChannelIdentity): Descriptor {
+    return {
+      name,
+      id: identity.channelId,
+      owner: identity.memberId,
+      version: 1,
+      nextSlot: 2,
+      members: [
+        {
+          id: identity.memberId,
+          name: this.config.name,
+          address: this.advertised,
+          role: 'voter',
+          state: 'voter',
+          slot: 1,
+          certificate: Buffer.from(new X509Certificate(identity.certificatePem).raw).toString('base64'),
+        },
+      ],
+    }
+  }
+
+  #ownersOnly(name: string, what: string): ChannelHost & { invitations: Invitations } {
+    const host = this.host(name)
+    if (host.invitations === undefined) {
+      const { owner, members } = host.channel.descriptor
+      const ownerName = members.find(m => m.id === owner)?.name ?? owner
+      throw new RkfsError('refused', `only the owner of channel ${name} (${ownerName}) may ${what}`)
+    }
+    return host as ChannelHost & { invitations: Invitations }
+  }
+
+  async invite(name: string, expiresSeconds: number): Promise<{ token: string; expires: number }> {
+    const host = this.#ownersOnly(name, 'invite members')
+    const { secret, expires } = await host.invitations.issue(expiresSeconds)
+    const ca = new X509Certificate(host.identity.caPem)
+    const token = encodeToken({
+      channel: name,
+      channelId: host.identity.channelId,
+      addresses: [this.advertised],
+      caFingerprint: Buffer.from(ca.fingerprint256.replaceAll(':', ''), 'hex'),
+      secret,
+      expires,
+    })
+    return { token, expires }
+  }
+
+  /** The owner's side of `join`. */
+  #enroller(name: string, invitations: Invitations): EnrollHandler {
+    return async ({ secret, csrDer, memberId, name: memberName, address }) => {
+      const host = this.host(name)
+      const redemption = await invitations.redeem(secret, memberId)
+      if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
+      const authority = await this.csp.authority(name)
+      if (authority === undefined) throw new RkfsError('refused', `the owner of ${name} has no certificate authority`)
+      const validity = { now: Date.now(), days: this.config.certDays }
+      const pem = await issueCertificate(authority, csrDer, memberId, memberName, validity)
+      const certificate = new X509Certificate(pem).raw
+      await this.#admit(host, memberId, memberName, address, certificate)
+      return {
+        certificate,
+        ca: new X509Certificate(authority.caPem).raw,
+        descriptor: encodeDescriptor(host.channel.descriptor),
+      }
+    }
+  }
+
+  async #admit(host: ChannelHost, id: MemberId, name: string, address: string, certificate: Uint8Array): Promise<void> {
+    await host.changeMembers(descriptor => {
+      if (descriptor.members.some(m => m.id === id)) return undefined
+      const encoded = Buffer.from(certificate).toString('base64')
+      return withMember(descriptor, { id, name, address, role: 'voter', certificate: encoded })
+    }, changeMs)
+    this.#log.info('admitted', { channel: host.name, member: id, name, address })
+  }
+
+  async addMember(channel: string, certificatePem: string, address: string, name: string | undefined): Promise<MemberId> {
+    const host = this.#ownersOnly(channel, 'add members')
+    let certificate: X509Certificate
+    try {
+      certificate = new X509Certificate(certificatePem)
+    } catch (cause) {
+      throw new RkfsError('usage', `that is no certificate in PEM form: ${messageOf(cause)}`, { cause })
+    }
+    const ca = new X509Certificate(host.identity.caPem)
+    const member = verifyMemberCertificate(certificate, ca, host.identity.channelId, Date.now())
+    await this.#admit(host, member.memberId, name ?? member.name, address, certificate.raw)
+    return member.memberId
+  }
+
+  async removeMember(channel: string, given: string): Promise<MemberId> {
+    const host = this.#ownersOnly(channel, 'remove members')
+    const id = findMember(host.channel.descriptor, given)
+    withoutMember(host.channel.descriptor, id)
+    await host.invitations.revoke(id)
+    await host.changeMembers(
+      descriptor => (descriptor.members.some(m => m.id === id) ? withoutMember(descriptor, id) : undefined),
+      changeMs,
+    )
+    return id
+  }
+
+  async join(
+    text: string,
+    progress: (p: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<{ channel: string; member: MemberId }> {
+    const token = decodeToken(text, Math.floor(Date.now() / 1000))
+    const name = token.channel
+    if (this.has(name)) {
+      throw new RkfsError('exists', `this node has a channel ${name} already: it cannot join another one of that name`)
+    }
+    const csrDer = await createSigningRequest(this.#key.key, this.config.name)
+    const enrolled = await enroll({ token, csrDer, name: this.config.name, listenAddress: this.advertised, signal })
+    const pem = (der: Uint8Array): string => new X509Certificate(der).toString()
+    await this.csp.storeMembership(name, pem(enrolled.ca), pem(enrolled.certificate))
+    const descriptor = decodeDescriptor(enrolled.descriptor)
+    const identity = (await this.csp.identity(name, Date.now()))!
+    createChannelFolder(this.home, descriptor, this.#owner(identity), false, this.#storeLog)
+    const host = await this.#open(name)
+    await caughtUp(host, progress, signal)
+    return { channel: name, member: this.id }
+  }
+
+  summaries(): ChannelSummary[] {
+    return channelNames(this.home).map(name => {
+      const host = this.#hosts.get(name)
+      if (host !== undefined) {
+        const status = channelStatus(host, this.mounts)
+        return {
+          name,
+          id: status.id,
+          role: status.role,
+          state: status.state,
+          members: status.members.length,
+          mounts: status.mounts.map(mount => mount.dir),
+        }
+      }
+      const descriptor = readDescriptor(channelFolder(this.home, name))
+      return {
+        name,
+        id: descriptor.id,
+        role: descriptor.owner === this.id ? 'owner' : 'member',
+        state: this.#broken.has(name) ? 'failed' : 'closed',
+        members: descriptor.members.length,
+        mounts: [],
+      }
+    })
+  }
+
+  async stop(force: boolean): Promise<void> {
+    if (!force) {
+      await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
+    }
+    await this.mounts.unmountAll(() => true, force)
+    if (!force) await Promise.all(this.hosts.map(host => host.handOver()))
+    for (const host of this.hosts) await host.close()
+    this.#hosts.clear()
+    await this.#rpc.stop()
+  }
+}
+
+/** An id, a unique prefix of one, or a name. */
+function findMember(descriptor: Descriptor, given: string): MemberId {
+  const found = descriptor.members.filter(m => m.id === given || m.name === given)
+  const matches = found.length > 0 ? found : descriptor.members.filter(m => given.length >= 4 && m.id.startsWith(given))
+  if (matches.length === 1) return matches[0]!.id
+  throw new RkfsError(
+    'not-found',
+    matches.length === 0
+      ? `${descriptor.name} has no member ${given}: \`rkfs member list ${descriptor.name}\` shows them`
+      : `${given} may be ${matches.map(m => m.id).join(' or ')}: give more digits`,
+  )
+}
+
+/** Waits until a new member has the channel's state and is what its owner wants it to be. */
+async function caughtUp(host: ChannelHost, progress: (p: Progress) => void, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    if (signal.aborted) return
+    const { channel, restore } = host
+    const self = channel.descriptor.members.find(m => m.id === host.identity.memberId)
+    if (!channel.serving && channel.failure !== undefined) throw new RkfsError('failed', channel.failure)
+    const done = channel.appliedIndex > 0 && self !== undefined && self.state === self.role
+    if (done) return
+    if (restore !== undefined && restore.total > 0) {
+      progress({ what: 'fetching the channel', done: restore.bytes, total: restore.total, unit: 'bytes' })
+    } else progress({ what: 'catching up', done: channel.appliedIndex, total: channel.commitIndex, unit: 'entries' })
+    await sleep(50)
+  }
+}

@@ -1,0 +1,175 @@
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
+import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol.js'
+import { openSnapshot } from '../adapters/sqlite/snapshot.js'
+import type { StoreLog } from '../adapters/sqlite/failures.js'
+import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import { fromHex, toHex } from '../base/bytes.js'
+import { RkfsError } from '../base/errors.js'
+import type { LogAnchor, LogOwner, LogStore } from '../channel/log-port.js'
+import { decodeRecord } from '../fs/records.js'
+import type { AppliedPosition } from '../fs/store-port.js'
+import { recordHash } from '../fs/table-view.js'
+import { nodeHasher } from './hasher.js'
+
+/** Kinds of chunks, in the order they come: one header, records, blobs, one end. */
+const kinds = { header: 1, records: 2, blob: 3, end: 4 }
+
+interface Header {
+  readonly version: 1
+  readonly index: number
+  readonly term: number
+  readonly hash: string
+  readonly digest: string
+  readonly inodes: number
+  readonly dataBytes: number
+}
+
+export interface SnapshotPaths {
+  readonly state: string
+  readonly log: string
+  readonly incoming: string
+}
+
+export function snapshotPaths(folder: string): SnapshotPaths {
+  return {
+    state: join(folder, 'state.db'),
+    log: join(folder, 'log.db'),
+    incoming: join(folder, 'state.db.incoming'),
+  }
+}
+
+/** Sends the state as it is on disk: all records, then all blobs that they refer to. `opened` when writing may go on. */
+export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, opened: () => void): Promise<void> {
+  const snapshot = await openSnapshot(paths.state, paths.log)
+  try {
+    opened()
+    const { position } = snapshot
+    if (position === undefined) throw new RkfsError('unavailable', 'this member has no state yet')
+    const header: Header = {
+      version: 1,
+      index: position.index,
+      term: position.term,
+      hash: toHex(position.hash),
+      digest: toHex(position.digest),
+      inodes: position.inodes,
+      dataBytes: position.dataBytes,
+    }
+    await sink.write({ kind: kinds.header, id: 0, data: Buffer.from(JSON.stringify(header)) })
+    for await (const records of snapshot.records()) {
+      const packed = packRecords(records.map(record => ({ ...record, value: record.value! })))
+      await sink.write({ kind: kinds.records, id: records.length, data: packed })
+    }
+    for await (const blobs of snapshot.blobs()) {
+      for (const { id, data } of blobs) await sink.write({ kind: kinds.blob, id, data })
+    }
+    await sink.write({ kind: kinds.end, id: 0, data: new Uint8Array(0) })
+  } finally {
+    await snapshot.close()
+  }
+}
+
+/**
+ * Takes a snapshot in beside the old state: nothing that is there is touched before all of it has come and its digest
+ * holds. Answers where the log goes on; `installSnapshot` puts it in place.
+ */
+export async function receiveSnapshot(
+  paths: SnapshotPaths,
+  owner: LogOwner,
+  log: LogStore,
+  chunks: AsyncIterable<{ kind: number; id: bigint; data: Uint8Array }>,
+  progress: (bytes: number, total: number) => void,
+  report: StoreLog,
+): Promise<LogAnchor> {
+  removeDatabase(paths.incoming)
+  const state = SqliteStateStore.open(paths.incoming, owner, nodeHasher, report)
+  const digest = new Uint8Array(32)
+  let position: AppliedPosition | undefined
+  let bytes = 0
+  let ended = false
+  try {
+    for await (const { kind, id, data } of chunks) {
+      if (kind === kinds.header) {
+        position = positionOf(data)
+        continue
+      }
+      if (position === undefined) throw new RkfsError('corrupt', 'a snapshot without a header')
+      if (kind === kinds.records) {
+        const writes = unpackRecords(data)
+        const liveBytes = new Map<number, number>()
+        for (const { table, ino, key, value } of writes) {
+          const hash = recordHash(nodeHasher, table, ino, key, value!)
+          for (let i = 0; i < 32; i++) digest[i]! ^= hash[i]!
+          if (table !== 'chunk') continue
+          for (const { blob, length } of decodeRecord('chunk', value!)) {
+            liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
+          }
+        }
+        state.write({ writes, position, liveBytes })
+      } else if (kind === kinds.blob) {
+        log.putBlob(Number(id), data)
+        log.commit()
+        bytes += data.length
+        progress(bytes, position.dataBytes)
+      } else if (kind === kinds.end) ended = true
+    }
+    if (!ended || position === undefined) throw new RkfsError('unavailable', 'the snapshot broke off')
+    if (toHex(digest) !== toHex(position.digest)) {
+      throw new RkfsError('corrupt', 'the snapshot does not amount to its digest')
+    }
+    state.write({ writes: [], position, liveBytes: new Map() })
+    state.syncNow()
+  } finally {
+    state.close()
+  }
+  return { index: position.index, term: position.term, hash: position.hash }
+}
+
+function positionOf(data: Uint8Array): AppliedPosition {
+  let header: Header
+  try {
+    header = JSON.parse(Buffer.from(data).toString()) as Header
+    if (header.version !== 1) throw new RkfsError('version', 'a snapshot of a newer format: upgrade this rkfs')
+    return { ...header, hash: fromHex(header.hash), digest: fromHex(header.digest) }
+  } catch (cause) {
+    if (cause instanceof RkfsError) throw cause
+    throw new RkfsError('corrupt', 'the header of a snapshot is malformed', { cause })
+  }
+}
+
+const marker = 'restoring'
+
+/** Puts a received snapshot in place of the state and the log. Each step may be repeated after a crash (`resumeInstall`). */
+export function installSnapshot(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): void {
+  log.setSetting(marker, JSON.stringify({ index: anchor.index, term: anchor.term, hash: toHex(anchor.hash) }))
+  log.commit()
+  log.syncNow()
+  finishInstall(paths, log, anchor)
+}
+
+/** At the start: finishes an installation that a crash cut short, and clears away what was received in part. */
+export function resumeInstall(paths: SnapshotPaths, log: LogStore): void {
+  const pending = log.setting(marker)
+  if (pending !== undefined && pending !== '') {
+    const { index, term, hash } = JSON.parse(pending) as { index: number; term: number; hash: string }
+    finishInstall(paths, log, { index, term, hash: fromHex(hash) })
+  }
+  removeDatabase(paths.incoming)
+}
+
+function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): void {
+  if (existsSync(paths.incoming)) {
+    removeDatabase(paths.state)
+    renameSync(paths.incoming, paths.state)
+  }
+  log.reset(anchor)
+  log.setSetting(marker, '')
+  log.commit()
+  log.syncNow()
+}
+
+function removeDatabase(path: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true })
+}
+

@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto'
+
+import t from 'tap'
+
+import { RkfsError } from '../../../src/base/errors.js'
+import { Rng } from '../../../src/base/rng.js'
+import type { PeerMessage } from '../../../src/channel/transport-port.js'
+import type { EncodedEntry, Proposal } from '../../../src/oplog/entry.js'
+import type { RaftEntry, RaftMessage } from '../../../src/raft/types.js'
+import {
+  decodeFrame,
+  encodeFrame,
+  estimatedBytes,
+  splitMessage,
+  type FrameMessage,
+} from '../../../src/adapters/rpc/frame-codec.js'
+
+const bytes = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill)
+const entry = (index: number, term: number, length: number): RaftEntry<EncodedEntry> => ({
+  index,
+  term,
+  size: 200 + length,
+  data: { header: bytes(200, index), payload: bytes(length, term) },
+})
+const proposal = (sequence: number, length: number): Proposal => ({
+  kind: (['noop', 'change', 'members'] as const)[sequence % 3]!,
+  origin: '0123456789abcdef',
+  session: 2 ** 40,
+  sequence,
+  time: -1234567890123456789n,
+  operation: bytes(33, sequence),
+  payload: bytes(length, 5),
+  payloadHash: length ? Uint8Array.from(createHash('sha256').update(bytes(length, 5)).digest()) : bytes(32, 0),
+  signature: bytes(sequence % 2 ? 64 : 0, 9),
+})
+const raft = (message: RaftMessage<EncodedEntry>): PeerMessage => ({ kind: 'raft', message })
+const big = Number.MAX_SAFE_INTEGER
+
+const samples: FrameMessage[] = [
+  { kind: 'welcome', protocolVersion: 1 },
+  { kind: 'pong', number: 2 ** 32 - 1 },
+  raft({ kind: 'pre-vote', term: 1, lastIndex: big, lastTerm: 0, transfer: false }),
+  raft({ kind: 'vote', term: big, lastIndex: 2, lastTerm: 3, transfer: true }),
+  raft({ kind: 'pre-vote-reply', term: 1, granted: true }),
+  raft({ kind: 'vote-reply', term: 1, granted: false }),
+  raft({ kind: 'append', term: 3, previousIndex: 9, previousTerm: 2, first: 10, last: 9, entries: [], commit: 4 }),
+  raft({
+    kind: 'append',
+    term: 3,
+    previousIndex: 9,
+    previousTerm: 2,
+    first: 10,
+    last: 12,
+    entries: [entry(10, 3, 0), entry(11, 3, 100), entry(12, 3, 5)],
+    commit: 4,
+  }),
+  raft({
+    kind: 'append',
+    term: 3,
+    previousIndex: 0,
+    previousTerm: 0,
+    first: 1,
+    last: 3,
+    entries: [entry(1, 1, 1), entry(2, 2, 0), entry(3, 3, 70)],
+    commit: 0,
+  }),
+  raft({ kind: 'append-reply', term: 1, success: true, match: 5, rejectedIndex: 0, hintIndex: 0, hintTerm: 0 }),
+  raft({ kind: 'append-reply', term: 1, success: false, match: 0, rejectedIndex: 7, hintIndex: 6, hintTerm: 1 }),
+  raft({ kind: 'heartbeat', term: 1, commit: 2, round: 3 }),
+  raft({ kind: 'heartbeat-reply', term: 1, round: 2, match: 3 }),
+  raft({ kind: 'snapshot', term: 1, index: 2 }),
+  raft({ kind: 'timeout-now', term: 1 }),
+  raft({ kind: 'read-index', term: 1, context: big }),
+  raft({ kind: 'read-index-reply', term: 1, context: 2, index: 3 }),
+  { kind: 'propose', restart: true, first: 1, proposals: [] },
+  { kind: 'propose', restart: false, first: 7, proposals: [proposal(7, 0), proposal(8, 1000), proposal(9, 3)] },
+  {
+    kind: 'propose-refused',
+    session: 1,
+    refusals: [
+      { sequence: 1, errno: 2 },
+      { sequence: 2, errno: 4095 },
+    ],
+  },
+  { kind: 'propose-again' },
+  { kind: 'digest', index: 1, hash: bytes(32, 1) },
+  { kind: 'diverged', index: 1, reason: 'bits, größer' },
+  { kind: 'position', lastIndex: 3, durableIndex: 2, appliedIndex: 1 },
+  { kind: 'note', topic: 'verify', body: '{"a":"ü"}' },
+]
+
+const plain = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (_key, each: unknown) => {
+      if (typeof each === 'bigint') return `${each}n`
+      return ArrayBuffer.isView(each)
+        ? Buffer.from(each.buffer, each.byteOffset, each.byteLength).toString('hex')
+        : each
+    }),
+  )
+
+t.test('every message comes back as it was', async t => {
+  for (const sample of samples) {
+    const [kind] = [sample.kind === 'raft' ? sample.message.kind : sample.kind]
+    t.same(plain(decodeFrame(encodeFrame([sample]))), plain([sample]), kind)
+    t.ok(encodeFrame([sample]).length <= estimatedBytes(sample), `${kind}: the estimate is not too small`)
+  }
+  t.same(plain(decodeFrame(encodeFrame(samples))), plain(samples), 'all in one frame')
+  t.same(decodeFrame(encodeFrame([])), [])
+})
+
+t.test('payloads are views of the input', async t => {
+  const sample = raft({
+    kind: 'append',
+    term: 1,
+    previousIndex: 0,
+    previousTerm: 0,
+    first: 1,
+    last: 1,
+    entries: [entry(1, 1, 1024 * 1024)],
+    commit: 0,
+  })
+  const frame = encodeFrame([sample])
+  const [decoded] = decodeFrame(frame) as [Extract<PeerMessage, { kind: 'raft' }>]
+  const message = decoded.message as Extract<RaftMessage<EncodedEntry>, { kind: 'append' }>
+  t.equal(message.entries[0]!.data.payload.buffer, frame.buffer)
+  const from = performance.now()
+  for (let i = 0; i < 100; i++) encodeFrame([sample])
+  const middle = performance.now()
+  for (let i = 0; i < 100; i++) decodeFrame(frame)
+  const end = performance.now()
+  t.comment(
+    `1 MiB append: encode ${((middle - from) * 10).toFixed(0)} µs, decode ${((end - middle) * 10).toFixed(0)} µs`,
+  )
+})
+
+t.test('truncated, flipped and random bytes', async t => {
+  let decoded = 0
+  const tryOne = (input: Uint8Array): void => {
+    try {
+      decodeFrame(input)
+      decoded++
+    } catch (error) {
+      if (!(error instanceof RkfsError) || error.code !== 'corrupt') t.fail(String(error))
+    }
+  }
+  for (const sample of [...samples.map(each => [each]), samples]) {
+    const frame = encodeFrame(sample)
+    for (let i = 0; i < frame.length; i++) {
+      tryOne(frame.subarray(0, i))
+      for (let bit = 0; bit < 8; bit++) {
+        const bad = Buffer.from(frame)
+        bad[i]! ^= 1 << bit
+        tryOne(bad)
+      }
+    }
+  }
+  const rng = new Rng(1)
+  for (let i = 0; i < 20_000; i++) tryOne(Uint8Array.from({ length: rng.below(60) }, () => rng.below(256)))
+  t.pass(`${decoded} of them still were frames`)
+})
+
+t.test('what is out of bounds', async t => {
+  const refused = (input: Uint8Array, what: RegExp): void => {
+    t.throws(() => decodeFrame(input), { code: 'corrupt', message: what })
+  }
+  refused(new Uint8Array(4 * 1024 * 1024 + 1), /too many/)
+  refused(Buffer.concat(Array.from({ length: 300_000 }, () => Buffer.from([0x0a, 0x00]))), /too many messages/)
+  refused(Buffer.from([0x0a, 0x00]), /unknown kind/)
+  refused(Buffer.from([0x12, 0x00, 0x0a, 0x00]), /not the last/)
+  refused(Buffer.from([0x12, 0x01, 0x00]), /bulk too many/)
+  const again = encodeFrame([{ kind: 'propose-again' }])
+  refused(Buffer.concat([again, again, Buffer.from([0x1a, 0])]), /unknown field/)
+  refused(encodeFrame([{ kind: 'digest', index: 1, hash: bytes(31, 1) }]), /digest of 31/)
+  refused(encodeFrame([{ kind: 'propose-refused', session: 1, refusals: [{ sequence: 1, errno: 0 }] }]), /errno 0/)
+  refused(
+    encodeFrame([
+      { kind: 'propose', restart: true, first: 1, proposals: [{ ...proposal(1, 3), payloadHash: bytes(3, 1) }] },
+    ]),
+    /payload hash/,
+  )
+  const long = { ...proposal(1, 0), operation: bytes(256 * 1024 + 1, 1) }
+  refused(encodeFrame([{ kind: 'propose', restart: true, first: 1, proposals: [long] }]), /too long/)
+  t.throws(() => encodeFrame([raft({ kind: 'timeout-now', term: -1 })]), /not an integer/)
+})
+
+t.test('long proposals are cut', async t => {
+  for (const [count, length] of [
+    [1, 1024 * 1024],
+    [40, 1024 * 1024],
+    [5000, 0],
+    [3000, 1000],
+  ] as const) {
+    const proposals = Array.from({ length: count }, (_, i) => proposal(10 + i, length))
+    const parts = splitMessage({ kind: 'propose', restart: true, first: 10, proposals })
+    let next = 10
+    for (const [i, part] of parts.entries()) {
+      if (part.kind !== 'propose') return t.fail()
+      t.equal(part.first, next)
+      t.equal(part.restart, i === 0)
+      t.ok(decodeFrame(encodeFrame([part])).length === 1)
+      next += part.proposals.length
+    }
+    t.equal(next, 10 + count)
+  }
+  t.same(splitMessage({ kind: 'propose', restart: true, first: 3, proposals: [] }).length, 1)
+})
