@@ -30,15 +30,18 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#room(1), value)
+    const at = this.#room(1)
+    this.#view.setUint8(at, value)
     return this
   }
   u16(value: number): this {
-    this.#view.setUint16(this.#room(2), value, true)
+    const at = this.#room(2)
+    this.#view.setUint16(at, value, true)
     return this
   }
   u32(value: number): this {
-    this.#view.setUint32(this.#room(4), value, true)
+    const at = this.#room(4)
+    this.#view.setUint32(at, value, true)
     return this
   }
   /** An integer from 0 to 2^53-1 in eight bytes. */
@@ -50,11 +53,13 @@ export class ByteWriter {
   }
   /** A signed 64-bit integer, for times in nanoseconds. */
   i64(value: bigint): this {
-    this.#view.setBigInt64(this.#room(8), value, true)
+    const at = this.#room(8)
+    this.#view.setBigInt64(at, value, true)
     return this
   }
   raw(bytes: Uint8Array): this {
-    this.#bytes.set(bytes, this.#room(bytes.length))
+    const at = this.#room(bytes.length)
+    this.#bytes.set(bytes, at)
     return this
   }
   /** A u32 length, then the bytes. */

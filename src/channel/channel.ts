@@ -520,7 +520,8 @@ export class Channel implements TransportEvents {
       for (const answer of answers) answer()
       this.#sync()
     }
-    if (this.#rolePending !== undefined || this.#applied.index < Math.min(this.#raft.commitIndex, this.#durable)) this.#turn()
+    if (this.#rolePending !== undefined || this.#applied.index < Math.min(this.#raft.commitIndex, this.#durable))
+      this.#turn()
   }
 
   #sendMessages(): void {
@@ -669,8 +670,7 @@ export class Channel implements TransportEvents {
     const last = this.#overlay.get('session', 0, proposal.origin)
     if (
       last !== undefined &&
-      (proposal.session < last.session ||
-        (proposal.session === last.session && proposal.sequence <= last.sequence))
+      (proposal.session < last.session || (proposal.session === last.session && proposal.sequence <= last.sequence))
     ) {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
@@ -768,11 +768,7 @@ export class Channel implements TransportEvents {
       length === proposal.payload.length &&
       (proposal.kind === 'members') === (operation.kind === 'members') &&
       proposal.kind !== 'noop' &&
-      payloadMatches(
-        { payloadHash: proposal.payloadHash, payloadLength: length },
-        proposal.payload,
-        this.#ports.hasher,
-      )
+      payloadMatches({ payloadHash: proposal.payloadHash, payloadLength: length }, proposal.payload, this.#ports.hasher)
     if (!sound) {
       this.#ports.report('warn', `member ${from} proposed a change whose payload does not match: refused`)
       return EINVAL
@@ -787,7 +783,12 @@ export class Channel implements TransportEvents {
     if (this.#pending.bytes > pendingBytesMax || this.#pending.size > pendingOperationsMax) return false
     if (this.#leading) return this.#raft.transferring === undefined && this.#uncommittedBytes < uncommittedBytesMax
     const leader = this.#raft.leader
-    return leader !== undefined && leader !== this.self && this.#ports.transport.connected(leader) && this.#diskFull === undefined
+    return (
+      leader !== undefined &&
+      leader !== this.self &&
+      this.#ports.transport.connected(leader) &&
+      this.#diskFull === undefined
+    )
   }
 
   #accept({ operation, payload, kind, options, deadline }: Waiting): void {
@@ -1028,7 +1029,8 @@ export class Channel implements TransportEvents {
   #applyEntry(stored: StoredEntry): void {
     const { entry, operation } = stored
     const own = entry.origin === this.self ? this.#pending.get(entry.session, entry.sequence) : undefined
-    if (this.#leading) this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - stored.header.length - entry.payloadLength)
+    if (this.#leading)
+      this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - stored.header.length - entry.payloadLength)
     let errno = 0
     if (entry.kind !== 'noop') {
       const shown = this.#leading || (own?.visible ?? false)

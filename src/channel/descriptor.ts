@@ -110,8 +110,10 @@ export function mayChange(from: Descriptor, to: Descriptor, origin: MemberId): b
   return from.members.every((member, i) => {
     const other = to.members[i]!
     const promoted = member.role === 'voter' && member.state === 'learner' && other.state === 'voter'
-    return JSON.stringify({ ...member, state: '' }) === JSON.stringify({ ...other, state: '' }) &&
+    return (
+      JSON.stringify({ ...member, state: '' }) === JSON.stringify({ ...other, state: '' }) &&
       (member.state === other.state || promoted)
+    )
   })
 }
 

@@ -602,14 +602,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     })
   }
 
-  lseek(
-    _caller: Caller,
-    ino: number,
-    _handle: number,
-    offset: number,
-    whence: number,
-    reply: Reply<number>,
-  ): void {
+  lseek(_caller: Caller, ino: number, _handle: number, offset: number, whence: number, reply: Reply<number>): void {
     const inode = this.#inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     if (whence !== 3 && whence !== 4) return reply.fail(EINVAL)

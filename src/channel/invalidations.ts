@@ -8,7 +8,12 @@ import type { Invalidation } from './mount-port.js'
  */
 export function invalidationsOf(operation: Operation, view: View): Invalidation[] {
   const attributes = (ino: number): Invalidation => ({ kind: 'inode', ino, offset: -1, length: 0 })
-  const content = (ino: number, offset: number, length: number): Invalidation => ({ kind: 'inode', ino, offset, length })
+  const content = (ino: number, offset: number, length: number): Invalidation => ({
+    kind: 'inode',
+    ino,
+    offset,
+    length,
+  })
   switch (operation.kind) {
     case 'make':
       return [{ kind: 'entry', parent: operation.parent, name: operation.name }, content(operation.parent, 0, 0)]

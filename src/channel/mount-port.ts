@@ -219,14 +219,7 @@ export interface FileSystemHandler {
     reply: Reply<void>,
   ): void
   /** lseek(2) with SEEK_DATA (3) or SEEK_HOLE (4). Answers the offset. */
-  lseek(
-    caller: Caller,
-    ino: number,
-    handle: number,
-    offset: number,
-    whence: number,
-    reply: Reply<number>,
-  ): void
+  lseek(caller: Caller, ino: number, handle: number, offset: number, whence: number, reply: Reply<number>): void
   /** copy_file_range(2). Answers the count of bytes copied. */
   copyFileRange(
     caller: Caller,

@@ -58,10 +58,19 @@ export function setClosed(folder: string, closed: boolean): void {
  * that goes on from there; a newcomer's is empty and fetches a snapshot. Built beside and renamed, so that it is whole or
  * not there.
  */
-export function createChannelFolder(home: string, descriptor: Descriptor, owner: LogOwner, creator: boolean, log: StoreLog): void {
+export function createChannelFolder(
+  home: string,
+  descriptor: Descriptor,
+  owner: LogOwner,
+  creator: boolean,
+  log: StoreLog,
+): void {
   const folder = channelFolder(home, descriptor.name)
   if (existsSync(folder)) {
-    throw new RkfsError('exists', `${folder} exists already: this node has, or had, a part in channel ${descriptor.name}`)
+    throw new RkfsError(
+      'exists',
+      `${folder} exists already: this node has, or had, a part in channel ${descriptor.name}`,
+    )
   }
   const building = join(channelsFolder(home), `.building-${descriptor.name}`)
   rmSync(building, { recursive: true, force: true })

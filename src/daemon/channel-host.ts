@@ -84,8 +84,11 @@ export class ChannelHost {
       this.#logStore.close()
       throw error
     }
-    const report = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void =>
-      this.log[level](message, fields)
+    const report = (
+      level: 'debug' | 'info' | 'warn' | 'error',
+      message: string,
+      fields?: Record<string, unknown>,
+    ): void => this.log[level](message, fields)
     let channel: Channel | undefined
     try {
       this.#transport = rpc.openChannel({
@@ -154,7 +157,11 @@ export class ChannelHost {
     this.#timer = setInterval(() => this.#channel.tick(), tickMs)
   }
 
-  get storeLog(): { info(f: object, m: string): void; warn(f: object, m: string): void; error(f: object, m: string): void } {
+  get storeLog(): {
+    info(f: object, m: string): void
+    warn(f: object, m: string): void
+    error(f: object, m: string): void
+  } {
     return {
       info: (fields, message) => this.log.info(message, fields as Record<string, unknown>),
       warn: (fields, message) => this.log.warn(message, fields as Record<string, unknown>),
@@ -310,7 +317,12 @@ export class ChannelHost {
         if (errno === 0) resolve()
         else {
           const { operations } = channel.pending
-          reject(new RkfsError('no-quorum', `${operations} changes of ${this.name} are not on a majority of its members yet`))
+          reject(
+            new RkfsError(
+              'no-quorum',
+              `${operations} changes of ${this.name} are not on a majority of its members yet`,
+            ),
+          )
         }
       })
     })

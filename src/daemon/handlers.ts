@@ -131,7 +131,12 @@ function watchPending(host: ChannelHost, context: ControlContext): () => void {
 }
 
 /** Waits until this member's changes are committed, and with `all` applied by every member. `timeout` 0: no limit. */
-async function sync(host: ChannelHost, all: boolean, timeout: number, context: ControlContext): Promise<{ index: number }> {
+async function sync(
+  host: ChannelHost,
+  all: boolean,
+  timeout: number,
+  context: ControlContext,
+): Promise<{ index: number }> {
   const { channel } = host
   const limitMs = timeout === 0 ? 2 ** 40 : timeout * 1000
   const end = performance.now() + limitMs
@@ -141,7 +146,11 @@ async function sync(host: ChannelHost, all: boolean, timeout: number, context: C
   } catch (error) {
     const { reachable, needed } = quorumOf(host)
     if (reachable >= needed && timeout !== 0) {
-      throw new RkfsError('timeout', `not all changes are on a majority after ${timeout} s: ${channel.pending.operations} are left`, { cause: error })
+      throw new RkfsError(
+        'timeout',
+        `not all changes are on a majority after ${timeout} s: ${channel.pending.operations} are left`,
+        { cause: error },
+      )
     }
     throw error
   } finally {
@@ -151,12 +160,16 @@ async function sync(host: ChannelHost, all: boolean, timeout: number, context: C
   if (!all) return { index }
   for (;;) {
     const behind = channel.descriptor.members.filter(member => {
-      const applied = member.id === host.identity.memberId ? channel.appliedIndex : channel.position(member.id)?.appliedIndex
+      const applied =
+        member.id === host.identity.memberId ? channel.appliedIndex : channel.position(member.id)?.appliedIndex
       return applied === undefined || applied < index
     })
     if (behind.length === 0) return { index }
     if (performance.now() > end) {
-      throw new RkfsError('timeout', `after ${timeout} s these members do not have entry ${index} yet: ${behind.map(m => m.name).join(', ')}`)
+      throw new RkfsError(
+        'timeout',
+        `after ${timeout} s these members do not have entry ${index} yet: ${behind.map(m => m.name).join(', ')}`,
+      )
     }
     context.signal.throwIfAborted()
     context.progress({
@@ -179,7 +192,10 @@ async function sendLog(
   const { channel } = host
   let next = from ?? Math.max(channel.firstIndex, channel.lastIndex - limit + 1)
   if (from !== undefined && from < channel.firstIndex) {
-    throw new RkfsError('not-found', `the log of ${host.name} begins at entry ${channel.firstIndex}: older ones are merged into the state`)
+    throw new RkfsError(
+      'not-found',
+      `the log of ${host.name} begins at entry ${channel.firstIndex}: older ones are merged into the state`,
+    )
   }
   let left = from === undefined || limit > 0 ? limit : Infinity
   const nameOf = (id: string): string => channel.descriptor.members.find(m => m.id === id)?.name ?? id

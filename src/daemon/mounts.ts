@@ -39,7 +39,12 @@ export class Mounts {
   }
 
   /** Mounts a channel. Harmless when it is mounted there already with the same options. */
-  async mount(host: ChannelHost, directory: string, given: readonly string[], timeoutSeconds: number): Promise<ActiveMount> {
+  async mount(
+    host: ChannelHost,
+    directory: string,
+    given: readonly string[],
+    timeoutSeconds: number,
+  ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
     const options = formatMountOptions(choices)
     if (choices.driver !== 'kernel') {
@@ -48,12 +53,16 @@ export class Mounts {
     if (resolve(directory) !== directory) throw new RkfsError('usage', `${directory} is not an absolute path`)
     const inHome = relative(this.#home, directory)
     if (inHome === '' || !inHome.startsWith('..')) {
-      throw new RkfsError('usage', `${directory} lies inside the node's home ${this.#home}: choose a directory elsewhere`)
+      throw new RkfsError(
+        'usage',
+        `${directory} lies inside the node's home ${this.#home}: choose a directory elsewhere`,
+      )
     }
     const there = this.#active.get(directory)
     if (there !== undefined) {
       if (there.host === host && there.options === options) return there
-      const what = there.host === host ? `${host.name} with other options (${there.options})` : `channel ${there.host.name}`
+      const what =
+        there.host === host ? `${host.name} with other options (${there.options})` : `channel ${there.host.name}`
       throw new RkfsError('busy', `${directory} has ${what} mounted: \`rkfs umount ${directory}\` first`)
     }
     if (this.#starting.has(directory)) throw new RkfsError('busy', `${directory} is being mounted already`)
@@ -106,7 +115,10 @@ export class Mounts {
     const active = this.#active.get(directory)
     if (active === undefined) {
       const known = this.all.map(mount => mount.directory).join(', ')
-      throw new RkfsError('not-found', `nothing of this node is mounted at ${directory}${known === '' ? '' : ` (mounted: ${known})`}`)
+      throw new RkfsError(
+        'not-found',
+        `nothing of this node is mounted at ${directory}${known === '' ? '' : ` (mounted: ${known})`}`,
+      )
     }
     if (!force) await active.host.drained(drainMs)
     await active.mounted.unmount(force)

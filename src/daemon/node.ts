@@ -5,12 +5,25 @@ import { CspHome, type ChannelIdentity, type NodeKey } from '../adapters/pki/csp
 import { Invitations } from '../adapters/pki/invitations.js'
 import { decodeToken, encodeToken } from '../adapters/pki/token.js'
 import { verifyMemberCertificate } from '../adapters/pki/verify.js'
-import { enroll, type EnrollHandler } from '../adapters/rpc/enrollment.js'
+import { enroll, type Enrolled, type EnrollHandler, type Enrollment } from '../adapters/rpc/enrollment.js'
 import { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { isChannelName, type MemberId } from '../base/ids.js'
-import { decodeDescriptor, encodeDescriptor, withMember, withoutMember, type Descriptor } from '../channel/descriptor.js'
-import { channelFolder, channelNames, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
+import {
+  decodeDescriptor,
+  encodeDescriptor,
+  withMember,
+  withoutMember,
+  type Descriptor,
+} from '../channel/descriptor.js'
+import {
+  channelFolder,
+  channelNames,
+  createChannelFolder,
+  isClosed,
+  readDescriptor,
+  setClosed,
+} from './channel-folder.js'
 import { ChannelHost } from './channel-host.js'
 import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
@@ -89,7 +102,10 @@ export class Node {
     const why = this.#broken.get(channel)
     if (why !== undefined) throw new RkfsError('failed', `channel ${channel} cannot be opened: ${why}`)
     if (channelNames(this.home).includes(channel)) {
-      throw new RkfsError('unavailable', `channel ${channel} is closed on this node: \`rkfs mount ${channel} <dir>\` opens it`)
+      throw new RkfsError(
+        'unavailable',
+        `channel ${channel} is closed on this node: \`rkfs mount ${channel} <dir>\` opens it`,
+      )
     }
     const known = channelNames(this.home)
     throw new RkfsError(
@@ -106,7 +122,10 @@ export class Node {
   async #open(name: string): Promise<ChannelHost> {
     const identity = await this.csp.identity(name, Date.now())
     if (identity === undefined) {
-      throw new RkfsError('not-member', `${this.csp.certificatePath(name)} is missing: this node has no certificate for channel ${name}`)
+      throw new RkfsError(
+        'not-member',
+        `${this.csp.certificatePath(name)} is missing: this node has no certificate for channel ${name}`,
+      )
     }
     const folder = channelFolder(this.home, name)
     const owner = readDescriptor(folder).owner === identity.memberId
@@ -146,7 +165,10 @@ export class Node {
   /** Makes a channel with this node as owner and only member. */
   async createChannel(name: string): Promise<ChannelHost> {
     if (!isChannelName(name)) {
-      throw new RkfsError('usage', `bad channel name ${JSON.stringify(name)}: letters, digits, '.', '_' and '-', at most 64`)
+      throw new RkfsError(
+        'usage',
+        `bad channel name ${JSON.stringify(name)}: letters, digits, '.', '_' and '-', at most 64`,
+      )
     }
     if (this.has(name)) throw new RkfsError('exists', `this node has a channel ${name} already`)
     let identity = await this.csp.identity(name, Date.now())
@@ -170,7 +192,11 @@ export class Node {
     return { channelId: identity.channelId, member: identity.memberId }
   }
 
-  get #storeLog(): { info(f: object, m: string): void; warn(f: object, m: string): void; error(f: object, m: string): void } {
+  get #storeLog(): {
+    info(f: object, m: string): void
+    warn(f: object, m: string): void
+    error(f: object, m: string): void
+  } {
     const log = this.#log
     return {
       info: (fields, message) => log.info(message, fields as Record<string, unknown>),
@@ -227,21 +253,31 @@ export class Node {
 
   /** The owner's side of `join`. */
   #enroller(name: string, invitations: Invitations): EnrollHandler {
-    return async ({ secret, csrDer, memberId, name: memberName, address }) => {
-      const host = this.host(name)
-      const redemption = await invitations.redeem(secret, memberId)
-      if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
-      const authority = await this.csp.authority(name)
-      if (authority === undefined) throw new RkfsError('refused', `the owner of ${name} has no certificate authority`)
-      const validity = { now: Date.now(), days: this.config.certDays }
-      const pem = await issueCertificate(authority, csrDer, memberId, memberName, validity)
-      const certificate = new X509Certificate(pem).raw
-      await this.#admit(host, memberId, memberName, address, certificate)
-      return {
-        certificate,
-        ca: new X509Certificate(authority.caPem).raw,
-        descriptor: encodeDescriptor(host.channel.descriptor),
+    return async enrollment => {
+      try {
+        return await this.#enrollMember(name, invitations, enrollment)
+      } catch (error) {
+        this.#log.warn('a node was not admitted', { channel: name, member: enrollment.memberId, error })
+        throw error
       }
+    }
+  }
+
+  async #enrollMember(name: string, invitations: Invitations, enrollment: Enrollment): Promise<Enrolled> {
+    const { secret, csrDer, memberId, name: memberName, address } = enrollment
+    const host = this.host(name)
+    const redemption = await invitations.redeem(secret, memberId)
+    if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
+    const authority = await this.csp.authority(name)
+    if (authority === undefined) throw new RkfsError('refused', `the owner of ${name} has no certificate authority`)
+    const validity = { now: Date.now(), days: this.config.certDays }
+    const pem = await issueCertificate(authority, csrDer, memberId, memberName, validity)
+    const certificate = new X509Certificate(pem).raw
+    await this.#admit(host, memberId, memberName, address, certificate)
+    return {
+      certificate,
+      ca: new X509Certificate(authority.caPem).raw,
+      descriptor: encodeDescriptor(host.channel.descriptor),
     }
   }
 
@@ -254,7 +290,12 @@ export class Node {
     this.#log.info('admitted', { channel: host.name, member: id, name, address })
   }
 
-  async addMember(channel: string, certificatePem: string, address: string, name: string | undefined): Promise<MemberId> {
+  async addMember(
+    channel: string,
+    certificatePem: string,
+    address: string,
+    name: string | undefined,
+  ): Promise<MemberId> {
     const host = this.#ownersOnly(channel, 'add members')
     let certificate: X509Certificate
     try {

@@ -172,4 +172,3 @@ function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): 
 function removeDatabase(path: string): void {
   for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true })
 }
-

@@ -26,7 +26,8 @@ export function quorumOf(host: ChannelHost): { voters: number; needed: number; r
   const { voters } = channel.configuration
   const needed = Math.floor(voters.length / 2) + 1
   const reachable = voters.filter(id => id === identity.memberId || transport.connected(id)).length
-  const led = channel.leader !== undefined && (channel.leader === identity.memberId || transport.connected(channel.leader))
+  const led =
+    channel.leader !== undefined && (channel.leader === identity.memberId || transport.connected(channel.leader))
   const heard = channel.role !== 'leader' || channel.reachableVoters >= needed
   return { voters: voters.length, needed, reachable, ok: led && heard && reachable >= needed && channel.serving }
 }
@@ -52,7 +53,8 @@ function problemsOf(host: ChannelHost, descriptor: Descriptor): string[] {
     problems.push('this node is not, or no longer, a member of the channel')
   }
   const left = identity.notAfter.getTime() - Date.now()
-  if (left < expirySoonMs) problems.push(`this node's certificate ${left < 0 ? 'expired' : 'expires'} on ${identity.notAfter.toISOString()}`)
+  if (left < expirySoonMs)
+    problems.push(`this node's certificate ${left < 0 ? 'expired' : 'expires'} on ${identity.notAfter.toISOString()}`)
   const quorum = quorumOf(host)
   if (!quorum.ok && channel.serving) {
     problems.push(

@@ -80,7 +80,15 @@ export class Verification {
     this.#requests.delete(id)
     this.#examine(id, index, request).catch((error: unknown) => {
       if (this.#closed) return
-      const failed: MemberResult = { index, digest: '', content: '', files: 0, bytes: 0, entries: 0, problems: [messageOf(error)] }
+      const failed: MemberResult = {
+        index,
+        digest: '',
+        content: '',
+        files: 0,
+        bytes: 0,
+        entries: 0,
+        problems: [messageOf(error)],
+      }
       this.#deliver(id, request, failed)
     })
   }
@@ -93,11 +101,15 @@ export class Verification {
     let found: DeepResult | undefined
     try {
       if (deep) {
-        if (hold!.index !== index) throw new RkfsError('failed', 'the state could not be written out: is the disk full?')
+        if (hold!.index !== index)
+          throw new RkfsError('failed', 'the state could not be written out: is the disk full?')
         const snapshot = await openSnapshot(this.#paths.state, this.#paths.log)
         hold!.release()
         try {
-          const module = new URL(import.meta.url.endsWith('.ts') ? './deep-verify.ts' : './deep-verify.js', import.meta.url)
+          const module = new URL(
+            import.meta.url.endsWith('.ts') ? './deep-verify.ts' : './deep-verify.js',
+            import.meta.url,
+          )
           found = (await snapshot.run(module.href, 'deepVerify', undefined, bytes => {
             this.#progress(id, requester, Number(bytes))
           })) as DeepResult
@@ -105,7 +117,8 @@ export class Verification {
           await snapshot.close()
         }
         problems.push(...found.problems)
-        if (found.digest !== digest) problems.push('the digest of the stored records differs from the one kept in memory')
+        if (found.digest !== digest)
+          problems.push('the digest of the stored records differs from the one kept in memory')
       }
     } finally {
       hold?.release()
@@ -218,7 +231,10 @@ export class Verification {
       })
       if (errno !== 0) throw new RkfsError('no-quorum', `no majority of ${name} answers: nothing can be verified now`)
       await until(() => gathering.results.size === answering.length + 1, deep ? 3_600_000 : 30_000)
-      return this.#report(gathering, answering.map(m => m.id))
+      return this.#report(
+        gathering,
+        answering.map(m => m.id),
+      )
     } finally {
       this.#gatherings.delete(id)
       this.#requests.delete(id)

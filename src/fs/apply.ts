@@ -235,7 +235,7 @@ function remove(view: View, operation: RemoveOperation, { time }: Place): number
 
 /** Whether `ino` is `ancestor` or lies below it. */
 function isWithin(view: View, ino: number, ancestor: number): boolean {
-  for (let at = ino; ; ) {
+  for (let at = ino; ;) {
     if (at === ancestor) return true
     if (at === rootInode) return false
     const inode = getInode(view, at)

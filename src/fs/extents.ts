@@ -47,7 +47,12 @@ export function cutChunk(chunk: Chunk, from: number, to: number, removed: (exten
     }
     const cutFrom = Math.max(extent.start, from)
     const cutTo = Math.min(end, to)
-    removed({ start: cutFrom, length: cutTo - cutFrom, blob: extent.blob, offset: extent.offset + cutFrom - extent.start })
+    removed({
+      start: cutFrom,
+      length: cutTo - cutFrom,
+      blob: extent.blob,
+      offset: extent.offset + cutFrom - extent.start,
+    })
     if (extent.start < from) kept.push({ ...extent, length: from - extent.start })
     if (end > to) {
       kept.push({ start: to, length: end - to, blob: extent.blob, offset: extent.offset + to - extent.start })

@@ -47,7 +47,10 @@ export function encodeOperation(operation: Operation): Uint8Array {
       for (const [bit, value] of [mode, uid, gid, size, atime, mtime].entries()) {
         if (value !== undefined) present |= 1 << bit
       }
-      writer.u64(operation.ino).u8(present).u8(operation.killPrivileges ? 1 : 0)
+      writer
+        .u64(operation.ino)
+        .u8(present)
+        .u8(operation.killPrivileges ? 1 : 0)
       if (mode !== undefined) writer.u32(mode)
       if (uid !== undefined) writer.u32(uid)
       if (gid !== undefined) writer.u32(gid)
@@ -57,10 +60,17 @@ export function encodeOperation(operation: Operation): Uint8Array {
       break
     }
     case 'write':
-      writer.u64(operation.ino).u64(operation.offset).u32(operation.length).u8(operation.killPrivileges ? 1 : 0)
+      writer
+        .u64(operation.ino)
+        .u64(operation.offset)
+        .u32(operation.length)
+        .u8(operation.killPrivileges ? 1 : 0)
       break
     case 'append':
-      writer.u64(operation.ino).u32(operation.length).u8(operation.killPrivileges ? 1 : 0)
+      writer
+        .u64(operation.ino)
+        .u32(operation.length)
+        .u8(operation.killPrivileges ? 1 : 0)
       break
     case 'allocate':
       writer.u64(operation.ino).u32(operation.mode).u64(operation.offset).u64(operation.length)
@@ -177,4 +187,3 @@ function flag(reader: ByteReader): boolean {
   if (value > 1) throw malformed('operation: a flag')
   return value === 1
 }
-

@@ -1,9 +1,9 @@
 import type Database from 'better-sqlite3'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { assert } from '../../base/assert.js'
 import { messageOf } from '../../base/errors.js'
 import type { StoreLog } from './failures.js'
-import { workerModule } from './worker-module.js'
+import { startModule } from './worker-module.js'
 
 /** States of the one shared word of a checkpointer. */
 export const slotIdle = 0
@@ -32,7 +32,7 @@ const checkpointers = new Map<number, Checkpointer>()
 
 /** One worker for all databases of the process. It holds a connection only while it works, so it may be left alone. */
 function startWorker(log: StoreLog): Worker {
-  const started = new Worker(workerModule(import.meta.url, 'checkpoint-worker'))
+  const started = startModule(import.meta.url, 'checkpoint-worker')
   started.unref()
   started.on('message', (done: CheckpointDone) => checkpointers.get(done.id)?.done(done.error))
   started.on('error', error => {

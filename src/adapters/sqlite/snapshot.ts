@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import type { AppliedPosition, RecordWrite } from '../../fs/store-port.js'
 import {
@@ -8,7 +8,7 @@ import {
   type SnapshotStart,
   unpackRecords,
 } from './snapshot-protocol.js'
-import { workerModule } from './worker-module.js'
+import { startModule } from './worker-module.js'
 
 export type { SnapshotReader } from './snapshot-view.js'
 
@@ -46,7 +46,7 @@ export class Snapshot {
   /** See `openSnapshot`. */
   static async open(statePath: string, logPath: string): Promise<Snapshot> {
     const workerData: SnapshotStart = { statePath, logPath }
-    const worker = new Worker(workerModule(import.meta.url, 'snapshot-worker'), { workerData })
+    const worker = startModule(import.meta.url, 'snapshot-worker', { workerData })
     const snapshot = new Snapshot(worker)
     const opened = await new Promise<SnapshotAnswer>((resolve, reject) => snapshot.#pending.set(0, { resolve, reject })).catch(
       async (error: unknown) => {

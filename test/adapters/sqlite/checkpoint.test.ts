@@ -1,0 +1,66 @@
+/** Steady writing keeps the WAL bounded, and nothing is lost over its recycling. */
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
+import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
+import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
+import { positionAt } from '../../contracts/state-store.js'
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+function folderFor(t: { teardown(task: () => void): void }): string {
+  const folder = tempFolder()
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+void t.test('the log', async t => {
+  const path = join(folderFor(t), 'log.db')
+  let store = SqliteLogStore.open(path, owner, hasher, quiet)
+  let largest = 0
+  let written = 0
+  while (written < 700e6) {
+    const records = moreRecords(store, 4, 1, () => 900_000)
+    store.append(records)
+    store.commit()
+    written += 3_600_000
+    await syncOf(store)
+    largest = Math.max(largest, statSync(`${path}-wal`).size)
+  }
+  t.ok(largest < 256e6, `the WAL grew to ${Math.round(largest / 1e6)} MB`)
+  t.comment(`largest WAL ${Math.round(largest / 1e6)} MB, longest stall ${store.wal.longestStallMs.toFixed(1)} ms`)
+  const last = store.lastIndex
+  store.close()
+  t.notOk(existsSync(`${path}-wal`))
+  store = SqliteLogStore.open(path, owner, hasher, quiet)
+  t.equal(store.lastIndex, last)
+  store.close()
+})
+
+void t.test('a writer that never lets go of its thread', t => {
+  const path = join(folderFor(t), 'state.db')
+  const store = SqliteStateStore.open(path, owner, hasher, quiet)
+  for (let n = 0; n < 4000; n++) {
+    const value = new Uint8Array(3500).fill(n)
+    const writes = Array.from({ length: 10 }, (_, i) => ({ table: 'inode' as const, ino: (n * 10 + i) % 9000, key: '', value }))
+    store.write({ writes, position: positionAt(n), liveBytes: new Map() })
+  }
+  const { size } = statSync(`${path}-wal`)
+  t.ok(size < 64e6, `the WAL grew to ${Math.round(size / 1e6)} MB`)
+  store.close()
+  t.end()
+})
+
+void t.test('closing while the worker is at work', async t => {
+  const folder = folderFor(t)
+  for (let round = 0; round < 6; round++) {
+    const path = join(folder, `state-${round}.db`)
+    const store = SqliteStateStore.open(path, owner, hasher, quiet)
+    const writes = Array.from({ length: 5000 }, (_, ino) => ({ table: 'inode' as const, ino, key: '', value: new Uint8Array(3900) }))
+    store.write({ writes, position: positionAt(1), liveBytes: new Map() })
+    for (let n = 0; n < round * 2; n++) await turn()
+    store.close()
+    t.notOk(existsSync(`${path}-wal`), 'no WAL is left')
+  }
+})

@@ -1,0 +1,208 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { RkfsError } from '../../src/base/errors.js'
+import { openHome } from '../../src/daemon/home.js'
+import type { ControlHandlers } from '../../src/daemon/control-server.js'
+import type { ChannelStatus } from '../../src/daemon/control-protocol.js'
+import { rkfs } from './support/cli.js'
+import { channel, fakeNode, report } from './support/fake-node.js'
+
+async function nodeWith(t: Tap, handlers: Partial<ControlHandlers>): Promise<string> {
+  const home = openHome(join(t.testdir(), 'home'))
+  const server = await fakeNode(home, handlers)
+  t.teardown(() => server.stop())
+  return home
+}
+type Tap = { testdir(): string; teardown(fn: () => Promise<void>): void }
+
+t.test('status: exit code by state, text for people', async t => {
+  let channels: ChannelStatus[] = []
+  const home = await nodeWith(t, { status: () => Promise.resolve(report(channels)) })
+  const noQuorum: ChannelStatus = {
+    ...channel,
+    state: 'no-quorum',
+    leader: null,
+    lastIndex: 14,
+    quorum: { voters: 3, needed: 2, reachable: 1, ok: false },
+    problems: ['no majority since 12:00'],
+  }
+  const cases: [string, ChannelStatus[], number][] = [
+    ['no channels', [], 0],
+    ['well', [channel], 0],
+    ['no quorum', [channel, { ...noQuorum, name: 'other' }], 3],
+    ['quarantined', [{ ...channel, state: 'quarantined' }, noQuorum], 1],
+    ['closed', [{ ...noQuorum, state: 'closed' }], 0],
+  ]
+  for (const [what, state, code] of cases) {
+    channels = state
+    const result = await rkfs(['status'], { home })
+    t.equal(result.code, code, what)
+    t.equal(result.stderr, '', what)
+  }
+  channels = [channel]
+  const { stdout } = await rkfs(['status'], { home })
+  t.match(stdout, /quorum +ok: 3 of 3 voters reachable, 2 needed/)
+  t.match(stdout, /safe +everything up to 12 is on a majority/)
+  t.match(stdout, /beta .* 2 entries, 4\.0 KiB +1\.3 ms +2020-01-02 EXPIRED +slow\\x1b\[31m disk/)
+  channels = [noQuorum]
+  const without = await rkfs(['status'], { home })
+  t.match(without.stdout, /NO QUORUM: 1 of 3 voters reachable, 2 needed/)
+  t.match(without.stdout, /2 newer entries are not yet/)
+  t.match(without.stdout, /no majority since 12:00/)
+  const json = await rkfs(['status', '--json'], { home })
+  t.equal(json.code, 3)
+  t.same(JSON.parse(json.stdout), report([noQuorum]))
+})
+
+t.test('errors of the node: one line and the exit code of their kind', async t => {
+  let error: Error = new RkfsError('failed', '')
+  const home = await nodeWith(t, { sync: () => Promise.reject(error) })
+  const cases = [
+    ['no-quorum', 3],
+    ['refused', 4],
+    ['not-member', 4],
+    ['not-found', 1],
+    ['usage', 2],
+  ] as const
+  for (const [code, exit] of cases) {
+    error = new RkfsError(code, `what is wrong:\nand the remedy \x1b[1m`)
+    const result = await rkfs(['sync', 'demo'], { home })
+    t.equal(result.code, exit, code)
+    t.equal(result.stderr, 'rkfs: what is wrong: and the remedy \\x1b[1m\n')
+  }
+  error = new TypeError('x is not a function')
+  const fault = await rkfs(['sync', 'demo'], { home })
+  t.equal(fault.code, 1)
+  t.match(fault.stderr, /^rkfs: x is not a function \(a fault of rkfs[^\n]*\n$/)
+})
+
+t.test('member invite prints the token alone', async t => {
+  let expires = 0
+  const home = await nodeWith(t, {
+    'member.invite': args => {
+      expires = args.expires
+      return Promise.resolve({ token: 'rkfs1-abc', expires: 1 })
+    },
+  })
+  const { code, stdout } = await rkfs(['member', 'invite', 'demo', '--expires', '2h'], { home })
+  t.equal(code, 0)
+  t.equal(stdout, 'rkfs1-abc\n')
+  t.equal(expires, 7200)
+})
+
+t.test('verify exits 1 when a member differs and names it', async t => {
+  const member = { id: 'a'.repeat(16), name: 'alpha', ok: true, digest: 'd1', content: 'c1', problems: [] }
+  const bad = { ...member, id: 'b'.repeat(16), name: 'beta', ok: false, problems: ['/x differs'] }
+  let ok = true
+  const home = await nodeWith(t, {
+    verify: (_args, context) => {
+      context.progress({ what: 'reading', done: 1, total: 2, unit: 'files' })
+      const counts = { index: 9, entriesChecked: 9, filesChecked: 1, bytesChecked: 10 }
+      return Promise.resolve({ ok, ...counts, members: ok ? [member] : [member, bad], unreachable: [] })
+    },
+  })
+  const good = await rkfs(['verify', 'demo', '--deep'], { home })
+  t.equal(good.code, 0)
+  t.match(good.stdout, /demo at 9: ok: all members agree \(checked: 9 entries, 1 file, 10 B\)/)
+  t.equal(good.stderr, '', 'no progress bar without a terminal')
+  ok = false
+  const differs = await rkfs(['verify', 'demo'], { home })
+  t.equal(differs.code, 1)
+  t.match(differs.stdout, /problem on beta: \/x differs/)
+})
+
+t.test('log prints items', async t => {
+  const item = {
+    index: 7,
+    term: 2,
+    time: '2026-01-01T00:00:00Z',
+    origin: 'alpha',
+    kind: 'write',
+    operation: 'write ino 17 offset 0 length 4096',
+    bytes: 4096,
+    hash: 'ff',
+    committed: true,
+  }
+  let limit = 0
+  const home = await nodeWith(t, {
+    log: async (args, context) => {
+      limit = args.limit
+      await context.item(item)
+      return {}
+    },
+  })
+  const { stdout } = await rkfs(['log', 'demo', '-n', '5'], { home })
+  t.equal(stdout, '7 t2 2026-01-01T00:00:00Z alpha write ino 17 offset 0 length 4096 (4.0 KiB)\n')
+  t.equal(limit, 5)
+  const json = await rkfs(['log', 'demo', '--json'], { home })
+  t.same(JSON.parse(json.stdout), item)
+})
+
+t.test('mount: an unknown channel, a mount point in the home, not empty, not a directory', async t => {
+  const mounts: unknown[] = []
+  const home = await nodeWith(t, {
+    ping: () => Promise.resolve({ version: '0', pid: 1 }),
+    'channel.list': () =>
+      Promise.resolve({
+        channels: [{ name: 'demo', id: '0', role: 'owner', state: 'leader', members: 1, mounts: [] }],
+      }),
+    mount: args => {
+      mounts.push(args)
+      return Promise.resolve({ directory: args.directory, driver: 'kernel', created: false })
+    },
+  })
+  const folder = join(home, '..')
+  const unknown = await rkfs(['mount', 'other', join(folder, 'm')], { home })
+  t.equal(unknown.code, 1)
+  t.match(unknown.stderr, /no channel other \(it has demo\).*rkfs channel create other/)
+
+  const inside = await rkfs(['mount', 'demo', join(home, 'm')], { home })
+  t.match(inside.stderr, /inside the node's home/)
+  const around = await rkfs(['mount', 'demo', folder, '-o', 'nonempty'], { home })
+  t.match(around.stderr, /which would hide it/)
+
+  mkdirSync(join(folder, 'full'))
+  writeFileSync(join(folder, 'full', 'file'), '')
+  const full = await rkfs(['mount', 'demo', join(folder, 'full')], { home })
+  t.equal(full.code, 1)
+  t.match(full.stderr, /is not empty.*-o nonempty/)
+  const file = await rkfs(['mount', 'demo', join(folder, 'full', 'file')], { home })
+  t.match(file.stderr, /is not a directory/)
+  t.same(mounts, [])
+
+  const good = await rkfs(['mount', 'demo', join(folder, 'new', 'deep'), '-o', 'ro,timeout=5'], { home })
+  t.equal(good.code, 0, good.stderr)
+  t.same(mounts, [
+    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: false },
+  ])
+})
+
+t.test('a home of another version is named and not touched', async t => {
+  const home = t.testdir({ version: '7\n' })
+  for (const command of ['status', 'serve', 'stop', 'mount demo /tmp/rkfs-never', 'channel create demo']) {
+    const { code, stderr } = await rkfs(command.split(' '), { home })
+    t.equal(code, 1, command)
+    t.match(stderr, /^rkfs: the home \S+ has version "7", this rkfs reads version "1": [^\n]*\n$/, command)
+  }
+})
+
+t.test('config and doctor work without a node', async t => {
+  const home = t.testdir({ 'config.toml': 'listen = "0.0.0.0:9000"\n' })
+  const { code, stdout } = await rkfs(['config'], { home, env: { RKFS_NAME: 'gamma' } })
+  t.equal(code, 0)
+  t.match(stdout, /listen +0\.0\.0\.0:9000 +\S+config\.toml:1\n/)
+  t.match(stdout, /name +gamma +RKFS_NAME\n/)
+  t.match(stdout, /cert_days +730 +built-in\n/)
+  const doctor = await rkfs(['doctor'], { home })
+  t.match(doctor.stdout, /ok +node: Node\.js 20/)
+  t.match(doctor.stdout, /warn +settings: listen is 0\.0\.0\.0:9000/)
+  t.match(doctor.stdout, /warn +node: does not run/)
+})
+
+t.test('umount when nothing is mounted', async t => {
+  const home = join(t.testdir(), 'home')
+  const { code, stderr } = await rkfs(['umount', t.testdirName], { home })
+  t.equal(code, 1)
+  t.match(stderr, /no rkfs mount is at/)
+})

@@ -1,0 +1,66 @@
+import t from 'tap'
+import { formatMountOptions, parseMountOptions } from '../../src/daemon/mount-options.js'
+
+const defaults = {
+  sync: 'close',
+  timeoutSeconds: 30,
+  readOnly: false,
+  allowOther: false,
+  read: 'local',
+  driver: 'kernel',
+  nonEmpty: false,
+}
+
+t.test('what is accepted', async t => {
+  t.same(parseMountOptions([]), defaults)
+  t.same(parseMountOptions([], 7), { ...defaults, timeoutSeconds: 7 })
+  t.same(parseMountOptions(['sync=always,timeout=5', 'ro,,allow_other', 'read=latest']), {
+    ...defaults,
+    sync: 'always',
+    timeoutSeconds: 5,
+    readOnly: true,
+    allowOther: true,
+    read: 'latest',
+  })
+  t.same(
+    parseMountOptions(['ro', 'rw', 'nonempty', 'driver=fuse-native', 'locks=local', 'timeout=1', 'timeout=3600']),
+    {
+      ...defaults,
+      timeoutSeconds: 3600,
+      nonEmpty: true,
+      driver: 'fuse-native',
+    },
+  )
+})
+
+t.test('what is refused', async t => {
+  const cases: [string, RegExp][] = [
+    ['sync', /sync must be close, fsync or always \(given: no value\)/],
+    ['sync=', /sync must be/],
+    ['sync=Close', /sync must be/],
+    ['timeout', /timeout must be .* \(given: no value\)/],
+    ['timeout=0', /1 to 3600/],
+    ['timeout=3601', /1 to 3600/],
+    ['timeout=1.5', /1 to 3600/],
+    ['timeout=1e3', /1 to 3600/],
+    ['timeout=-1', /1 to 3600/],
+    ['ro=1', /ro takes no value/],
+    ['read=newest', /read must be local or latest/],
+    ['driver=fuse', /driver must be kernel or fuse-native/],
+    ['locks=channel', /not available yet/],
+    ['locks=x', /locks must be/],
+    ['async', /unknown mount option "async": known are sync/],
+    ['=', /unknown mount option/],
+  ]
+  for (const [option, message] of cases) {
+    t.throws(() => parseMountOptions([option]), { code: 'usage', message }, option)
+  }
+})
+
+t.test('as shown in the status', async t => {
+  t.equal(formatMountOptions(parseMountOptions([])), 'rw,sync=close,timeout=30')
+  t.equal(
+    formatMountOptions(parseMountOptions(['ro,read=latest,allow_other,sync=fsync'])),
+    'ro,sync=fsync,timeout=30,allow_other,read=latest',
+  )
+})

@@ -1,0 +1,215 @@
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { createConnection } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { RkfsError } from '../../src/base/errors.js'
+import { callDaemon, isNoNode } from '../../src/daemon/control-client.js'
+import { controlSocketPath } from '../../src/daemon/control-path.js'
+import { ControlServer, type ControlHandlers } from '../../src/daemon/control-server.js'
+import { silentLog, type Log } from '../../src/daemon/log.js'
+
+type Tap = { testdir(): string; teardown(fn: () => Promise<void>): void }
+
+async function serve(t: Tap, handlers: Partial<ControlHandlers>, log: Log = silentLog) {
+  const home = t.testdir()
+  const path = controlSocketPath(home)
+  const server = new ControlServer(path, handlers as ControlHandlers, log)
+  await server.start()
+  t.teardown(() => server.stop())
+  return { home, path, server }
+}
+
+/** Sends raw bytes and answers what came back until the end of the connection. */
+function raw(path: string, bytes: string | Buffer): Promise<string> {
+  return new Promise(resolve => {
+    const socket = createConnection(path, () => socket.write(bytes))
+    let text = ''
+    socket.setEncoding('utf8').on('data', part => (text += part))
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text))
+  })
+}
+
+t.test('a call: progress, items, result', async t => {
+  const { home, path } = await serve(t, {
+    sync: async (args, context) => {
+      context.progress({ what: 'sync', done: 1, total: 2, unit: 'entries' })
+      await context.item({ n: 1 })
+      return { index: args.timeout }
+    },
+  })
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  const progress: unknown[] = []
+  const items: unknown[] = []
+  const result = await callDaemon(
+    home,
+    'sync',
+    { channel: 'demo', all: false, timeout: 7 },
+    { onProgress: p => progress.push(p), onItem: i => items.push(i) },
+  )
+  t.same(result, { index: 7 })
+  t.same(progress, [{ what: 'sync', done: 1, total: 2, unit: 'entries' }])
+  t.same(items, [{ n: 1 }])
+})
+
+t.test('nonsense is answered with `usage`', async t => {
+  let calls = 0
+  const { path } = await serve(t, {
+    sync: () => Promise.resolve({ index: ++calls }),
+    ping: () => Promise.resolve({ version: '', pid: ++calls }),
+  })
+  const cases: [string | Buffer, RegExp][] = [
+    ['not json\n', /not JSON/],
+    ['[]\n', /not an object/],
+    ['null\n', /not an object/],
+    ['{}\n', /does not know undefined|does not know/],
+    ['{"verb":"constructor"}\n', /does not know \\"constructor\\"/],
+    ['{"verb":"ping","args":[]}\n', /arguments must be an object/],
+    ['{"verb":"ping","args":{"x":1}}\n', /unknown argument/],
+    ['{"verb":"sync","args":{"channel":"a","all":"yes","timeout":1}}\n', /all must be true or false/],
+    ['{"verb":"sync","args":{"channel":5,"all":true,"timeout":1}}\n', /channel must be a text/],
+    ['{"verb":"sync","args":{"channel":"a\\u0000","all":true,"timeout":1}}\n', /channel must be a text/],
+    ['{"verb":"sync","args":{"channel":"a","all":true,"timeout":-1}}\n', /timeout must be/],
+    ['{"verb":"sync","args":{"channel":"a","all":true}}\n', /timeout must be/],
+    [Buffer.alloc(1024 * 1024 + 2, 'x'), /at most 1048576 bytes/],
+    [Buffer.concat([Buffer.from([0xff, 0xfe, 0]), Buffer.from('\n')]), /not JSON/],
+  ]
+  for (const [bytes, word] of cases) {
+    const answer = await raw(path, bytes)
+    t.match(answer, /^\{"error":\{"code":"usage"/, String(bytes).slice(0, 60))
+    t.match(answer, word)
+  }
+  t.equal(calls, 0)
+})
+
+t.test('a request in small pieces is put together', async t => {
+  const { path } = await serve(t, { ping: () => Promise.resolve({ version: 'ä', pid: 1 }) })
+  const answer = await new Promise<string>(resolve => {
+    const socket = createConnection(path)
+    let text = ''
+    socket.on('data', part => (text += part)).on('close', () => resolve(text))
+    const bytes = [...'{"verb":"ping","args":{}}\n']
+    const next = (): void => {
+      const byte = bytes.shift()
+      if (byte !== undefined) socket.write(byte, () => setImmediate(next))
+    }
+    next()
+  })
+  t.same(JSON.parse(answer), { result: { version: 'ä', pid: 1 } })
+})
+
+t.test('errors: RkfsError as it is; anything else as `failed`, its stack in the log alone', async t => {
+  const logged: unknown[] = []
+  const log: Log = { ...silentLog, error: (_message, fields) => logged.push(fields) }
+  const { home } = await serve(
+    t,
+    {
+      ping: () => Promise.reject(new RkfsError('no-quorum', 'two\nlines')),
+      'channel.list': () => {
+        throw new TypeError('oops')
+      },
+    },
+    log,
+  )
+  await t.rejects(callDaemon(home, 'ping', {}), { code: 'no-quorum', message: 'two lines' })
+  t.equal(logged.length, 0)
+  await t.rejects(callDaemon(home, 'channel.list', {}), { code: 'failed', message: /^oops \(a fault of rkfs/ })
+  t.match(logged, [{ verb: 'channel.list', error: TypeError }])
+})
+
+t.test('a client that goes away cancels its request', async t => {
+  let started = (): void => {}
+  let cancelled = (): void => {}
+  const hasStarted = new Promise<void>(resolve => (started = resolve))
+  const wasCancelled = new Promise<void>(resolve => (cancelled = resolve))
+  const { home } = await serve(t, {
+    ping: (_args, context) =>
+      new Promise((_, reject) => {
+        context.signal.addEventListener('abort', () => {
+          cancelled()
+          reject(context.signal.reason)
+        })
+        started()
+      }),
+  })
+  const abort = new AbortController()
+  const call = callDaemon(home, 'ping', {}, { signal: abort.signal })
+  await hasStarted
+  abort.abort()
+  await t.rejects(call, { name: 'AbortError' })
+  await wasCancelled
+})
+
+t.test('a time limit, and a node that stops in the midst', async t => {
+  const { home, server } = await serve(t, { ping: () => new Promise(() => {}) })
+  await t.rejects(callDaemon(home, 'ping', {}, { timeoutMs: 50 }), { code: 'timeout' })
+  const call = callDaemon(home, 'ping', {})
+  call.catch(() => {})
+  await new Promise(resolve => setTimeout(resolve, 50))
+  await server.stop()
+  await t.rejects(call, { code: 'failed', message: /went away/ })
+  await server.stop()
+})
+
+t.test('a slow reader holds up the items, not the memory', async t => {
+  let sent = 0
+  const { home, path } = await serve(t, {
+    log: async (_args, context) => {
+      for (; sent < 1000 && !context.signal.aborted; sent++) await context.item('x'.repeat(64 * 1024))
+      return {}
+    },
+  })
+  const socket = createConnection(path)
+  socket.pause()
+  socket.write('{"verb":"log","args":{"channel":"a","follow":false,"limit":1}}\n')
+  await new Promise(resolve => setTimeout(resolve, 300))
+  t.ok(sent > 0 && sent < 200, `${sent} items are on their way`)
+  socket.destroy()
+  let items = 0
+  sent = 0
+  await callDaemon(home, 'log', { channel: 'a', follow: false, limit: 1 }, { onItem: () => items++ })
+  t.equal(items, 1000)
+})
+
+t.test('no node: told apart from the errors of a node', async t => {
+  const home = t.testdir()
+  const missing = await callDaemon(home, 'ping', {}).catch((error: unknown) => error)
+  t.ok(isNoNode(missing))
+  t.match(missing, { code: 'unavailable', message: /no node is running on .*rkfs serve/ })
+  writeFileSync(join(home, 'control.sock'), '')
+  t.ok(isNoNode(await callDaemon(home, 'ping', {}).catch((error: unknown) => error)))
+  t.notOk(isNoNode(new RkfsError('unavailable', 'busy')))
+})
+
+t.test('a dead node’s socket file is replaced, and removed at the end', async t => {
+  const home = t.testdir()
+  const path = controlSocketPath(home)
+  writeFileSync(path, 'stale')
+  const server = new ControlServer(path, { ping: () => Promise.resolve({ version: '', pid: 1 }) } as never, silentLog)
+  await server.start()
+  t.same(await callDaemon(home, 'ping', {}), { version: '', pid: 1 })
+  await server.stop()
+  t.notOk(existsSync(path))
+})
+
+t.test('a home with a long path has its socket in a private folder', async t => {
+  const home = join(t.testdir(), 'long'.repeat(30))
+  mkdirSync(home)
+  const path = controlSocketPath(home)
+  t.match(path, /^\/tmp\/rkfs-\d+\/[0-9a-f]{32}\.sock$/)
+  t.equal(statSync(join(path, '..')).mode & 0o777, 0o700)
+  const server = new ControlServer(path, { ping: () => Promise.resolve({ version: '', pid: 2 }) } as never, silentLog)
+  await server.start()
+  t.same(await callDaemon(home, 'ping', {}), { version: '', pid: 2 })
+  await server.stop()
+})
+
+t.test('too many connections are refused, not queued', async t => {
+  const { home } = await serve(t, { ping: () => new Promise(() => {}) })
+  const abort = new AbortController()
+  const calls = Array.from({ length: 64 }, () => callDaemon(home, 'ping', {}, { signal: abort.signal }).catch(() => {}))
+  await new Promise(resolve => setTimeout(resolve, 100))
+  await t.rejects(callDaemon(home, 'ping', {}), { code: 'unavailable', message: /too many/ })
+  abort.abort()
+  await Promise.all(calls)
+})
