@@ -1,8 +1,6 @@
 #!/usr/bin/env node
-import { CommanderError } from 'commander'
-import { messageOf, RkfsError } from '../base/errors.js'
-import { exitCodeOf, exitCodes } from './exit-codes.js'
-import { printable } from './output.js'
+import { exitCodes } from './exit-codes.js'
+import { explain } from './explain.js'
 import { createProgram } from './program.js'
 
 // The reader of our output has gone (`rkfs log | head`): so do we.
@@ -14,22 +12,4 @@ try {
   const { code, message } = explain(error)
   if (message !== '') process.stderr.write(`rkfs: ${message}\n`)
   process.exit(code)
-}
-
-/** One line for the user, and the exit code. */
-function explain(error: unknown): { code: number; message: string } {
-  if (error instanceof CommanderError) {
-    // Help and version were asked for and are printed.
-    if (error.exitCode === 0) return { code: exitCodes.done, message: '' }
-    // `rkfs`, `rkfs channel`: the help is printed on standard error.
-    if (error.code === 'commander.help') return { code: exitCodes.usage, message: '' }
-    return { code: exitCodes.usage, message: `${oneLine(error.message.replace(/^error: /, ''))} (see --help)` }
-  }
-  if (error instanceof RkfsError) return { code: exitCodeOf(error.code), message: oneLine(error.message) }
-  if (process.env['RKFS_LOG_LEVEL'] === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-  return { code: exitCodes.failed, message: `${oneLine(messageOf(error))} (a fault of rkfs)` }
-}
-
-function oneLine(text: string): string {
-  return printable(text.replace(/\s*\n\s*/g, ' ').trim())
 }

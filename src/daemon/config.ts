@@ -4,8 +4,10 @@ import { parse, TomlError } from 'smol-toml'
 import { defaultNodeName } from '../adapters/host/machine.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { defaultTimeoutSeconds } from '../base/limits.js'
-import { logLevels, type LogLevel } from './log.js'
 import { timeoutSecondsMax } from './mount-options.js'
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
 
 /** What is in force for a node. */
 export interface Config {

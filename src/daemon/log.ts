@@ -1,8 +1,6 @@
 import { writeSync } from 'node:fs'
 import { pino } from 'pino'
-
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const
-export type LogLevel = (typeof logLevels)[number]
+import type { LogLevel } from './config.js'
 
 /** The node's log. `fields.error` is written with its stack and causes. */
 export interface Log {

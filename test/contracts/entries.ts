@@ -53,7 +53,7 @@ export function makeRecord(index: number, term: number, previous: Uint8Array, pa
     hasher,
   )
   const cuts: number[] = []
-  for (let left = payloadBytes, at = 0; left > 0; ) {
+  for (let left = payloadBytes, at = 0; left > 0;) {
     const cut = Math.min(left, at === 0 && payloadBytes > 1000 ? 777 : chunkBytes)
     cuts.push(cut)
     left -= cut
@@ -67,7 +67,12 @@ export function hashAt(store: LogStore, index: number): Uint8Array {
 }
 
 /** `count` more entries after the last one of the store. */
-export function moreRecords(store: LogStore, count: number, term: number, payloadBytes: (index: number) => number): LogRecord[] {
+export function moreRecords(
+  store: LogStore,
+  count: number,
+  term: number,
+  payloadBytes: (index: number) => number,
+): LogRecord[] {
   const records: LogRecord[] = []
   let previous = hashAt(store, store.lastIndex)
   for (let index = store.lastIndex + 1; records.length < count; index++) {

@@ -9,7 +9,14 @@ export interface StateStoreSubject {
 }
 
 export function positionAt(index: number): AppliedPosition {
-  return { index, term: 2, hash: bytesOf(index, 32), digest: bytesOf(index + 1, 32), inodes: index * 3, dataBytes: 2 ** 50 + index }
+  return {
+    index,
+    term: 2,
+    hash: bytesOf(index, 32),
+    digest: bytesOf(index + 1, 32),
+    inodes: index * 3,
+    dataBytes: 2 ** 50 + index,
+  }
 }
 
 export const noChanges: ReadonlyMap<number, number> = new Map()
@@ -39,7 +46,12 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
       { table: 'inode', ino: big, key: '', value: value('big') },
       ...names.map(key => ({ table: 'entry' as const, ino: 1, key, value: value(`entry ${key}`) })),
       { table: 'entry', ino: 2, key: 'other', value: value('') },
-      ...[0, 5, 1000, 2 ** 34].map(n => ({ table: 'chunk' as const, ino: big, key: chunkKey(n), value: value(`chunk ${n}`) })),
+      ...[0, 5, 1000, 2 ** 34].map(n => ({
+        table: 'chunk' as const,
+        ino: big,
+        key: chunkKey(n),
+        value: value(`chunk ${n}`),
+      })),
       { table: 'xattr', ino: 1, key: 'user.x', value: bytesOf(1, 65536) },
       { table: 'session', ino: 0, key: '0123456789abcdef', value: value('s') },
       { table: 'setting', ino: 0, key: 'members', value: value('m') },
@@ -53,7 +65,8 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
       t.equal(store.get('entry', 1, 'b'), undefined)
       t.equal(store.get('inode', 2, ''), undefined)
       const sorted = [...names].sort((a, b) => (a < b ? -1 : 1))
-      const keys = (after: string | undefined, limit: number): string[] => store.scan('entry', 1, after, limit).map(one => one.key)
+      const keys = (after: string | undefined, limit: number): string[] =>
+        store.scan('entry', 1, after, limit).map(one => one.key)
       t.same(keys(undefined, 100), sorted)
       t.same(keys(undefined, 3), sorted.slice(0, 3))
       t.same(keys(sorted[2], 3), sorted.slice(3, 6))
@@ -97,7 +110,12 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
 
   void t.test(`${name}: all() is one moment`, t => {
     const store = subject.open()
-    const writes = Array.from({ length: 100 }, (_, ino) => ({ table: 'inode' as const, ino, key: '', value: value('1') }))
+    const writes = Array.from({ length: 100 }, (_, ino) => ({
+      table: 'inode' as const,
+      ino,
+      key: '',
+      value: value('1'),
+    }))
     store.write({ writes, position: positionAt(1), liveBytes: noChanges })
     const values: string[] = []
     for (const record of store.all()) {
@@ -116,12 +134,25 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
     let store = subject.open()
     const count = (index: number, changes: [number, number][]): number[] =>
       store.write({ writes: [], position: positionAt(index), liveBytes: new Map(changes) })
-    t.same(count(1, [[8, 100], [2 ** 45, 5]]), [])
+    t.same(
+      count(1, [
+        [8, 100],
+        [2 ** 45, 5],
+      ]),
+      [],
+    )
     t.same(count(2, [[8, -40]]), [])
     store = again(store)
     t.equal(store.liveBytes(8), 60)
     t.equal(store.liveBytes(2 ** 45), 5)
-    t.same(count(3, [[8, -60], [2 ** 45, 1], [16, 0]]), [8, 16])
+    t.same(
+      count(3, [
+        [8, -60],
+        [2 ** 45, 1],
+        [16, 0],
+      ]),
+      [8, 16],
+    )
     t.equal(store.liveBytes(8), 0)
     t.throws(() => count(4, [[2 ** 45, -7]]))
     t.equal(store.position?.index, 3)

@@ -154,20 +154,22 @@ t.test('a time limit, and a node that stops in the midst', async t => {
 t.test('a slow reader holds up the items, not the memory', async t => {
   let sent = 0
   const { home, path } = await serve(t, {
-    log: async (_args, context) => {
-      for (; sent < 1000 && !context.signal.aborted; sent++) await context.item('x'.repeat(64 * 1024))
+    log: async (args, context) => {
+      for (let i = 0; i < args.limit && !context.signal.aborted; i++) {
+        await context.item('x'.repeat(64 * 1024))
+        if (args.follow) sent++
+      }
       return {}
     },
   })
   const socket = createConnection(path)
   socket.pause()
-  socket.write('{"verb":"log","args":{"channel":"a","follow":false,"limit":1}}\n')
+  socket.write('{"verb":"log","args":{"channel":"a","follow":true,"limit":1000}}\n')
   await new Promise(resolve => setTimeout(resolve, 300))
   t.ok(sent > 0 && sent < 200, `${sent} items are on their way`)
   socket.destroy()
   let items = 0
-  sent = 0
-  await callDaemon(home, 'log', { channel: 'a', follow: false, limit: 1 }, { onItem: () => items++ })
+  await callDaemon(home, 'log', { channel: 'a', follow: false, limit: 1000 }, { onItem: () => items++ })
   t.equal(items, 1000)
 })
 

@@ -1,8 +1,9 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { writeFileAtomic } from './atomic-file.js'
+import { lockHolder, pidPath } from './lock-holder.js'
 
 /** A node that is just leaving, or a second start at the same moment, gets this long. */
 const WAIT_MS = 1000
@@ -33,25 +34,14 @@ export function acquireHomeLock(home: string): HomeLock {
     if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY')) throw busy(home, error)
     throw new RkfsError('failed', `the lock file ${path} cannot be locked: ${messageOf(error)}`, { cause: error })
   }
-  const pidPath = join(home, 'node.pid')
-  writeFileAtomic(pidPath, `${process.pid}\n`)
+  writeFileAtomic(pidPath(home), `${process.pid}\n`)
   return {
     release() {
       if (!database.open) return
-      rmSync(pidPath, { force: true })
+      rmSync(pidPath(home), { force: true })
       database.exec('ROLLBACK')
       database.close()
     },
-  }
-}
-
-/** The process that holds the home's lock, or held it when it was killed. */
-export function lockHolder(home: string): number | undefined {
-  try {
-    const pid = Number(readFileSync(join(home, 'node.pid'), 'utf8').trim())
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined
-  } catch {
-    return undefined
   }
 }
 

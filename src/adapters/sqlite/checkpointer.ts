@@ -26,6 +26,9 @@ const backPressureMs = 50
 /** A checkpoint in the worker is given this long before a closing store reports it and goes on. */
 const closeWaitMs = 60_000
 
+/** The writer's thread copies at most this much itself, unless the WAL is at three times its threshold. */
+const restBytesMax = 2 * 1024 * 1024
+
 let worker: Worker | undefined
 let nextId = 1
 const checkpointers = new Map<number, Checkpointer>()
@@ -33,13 +36,14 @@ const checkpointers = new Map<number, Checkpointer>()
 /** One worker for all databases of the process. It holds a connection only while it works, so it may be left alone. */
 function startWorker(log: StoreLog): Worker {
   const started = startModule(import.meta.url, 'checkpoint-worker')
-  started.unref()
   started.on('message', (done: CheckpointDone) => checkpointers.get(done.id)?.done(done.error))
   started.on('error', error => {
     log.error({ error: messageOf(error) }, 'the checkpoint worker died; checkpoints run in the main thread')
     worker = undefined
     for (const one of checkpointers.values()) one.workerDied()
   })
+  // After the listeners, which hold the process. A store that is open is what keeps it alive, and closing one waits for the worker.
+  started.unref()
   return started
 }
 
@@ -60,14 +64,18 @@ export class Checkpointer {
   #slot = new Int32Array(new SharedArrayBuffer(4))
   #nextAt: number
   #workerless = false
+  #restFramesMax: number
   #finish: Database.Statement
+  #look: Database.Statement
 
   constructor(db: Database.Database, path: string, thresholdBytes: number, pageBytes: number, log: StoreLog) {
     this.#db = db
     this.#path = path
     this.#thresholdFrames = Math.ceil(thresholdBytes / pageBytes)
     this.#nextAt = this.#thresholdFrames
+    this.#restFramesMax = Math.ceil(restBytesMax / pageBytes)
     this.#log = log
+    this.#look = db.prepare('PRAGMA wal_checkpoint(NOOP)').raw()
     this.#finish = db.prepare('PRAGMA wal_checkpoint(PASSIVE)').raw()
     checkpointers.set(this.#id, this)
   }
@@ -82,10 +90,18 @@ export class Checkpointer {
     if (Atomics.load(this.#slot, 0) === slotReady) this.#complete(frames)
   }
 
+  /** The worker has been through: copies the rest if it is small, or sends the worker again, which has less to do each time. */
+  #ready(): void {
+    const [, inWal, copied] = this.#look.get() as [number, number, number]
+    const rest = inWal - copied
+    if (rest > this.#restFramesMax && rest < inWal && inWal < this.#thresholdFrames * 3) this.#request(inWal)
+    else this.#complete(inWal)
+  }
+
   /** After a transaction, with the frames now in the WAL. */
   afterCommit(frames: number): void {
     const state = Atomics.load(this.#slot, 0)
-    if (state === slotReady) this.#complete(frames)
+    if (state === slotReady) this.#ready()
     else if (state === slotIdle && frames >= this.#nextAt) this.#request(frames)
   }
 
@@ -99,8 +115,9 @@ export class Checkpointer {
 
   /** The worker has copied the bulk. */
   done(error: string | undefined): void {
-    if (error !== undefined) this.#log.warn({ file: this.#path, error }, 'the checkpoint worker failed; it is tried again')
-    if (Atomics.load(this.#slot, 0) === slotReady && this.#db.open && !this.#db.inTransaction) this.#complete(0)
+    if (error !== undefined)
+      this.#log.warn({ file: this.#path, error }, 'the checkpoint worker failed; it is tried again')
+    if (Atomics.load(this.#slot, 0) === slotReady && this.#db.open && !this.#db.inTransaction) this.#ready()
   }
 
   workerDied(): void {

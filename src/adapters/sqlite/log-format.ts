@@ -23,7 +23,12 @@ export const logFormat: FileFormat = {
 }
 
 /** Names of the store's own settings; those of its user begin with a colon. */
-export const ownSettings = { owner: 'owner', anchor: 'anchor', hardState: 'hard-state', keptBytes: 'kept-bytes' } as const
+export const ownSettings = {
+  owner: 'owner',
+  anchor: 'anchor',
+  hardState: 'hard-state',
+  keptBytes: 'kept-bytes',
+} as const
 
 const scratch = new Uint8Array(16)
 const scratchView = new DataView(scratch.buffer)
@@ -126,7 +131,13 @@ export function decodeOwner(bytes: Uint8Array): LogOwner {
 }
 
 /** Where the envelope (`oplog/codec.ts`) has what the store looks at without decoding all of it. */
-export function headerMatches(header: Uint8Array, index: number, term: number, payload: number, hasher: Hasher): boolean {
+export function headerMatches(
+  header: Uint8Array,
+  index: number,
+  term: number,
+  payload: number,
+  hasher: Hasher,
+): boolean {
   if (header.length < 160) return false
   const view = new DataView(header.buffer, header.byteOffset, header.length)
   if (view.getUint32(0, true) !== hasher.crc32(header.subarray(4))) return false

@@ -110,7 +110,13 @@ function decodeMark(bytes: Uint8Array, hasher: Hasher): Mark {
   const crc = reader.u32()
   reader.end()
   if (!ok || crc !== hasher.crc32(bytes.subarray(0, markBytes - 4))) throw new Error('its CRC does not match')
-  return { index, term, hash, hardState: { term: hardTerm, vote: vote === noVote ? undefined : vote }, wal: { salts, frames } }
+  return {
+    index,
+    term,
+    hash,
+    hardState: { term: hardTerm, vote: vote === noVote ? undefined : vote },
+    wal: { salts, frames },
+  }
 }
 
 /** The first 32 bytes of a database's WAL, or what there is of them. */

@@ -132,7 +132,10 @@ export class SqliteLogStore implements LogStore {
       for (const record of records) {
         const { index, term, header, payload } = record
         assert(index === this.#index.last + 1, `entry ${index} is appended after entry ${this.#index.last}`)
-        assert(equalBytes(format.previousHashOf(header), this.#lastHash), `entry ${index} does not follow the one before it`)
+        assert(
+          equalBytes(format.previousHashOf(header), this.#lastHash),
+          `entry ${index} does not follow the one before it`,
+        )
         assert(record.cuts.length <= blobsPerEntryMax, `entry ${index} has too many blobs`)
         let at = 0
         for (let part = 0; part < record.cuts.length; part++) {
@@ -155,7 +158,8 @@ export class SqliteLogStore implements LogStore {
     assert(index > this.#anchor.index, `entry ${index} is removed, but the log starts after ${this.#anchor.index}`)
     this.#write(() => {
       const before = index - 1
-      const hash = before === this.#anchor.index ? this.#anchor.hash : Uint8Array.from(hashOfEncoded(this.#reader.header(before)))
+      const hash =
+        before === this.#anchor.index ? this.#anchor.hash : Uint8Array.from(hashOfEncoded(this.#reader.header(before)))
       this.#lower(before, this.#termAt(before), hash)
       this.#reshaped = true
       this.#sql.dropBlobRange.run(index * blobsPerEntryMax, (this.#index.last + 1) * blobsPerEntryMax)
@@ -499,7 +503,9 @@ function prepare(db: Database.Database) {
     blobLength: db.prepare('SELECT length(data) FROM blob WHERE id = ?').pluck(),
     blobIds: db.prepare('SELECT id FROM blob WHERE id > ? ORDER BY id LIMIT ?').pluck(),
     putSetting: db.prepare('INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)'),
-    putJournal: db.prepare('INSERT OR REPLACE INTO journal (session, sequence, crc, proposal, payload) VALUES (?, ?, ?, ?, ?)'),
+    putJournal: db.prepare(
+      'INSERT OR REPLACE INTO journal (session, sequence, crc, proposal, payload) VALUES (?, ?, ?, ?, ?)',
+    ),
     dropJournal: db.prepare('DELETE FROM journal WHERE session = ? AND sequence <= ?'),
     dropJournalOne: db.prepare('DELETE FROM journal WHERE session = ? AND sequence = ?'),
   }

@@ -39,7 +39,9 @@ export class Snapshot {
     this.#worker = worker
     this.#exited = new Promise(resolve => worker.once('exit', () => resolve()))
     worker.on('message', (answer: SnapshotAnswer) => this.#answered(answer))
-    worker.on('error', error => this.#end(new RkfsError('failed', `a snapshot failed: ${messageOf(error)}`, { cause: error })))
+    worker.on('error', error =>
+      this.#end(new RkfsError('failed', `a snapshot failed: ${messageOf(error)}`, { cause: error })),
+    )
     worker.on('exit', () => this.#end(new RkfsError('failed', 'the snapshot is closed')))
   }
 
@@ -48,12 +50,12 @@ export class Snapshot {
     const workerData: SnapshotStart = { statePath, logPath }
     const worker = startModule(import.meta.url, 'snapshot-worker', { workerData })
     const snapshot = new Snapshot(worker)
-    const opened = await new Promise<SnapshotAnswer>((resolve, reject) => snapshot.#pending.set(0, { resolve, reject })).catch(
-      async (error: unknown) => {
-        await worker.terminate()
-        throw error
-      },
-    )
+    const opened = await new Promise<SnapshotAnswer>((resolve, reject) =>
+      snapshot.#pending.set(0, { resolve, reject }),
+    ).catch(async (error: unknown) => {
+      await worker.terminate()
+      throw error
+    })
     if (opened.kind === 'open') snapshot.position = opened.position
     return snapshot
   }

@@ -1,5 +1,15 @@
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, fdatasync, fdatasyncSync, fsyncSync, openSync, readSync, renameSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fdatasyncSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { RkfsError } from '../../base/errors.js'
@@ -66,14 +76,20 @@ export function syncFolder(path: string): void {
  * Looks at an existing database through a connection that cannot write, so that a damaged one is left as it was found
  * (closing the last writing connection would checkpoint and delete the WAL). `check` reads on.
  */
-export function inspectDatabase<T>(place: Place, format: FileFormat, bytes: number, check: (db: Database.Database) => T): T {
+export function inspectDatabase<T>(
+  place: Place,
+  format: FileFormat,
+  bytes: number,
+  check: (db: Database.Database) => T,
+): T {
   try {
     if (bytes < 512) throw corrupt(place, `it has only ${bytes} bytes`)
     const db = new Database(place.path, { readonly: true, fileMustExist: true })
     try {
       if (db.pragma('journal_mode', { simple: true }) !== 'wal') throw corrupt(place, 'it is not in WAL mode')
       const id = db.pragma('application_id', { simple: true })
-      if (id !== format.applicationId) throw corrupt(place, `it is not a ${format.name} of rkfs (application id ${String(id)})`)
+      if (id !== format.applicationId)
+        throw corrupt(place, `it is not a ${format.name} of rkfs (application id ${String(id)})`)
       const version = db.pragma('user_version', { simple: true })
       if (version !== format.version) {
         throw new RkfsError(
@@ -110,6 +126,7 @@ export class WalDatabase {
   frames = 0
   #salts = new Uint8Array(8)
   #wal: number
+  #log: StoreLog
   #syncs = 0
   #closed = false
   #begin: Database.Statement
@@ -118,6 +135,7 @@ export class WalDatabase {
 
   constructor(place: Place, format: FileFormat, log: StoreLog) {
     this.place = place
+    this.#log = log
     try {
       const db = new Database(place.path, { fileMustExist: true })
       this.db = db
@@ -189,15 +207,26 @@ export class WalDatabase {
     }
   }
 
-  /** Copies all of the WAL into the database and, when no other connection is left, deletes it. `before` runs in between. */
-  close(before: () => void): void {
+  /**
+   * Copies all of the WAL into the database and, when no other connection is left, deletes it. `copied` is called
+   * before it may be deleted. On a full disk the WAL stays, with all that is in it.
+   */
+  close(copied: () => void): void {
     if (this.#closed) return
     assert(!this.open, 'a store is closed within a transaction')
     this.checkpointer.close()
+    let full = false
     try {
       this.syncNow()
-      this.db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()
-      before()
+      try {
+        this.db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()
+      } catch (error) {
+        const failure = translate(this.place, error)
+        if (!(failure instanceof RkfsError) || failure.code !== 'disk-full') throw failure
+        this.#log.warn({ file: this.place.path }, 'no space to checkpoint: the WAL stays')
+        full = true
+      }
+      if (!full) copied()
     } catch (error) {
       throw translate(this.place, error)
     } finally {
@@ -206,5 +235,7 @@ export class WalDatabase {
       // A descriptor that the pool still syncs is closed by its callback.
       if (this.#syncs === 0) closeSync(this.#wal)
     }
+    // Space was found after all.
+    if (full && !existsSync(`${this.place.path}-wal`)) copied()
   }
 }

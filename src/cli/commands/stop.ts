@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { lockHolder } from '../../adapters/host/home-lock.js'
+import { lockHolder } from '../../adapters/host/lock-holder.js'
 import { commandLine, isRunning } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'

@@ -43,7 +43,12 @@ void t.test('a writer that never lets go of its thread', t => {
   const store = SqliteStateStore.open(path, owner, hasher, quiet)
   for (let n = 0; n < 4000; n++) {
     const value = new Uint8Array(3500).fill(n)
-    const writes = Array.from({ length: 10 }, (_, i) => ({ table: 'inode' as const, ino: (n * 10 + i) % 9000, key: '', value }))
+    const writes = Array.from({ length: 10 }, (_, i) => ({
+      table: 'inode' as const,
+      ino: (n * 10 + i) % 9000,
+      key: '',
+      value,
+    }))
     store.write({ writes, position: positionAt(n), liveBytes: new Map() })
   }
   const { size } = statSync(`${path}-wal`)
@@ -57,7 +62,12 @@ void t.test('closing while the worker is at work', async t => {
   for (let round = 0; round < 6; round++) {
     const path = join(folder, `state-${round}.db`)
     const store = SqliteStateStore.open(path, owner, hasher, quiet)
-    const writes = Array.from({ length: 5000 }, (_, ino) => ({ table: 'inode' as const, ino, key: '', value: new Uint8Array(3900) }))
+    const writes = Array.from({ length: 5000 }, (_, ino) => ({
+      table: 'inode' as const,
+      ino,
+      key: '',
+      value: new Uint8Array(3900),
+    }))
     store.write({ writes, position: positionAt(1), liveBytes: new Map() })
     for (let n = 0; n < round * 2; n++) await turn()
     store.close()

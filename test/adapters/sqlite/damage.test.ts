@@ -12,7 +12,8 @@ import { noChanges, positionAt } from '../../contracts/state-store.js'
 const root = tempFolder()
 t.teardown(() => rmSync(root, { recursive: true, force: true }))
 const openLog = (folder: string): SqliteLogStore => SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet)
-const openState = (folder: string): SqliteStateStore => SqliteStateStore.open(join(folder, 'state.db'), owner, hasher, quiet)
+const openState = (folder: string): SqliteStateStore =>
+  SqliteStateStore.open(join(folder, 'state.db'), owner, hasher, quiet)
 const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString('base64')
 
 /** Everything that a log answers. */
@@ -26,7 +27,8 @@ function readLog(folder: string): string {
       lines.push(`${store.term(index)} ${store.size(index)} ${hex(entry.header)} ${hex(entry.payload)}`)
     }
     for (const id of store.blobIds(0, 10_000)) lines.push(`${id} ${hex(store.blob(id))}`)
-    for (const one of store.journal()) lines.push(`${one.session} ${one.sequence} ${hex(one.proposal)} ${hex(one.payload)}`)
+    for (const one of store.journal())
+      lines.push(`${one.session} ${one.sequence} ${hex(one.proposal)} ${hex(one.payload)}`)
     return lines.join('\n')
   } finally {
     store.close()
@@ -88,7 +90,7 @@ function damageAll(
     for (let at = 0; at < bytes.length; at += at < 128 ? 1 : stride) {
       attempt(file, `bit flipped in byte ${at}`, path => {
         const damaged = Buffer.from(bytes)
-        damaged[at]! ^= 1 << at % 8
+        damaged[at]! ^= 1 << (at % 8)
         writeFileSync(path, damaged)
       })
     }
@@ -108,7 +110,12 @@ interface Tap {
 function fillLog(store: SqliteLogStore, count: number): void {
   store.append(moreRecords(store, count, 2, index => [0, 50, 3000, 40_000][index % 4]!))
   store.setSetting('session', '12')
-  store.journalPut({ session: 3, sequence: store.lastIndex, proposal: new Uint8Array(50).fill(1), payload: new Uint8Array(500).fill(2) })
+  store.journalPut({
+    session: 3,
+    sequence: store.lastIndex,
+    proposal: new Uint8Array(50).fill(1),
+    payload: new Uint8Array(500).fill(2),
+  })
   store.saveHardState({ term: 2, vote: 'fedcba9876543210' })
 }
 
@@ -160,13 +167,28 @@ void t.test('a state', t => {
     }
     let store = openState(live)
     note(store)
-    store.write({ writes: records(30), position: positionAt(1), liveBytes: new Map([[8, 100], [16, 7]]) })
+    store.write({
+      writes: records(30),
+      position: positionAt(1),
+      liveBytes: new Map([
+        [8, 100],
+        [16, 7],
+      ]),
+    })
     note(store)
     store.close()
     store = openState(live)
-    store.write({ writes: records(12).map(one => ({ ...one, value: new Uint8Array(33) })), position: positionAt(2), liveBytes: new Map([[8, -100]]) })
+    store.write({
+      writes: records(12).map(one => ({ ...one, value: new Uint8Array(33) })),
+      position: positionAt(2),
+      liveBytes: new Map([[8, -100]]),
+    })
     note(store)
-    store.write({ writes: [{ table: tables[0], ino: 3, key: '', value: undefined }], position: positionAt(3), liveBytes: noChanges })
+    store.write({
+      writes: [{ table: tables[0], ino: 3, key: '', value: undefined }],
+      position: positionAt(3),
+      liveBytes: noChanges,
+    })
     note(store)
     store.close()
     store = openState(live)
@@ -204,7 +226,10 @@ void t.test('another owner, another version, a damaged file left as it is', t =>
   const cut = join(root, 'wal')
   truncateSync(join(cut, 'log.db-wal'), 40_000)
   const before = readFileSync(join(cut, 'log.db'))
-  t.throws(() => openLog(cut), { code: 'corrupt', message: /log\.db is damaged: .*Nothing was changed\. Rebuild this member/ })
+  t.throws(() => openLog(cut), {
+    code: 'corrupt',
+    message: /log\.db is damaged: .*Nothing was changed\. Rebuild this member/,
+  })
   t.ok(before.equals(readFileSync(join(cut, 'log.db'))), 'nothing was changed')
   t.equal(readFileSync(join(cut, 'log.db-wal')).length, 40_000)
   t.end()

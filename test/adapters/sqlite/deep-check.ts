@@ -2,7 +2,11 @@
 import type { SnapshotReader } from '../../../src/adapters/sqlite/snapshot-view.js'
 import { RkfsError } from '../../../src/base/errors.js'
 
-export function countRecords(reader: SnapshotReader, args: { fail?: boolean }, progress: (value: unknown) => void): unknown {
+export function countRecords(
+  reader: SnapshotReader,
+  args: { fail?: boolean },
+  progress: (value: unknown) => void,
+): unknown {
   if (args.fail) throw new RkfsError('corrupt', 'found damage')
   let count = 0
   for (const _ of reader.all()) if (++count % 1000 === 0) progress(count)

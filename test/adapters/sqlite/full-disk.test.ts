@@ -82,7 +82,12 @@ void t.test('the state', { skip }, t => {
     const fillUp = (): void => {
       for (;;) {
         const value = new Uint8Array(3000).fill(index)
-        const writes = Array.from({ length: 20 }, (_, n) => ({ table: 'inode' as const, ino: index * 20 + n, key: '', value }))
+        const writes = Array.from({ length: 20 }, (_, n) => ({
+          table: 'inode' as const,
+          ino: index * 20 + n,
+          key: '',
+          value,
+        }))
         store.write({ writes, position: positionAt(index + 1), liveBytes: new Map([[8, 1]]) })
         index++
       }
@@ -100,7 +105,11 @@ void t.test('the state', { skip }, t => {
     store = SqliteStateStore.open(path, owner, hasher, quiet)
     whole()
     rmSync(join(folder, 'ballast'))
-    store.write({ writes: [{ table: 'inode', ino: 0, key: '', value: new Uint8Array(3000) }], position: positionAt(index), liveBytes: noChanges })
+    store.write({
+      writes: [{ table: 'inode', ino: 0, key: '', value: new Uint8Array(3000) }],
+      position: positionAt(index),
+      liveBytes: noChanges,
+    })
     store.close()
   })
   t.end()

@@ -13,7 +13,9 @@ const appender = fileURLToPath(new URL('./appender.ts', import.meta.url))
 /** Runs the appender until it has told `count` indices; answers the last index and term. */
 function runAndKill(folder: string, count: number): Promise<{ index: number; term: number }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', appender, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--import', 'tsx', appender, folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     let text = ''
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       text += part

@@ -30,7 +30,11 @@ void t.test('a snapshot is one moment, read in batches while writing goes on', a
   const snapshot = await openSnapshot(statePath, logPath)
   t.same(snapshot.position, positionAt(30))
   const later = writes.map(one => ({ ...one, value: new Uint8Array(1) }))
-  state.write({ writes: later, position: positionAt(31), liveBytes: new Map([...live].map(([id, bytes]) => [id, -bytes])) })
+  state.write({
+    writes: later,
+    position: positionAt(31),
+    liveBytes: new Map([...live].map(([id, bytes]) => [id, -bytes])),
+  })
   while (log.compact(31, () => false)) log.commit()
   log.commit()
 
@@ -58,7 +62,11 @@ void t.test('a snapshot is one moment, read in batches while writing goes on', a
       t.equal(data.length, id % 8 === 0 ? 777 : 250_000 - 777)
     }
   }
-  t.same(ids, [...live.keys()].filter(id => id < 31 * 8), 'only those that are used, up to the position')
+  t.same(
+    ids,
+    [...live.keys()].filter(id => id < 31 * 8),
+    'only those that are used, up to the position',
+  )
 
   for await (const _ of snapshot.records()) break
   const seen: unknown[] = []
@@ -66,7 +74,11 @@ void t.test('a snapshot is one moment, read in batches while writing goes on', a
   const result = await snapshot.run(module, 'countRecords', {}, value => seen.push(value))
   t.same(result, { count: 10_000, first: 1, blob: 777 })
   t.equal(seen.length, 10)
-  await t.rejects(snapshot.run(module, 'countRecords', { fail: true }), { name: 'RkfsError', code: 'corrupt', message: 'found damage' })
+  await t.rejects(snapshot.run(module, 'countRecords', { fail: true }), {
+    name: 'RkfsError',
+    code: 'corrupt',
+    message: 'found damage',
+  })
   await t.rejects(snapshot.run(module, 'nothing', {}), { code: 'failed' })
 
   await snapshot.close()
@@ -83,7 +95,12 @@ void t.test('a snapshot that is closed in the middle', async t => {
   const [logPath, statePath] = [join(folder, 'log.db'), join(folder, 'state.db')]
   const log = SqliteLogStore.open(logPath, owner, hasher, quiet)
   const state = SqliteStateStore.open(statePath, owner, hasher, quiet)
-  const writes = Array.from({ length: 5000 }, (_, n) => ({ table: 'inode' as const, ino: n, key: '', value: new Uint8Array(300) }))
+  const writes = Array.from({ length: 5000 }, (_, n) => ({
+    table: 'inode' as const,
+    ino: n,
+    key: '',
+    value: new Uint8Array(300),
+  }))
   state.write({ writes, position: positionAt(1), liveBytes: new Map([[8, 1]]) })
   const snapshot = await openSnapshot(statePath, logPath)
   await t.rejects(snapshot.blobs().next(), { code: 'corrupt', message: /blob 8 is missing/ })
