@@ -10,6 +10,7 @@ import {
   forwardBytesMax,
   heartbeatTicks,
   inflightBytesMax,
+  KiB,
   pendingBytesMax,
   pendingOperationsMax,
   uncommittedBytesMax,
@@ -71,6 +72,10 @@ interface Waiting {
   cancelled: boolean
 }
 
+/** Changes that nobody waits for are sent and synced in batches of so many bytes, or after so many milliseconds. */
+const batchBytes = 512 * KiB
+const batchMs = 3
+
 /** Digests are compared at multiples of this, and where the channel rests. */
 const digestInterval = 1024
 const applyBudget = 512
@@ -123,6 +128,12 @@ export class Channel implements TransportEvents {
   #uncommittedBytes = 0
   #answers: (() => void)[] = []
   #scheduled = false
+  /** What is queued must go out at the end of this turn. */
+  #urgent = true
+  #pushArmed = false
+  #unsentBytes = 0
+  /** Changes in `#pending` whose caller has no answer yet. */
+  #unanswered = 0
   #rolePending: { role: Role; term: number; leader: MemberId | undefined } | undefined
   #overlayStale = false
   #ticks = 0
@@ -344,7 +355,10 @@ export class Channel implements TransportEvents {
     const index = whole && this.#leading ? this.#log.lastIndex : 0
     const waiter: Waiter = { sequence, index, deadline: this.#ports.monotonicMs() + timeoutMs, done }
     if (this.#isDurable(waiter)) done(0)
-    else this.#waiters.push(waiter)
+    else {
+      this.#waiters.push(waiter)
+      this.#turn()
+    }
     return () => {
       const at = this.#waiters.indexOf(waiter)
       if (at < 0) return
@@ -366,6 +380,7 @@ export class Channel implements TransportEvents {
     const context = this.#nextContext++
     this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
     this.#raft.readIndex(context)
+    this.#urgent = true
     this.#turn()
   }
 
@@ -377,6 +392,7 @@ export class Channel implements TransportEvents {
 
   transferLeadership(to: MemberId): boolean {
     const started = this.#raft.transferLeadership(to)
+    this.#urgent = true
     this.#turn()
     return started
   }
@@ -390,6 +406,7 @@ export class Channel implements TransportEvents {
   tick(): void {
     if (this.#stopped) return
     this.#ticks++
+    this.#urgent = true
     const healthy = this.#quarantine === undefined && this.#failure === undefined
     if (healthy && !this.#restoring) this.#raft.tick()
     this.#expire()
@@ -409,6 +426,12 @@ export class Channel implements TransportEvents {
     if (message.kind === 'note') return this.#events.note(from, message.topic, message.body)
     if (this.#quarantine !== undefined || this.#failure !== undefined || this.#restoring) return
     this.#raft.heard(from)
+    // acknowledgements alone hurry nobody: who waits is served at once all the same
+    const acknowledges =
+      message.kind === 'position' ||
+      (message.kind === 'raft' &&
+        (message.message.kind === 'append-reply' || message.message.kind === 'heartbeat-reply'))
+    if (!acknowledges) this.#urgent = true
     switch (message.kind) {
       case 'raft':
         this.#stepRaft(from, message.message)
@@ -441,6 +464,7 @@ export class Channel implements TransportEvents {
   }
 
   connected(member: MemberId): void {
+    this.#urgent = true
     this.#raft.disconnected(member)
     if (member === this.#raft.leader) this.#restartForwarding()
     this.#announced = ''
@@ -512,16 +536,40 @@ export class Channel implements TransportEvents {
     this.#applyCommitted()
     if (this.#overlayStale) this.#rebuildOverlay()
     this.#drainWaiting()
-    this.#forward()
-    this.#sendMessages()
+    const push = this.#urgent || this.#unsentBytes >= batchBytes || this.#someoneWaits()
+    if (push) {
+      this.#urgent = false
+      this.#unsentBytes = 0
+      this.#forward()
+      this.#sendMessages()
+    } else this.#pushLater()
     if (this.#persist()) {
       const answers = this.#answers
       this.#answers = []
       for (const answer of answers) answer()
-      this.#sync()
+      if (push) this.#sync()
     }
     if (this.#rolePending !== undefined || this.#applied.index < Math.min(this.#raft.commitIndex, this.#durable))
       this.#turn()
+  }
+
+  /** Whether a program waits for a majority, or for the order. */
+  #someoneWaits(): boolean {
+    return this.#waiters.length > 0 || this.#unanswered > 0
+  }
+
+  /**
+   * Changes that nobody waits for leave together: with the next message that is due (an acknowledgement of the batch
+   * before, as a rule), when they are many, or after some milliseconds.
+   */
+  #pushLater(): void {
+    if (this.#pushArmed) return
+    this.#pushArmed = true
+    this.#ports.delay(batchMs, () => {
+      this.#pushArmed = false
+      this.#urgent = true
+      this.#turn()
+    })
   }
 
   #sendMessages(): void {
@@ -572,6 +620,8 @@ export class Channel implements TransportEvents {
       if (generation === this.#log.generation) {
         this.#durable = Math.max(this.#durable, Math.min(index, this.#log.lastIndex))
         this.#raft.durable(this.#durable)
+        // a follower's acknowledgement; a leader's own copy hurries nobody
+        if (!this.#leading) this.#urgent = true
       } else this.#sync()
       this.#turn()
     })
@@ -724,6 +774,7 @@ export class Channel implements TransportEvents {
     const stored: StoredEntry = { header, payload: proposal.payload, entry, operation }
     const raftEntry = raftEntryOf(stored)
     this.#uncommittedBytes += raftEntry.size
+    this.#unsentBytes += raftEntry.size
     this.#log.append([raftEntry])
     this.#raft.proposed([raftEntry])
     this.#events.entryAppended(stored)
@@ -821,6 +872,7 @@ export class Channel implements TransportEvents {
       const errno = this.#order(proposal, operation, change)
       if (errno !== 0) return options.done(errno)
       this.#pending.add(change)
+      this.#unanswered++
       if (!options.durable) this.#answerLater(change)
       return
     }
@@ -829,6 +881,8 @@ export class Channel implements TransportEvents {
       if (errno !== 0) return options.done(errno)
     }
     this.#pending.add(change)
+    this.#unanswered++
+    this.#unsentBytes += change.bytes
     this.#log.stage(journal(change))
     change.journalled = true
     if (change.visible && !options.durable) this.#answerLater(change)
@@ -848,10 +902,18 @@ export class Channel implements TransportEvents {
     return errno
   }
 
+  /** The caller's answer, to be given once. */
+  #takeAnswer(change: PendingChange): ((errno: number) => void) | undefined {
+    const done = change.accepted
+    if (done === undefined) return undefined
+    change.accepted = undefined
+    this.#unanswered--
+    return done
+  }
+
   /** Answers the caller once the log or the journal has its change. */
   #answerLater(change: PendingChange): void {
-    const done = change.accepted
-    change.accepted = undefined
+    const done = this.#takeAnswer(change)
     change.deadline = undefined
     if (done !== undefined) this.#answers.push(() => done(0))
   }
@@ -867,9 +929,8 @@ export class Channel implements TransportEvents {
   /** The leader will never order this change. */
   #refused(change: PendingChange, errno: number): void {
     this.#forget(change)
-    if (change.accepted !== undefined) {
-      const done = change.accepted
-      change.accepted = undefined
+    const done = this.#takeAnswer(change)
+    if (done !== undefined) {
       this.#answers.push(() => done(errno))
     } else {
       change.lost?.(errno)
@@ -1074,8 +1135,7 @@ export class Channel implements TransportEvents {
   #ownCommitted(entry: EntryHeader, own: PendingChange | undefined, errno: number): void {
     if (own !== undefined) {
       this.#forget(own)
-      const done = own.accepted
-      own.accepted = undefined
+      const done = this.#takeAnswer(own)
       if (done !== undefined) this.#answers.push(() => done(errno))
     }
     if (!this.#leading && entry.session === this.#session) this.#overlay.drop(entry.sequence)
@@ -1121,6 +1181,8 @@ export class Channel implements TransportEvents {
     if (this.#waiters.length > 0) {
       const ready = this.#waiters.filter(waiter => this.#isDurable(waiter))
       if (ready.length > 0) {
+        // what a program saw committed, the others are told at once
+        this.#urgent = true
         this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter))
         for (const waiter of ready) this.#answers.push(() => waiter.done(0))
       }
@@ -1145,9 +1207,8 @@ export class Channel implements TransportEvents {
     }
     for (const change of this.#pending.values()) {
       if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
-      const done = change.accepted
+      const done = this.#takeAnswer(change)!
       const never = change.sentRound === 0 && change.ordered === undefined
-      change.accepted = undefined
       if (never) {
         this.#forget(change)
         if (change.visible) this.#overlayStale = true
@@ -1267,8 +1328,7 @@ export class Channel implements TransportEvents {
     this.#waiting = []
     for (const { options } of waiting) options.done(EIO)
     for (const change of this.#pending.values()) {
-      change.accepted?.(EIO)
-      change.accepted = undefined
+      this.#takeAnswer(change)?.(EIO)
     }
     const waiters = this.#waiters
     this.#waiters = []
@@ -1383,8 +1443,7 @@ export class Channel implements TransportEvents {
       const { session, sequence } = change.proposal
       if (session > done.session || (session === done.session && sequence > done.sequence)) continue
       this.#forget(change)
-      const answer = change.accepted
-      change.accepted = undefined
+      const answer = this.#takeAnswer(change)
       if (answer !== undefined) this.#answers.push(() => answer(0))
     }
   }

@@ -24,6 +24,8 @@ export interface ChannelPorts {
   monotonicMs(): number
   /** Runs the callback when the events at hand have been dealt with. */
   schedule(callback: () => void): void
+  /** Runs the callback in about `ms` milliseconds (at the next tick, where there is no finer clock). */
+  delay(ms: number, callback: () => void): void
   report(level: LogLevel, message: string, fields?: Record<string, unknown>): void
 }
 

@@ -129,6 +129,7 @@ export class ChannelHost {
       now: () => this.now(),
       monotonicMs: () => performance.now(),
       schedule: callback => void setImmediate(callback),
+      delay: (ms, callback) => void setTimeout(callback, ms),
       report,
     }
     this.verification = new Verification(this, this.#paths)

@@ -109,10 +109,16 @@ export function placeBlobs(view: View, ino: number, offset: number, cuts: readon
       const start = at % chunkBytes
       const length = Math.min(cut - taken, chunkBytes - start)
       const key = chunkKey(number)
-      const chunk = cutChunk(view.get('chunk', ino, key) ?? [], start, start + length, extent => {
-        growth -= extent.length
-        view.refer(extent.blob, -extent.length)
-      })
+      const old = view.get('chunk', ino, key) ?? []
+      const last = old.at(-1)
+      // a log that grows by small records: nothing is cut, and a plain copy costs little
+      const chunk =
+        last === undefined || last.start + last.length <= start
+          ? old.slice()
+          : cutChunk(old, start, start + length, extent => {
+              growth -= extent.length
+              view.refer(extent.blob, -extent.length)
+            })
       insertExtent(chunk, { start, length, blob: first + (first < 0 ? -part : part), offset: taken })
       view.refer(first + (first < 0 ? -part : part), length)
       view.set('chunk', ino, key, chunk)

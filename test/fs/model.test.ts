@@ -1,0 +1,353 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { equalBytes } from '../../src/base/bytes.js'
+import { errnoName } from '../../src/base/errno.js'
+import { blobsPerEntryMax, chunkBytes } from '../../src/base/limits.js'
+import { apply, getInode, xattrNames } from '../../src/fs/apply.js'
+import { payloadCuts, seek } from '../../src/fs/extents.js'
+import type { Operation } from '../../src/fs/operation.js'
+import { OverlayView } from '../../src/fs/overlay-view.js'
+import { isDirectory, isRegular, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/fs/records.js'
+import type { TableView } from '../../src/fs/table-view.js'
+import type { View } from '../../src/fs/view.js'
+import { MemoryStateStore } from '../support/memory-state-store.js'
+import { BlobBook, newTable, treeOf, walk } from './support/machine.js'
+import { ModelFs } from './support/model.js'
+
+// SEED=n replays a failure; RUNS=n runs more of them.
+const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+const runs = Number(process.env['RUNS'] ?? 250)
+t.comment(`SEED=${seed}`)
+
+// A small world, so that operations meet: inodes 1 to 9 (10 never exists), three names, offsets near chunk borders.
+const ino = fc.integer({ min: 1, max: 9 })
+const anyIno = fc.oneof({ weight: 20, arbitrary: ino }, { weight: 1, arbitrary: fc.constant(10) })
+const parent = fc.oneof({ weight: 1, arbitrary: fc.constant(1) }, { weight: 2, arbitrary: anyIno })
+const name = fc.constantFrom('a', 'b', 'c')
+const near = fc.tuple(fc.constantFrom(0, 0, 1, 2), fc.integer({ min: -20, max: 20 }))
+const offset = near.map(([chunk, delta]) => Math.max(0, chunk * chunkBytes + delta))
+const length = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, chunkBytes, chunkBytes + 1, 2 * chunkBytes))
+const mode = fc.constantFrom(0o755, 0o6755, 0o2644)
+const kill = fc.boolean()
+
+const make = fc.record({
+  kind: fc.constant('make' as const),
+  parent,
+  name,
+  ino: fc.integer({ min: 2, max: 9 }),
+  mode: fc
+    .tuple(fc.constantFrom(S_IFREG, S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK), mode)
+    .map(([type, bits]) => type | bits),
+  uid: fc.nat(3),
+  gid: fc.nat(3),
+  rdev: fc.constant(0),
+  target: fc.constant(''),
+})
+const optional = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
+const operation: fc.Arbitrary<Operation> = fc
+  .oneof(
+    { weight: 6, arbitrary: make },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('link' as const), ino: anyIno, parent, name }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('unlink' as const, 'rmdir' as const), parent, name }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant('rename' as const),
+        parent,
+        name,
+        newParent: parent,
+        newName: name,
+        flags: fc.constantFrom(0, 0, 0, 1, 2, 2, 3, 4),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('setattr' as const),
+        ino: anyIno,
+        killPrivileges: kill,
+        size: optional(offset),
+        mode: optional(mode),
+        uid: optional(fc.nat(3)),
+        gid: optional(fc.nat(3)),
+      }),
+    },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: fc.constant('write' as const), ino: anyIno, offset, length, killPrivileges: kill }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant('append' as const), ino: anyIno, length, killPrivileges: kill }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('allocate' as const),
+        ino: anyIno,
+        mode: fc.constantFrom(0, 1, 2, 3, 3, 16, 17, 8),
+        offset,
+        length,
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('setxattr' as const),
+        ino: anyIno,
+        name,
+        flags: fc.nat(2),
+        value: fc.uint8Array({ maxLength: 3 }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('removexattr' as const), ino: anyIno, name }) },
+  )
+  .map(one => Object.fromEntries(Object.entries(one).filter(([, value]) => value !== undefined)) as never as Operation)
+
+/** What a schedule does after an operation: flushes, reopens, commits. */
+const step = fc.record({ operation, then: fc.nat(9) })
+const history = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' })
+
+function payloadOf(one: Operation, number: number): Buffer {
+  const bytes = Buffer.alloc(one.kind === 'write' || one.kind === 'append' ? one.length : 0)
+  // each byte tells which write it came from, and where in it it stood
+  for (let i = 0; i < bytes.length; i++) bytes[i] = 1 + ((number * 31 + i) % 255)
+  return bytes
+}
+
+function position(index: number): { index: number; term: number; hash: Uint8Array } {
+  return { index, term: 1, hash: new Uint8Array(32) }
+}
+
+function same(found: unknown, wanted: unknown, what: string): void {
+  if (found !== wanted) throw new Error(`${what}: ${String(found)}, but the model has ${String(wanted)}`)
+}
+
+/** Compares a whole view with the model. */
+function compare(view: View, book: BlobBook, model: ModelFs): void {
+  const seen = new Set<number>()
+  walk(view, (path, at, inode) => {
+    seen.add(at)
+    const wanted = model.inodes.get(at)
+    if (wanted === undefined) throw new Error(`${path} is inode ${at}, which the model does not have`)
+    same(inode.mode, wanted.mode, `mode of ${path}`)
+    same(inode.uid, at === 1 && wanted.uid === 0 ? inode.uid : wanted.uid, `uid of ${path}`)
+    same(inode.gid, wanted.gid, `gid of ${path}`)
+    same(inode.nlink, model.links(at), `links of ${path}`)
+    same(inode.children, wanted.names.size, `names in ${path}`)
+    same(xattrNames(view, at).join(), [...wanted.xattrs.keys()].sort().join(), `attributes of ${path}`)
+    for (const [key, value] of wanted.xattrs)
+      same(equalBytes(view.get('xattr', at, key)!, value), true, `${path} ${key}`)
+    if (isDirectory(inode)) {
+      const names = view.scan('entry', at, undefined, 1000)
+      same(
+        names.map(([key, entry]) => `${key}=${entry.ino}`).join(),
+        [...wanted.names]
+          .sort()
+          .map(([key, value]) => `${key}=${value}`)
+          .join(),
+        path,
+      )
+      for (const [key, entry] of names)
+        same(entry.type, model.inodes.get(entry.ino)!.mode & 0o170000, `type of ${path}/${key}`)
+    }
+    if (!isRegular(inode)) return
+    same(inode.size, wanted.content.length, `size of ${path}`)
+    same(inode.allocated, model.allocated(at), `allocated bytes of ${path}`)
+    same(book.content(view, at).equals(wanted.content), true, `content of ${path}`)
+    for (const from of [0, 7, chunkBytes - 3, chunkBytes, 2 * chunkBytes - 1]) {
+      if (from >= inode.size) continue
+      const data = wanted.written.indexOf(1, from)
+      same(seek(view, at, inode.size, from, true), data < 0 ? undefined : data, `SEEK_DATA from ${from} in ${path}`)
+      const hole = wanted.written.indexOf(0, from)
+      same(seek(view, at, inode.size, from, false), hole < 0 ? inode.size : hole, `SEEK_HOLE from ${from} in ${path}`)
+    }
+  })
+  same([...seen].sort().join(), [...model.inodes.keys()].sort().join(), 'inodes')
+}
+
+/** What must hold of any state: extents in order and within their blobs, blobs counted, no inode without a name. */
+function checkInvariants(table: TableView, store: MemoryStateStore, book: BlobBook): void {
+  const live = new Map<number, number>()
+  const reached = new Set<number>()
+  walk(table, (path, at, inode) => {
+    if (isDirectory(inode) && reached.has(at)) throw new Error(`directory ${path} has two names`)
+    if (reached.has(at)) return
+    reached.add(at)
+    let allocated = 0
+    for (const [key, chunk] of table.scan('chunk', at, undefined, 1000)) {
+      let end = 0
+      for (const extent of chunk) {
+        if (extent.start < end || extent.length <= 0) throw new Error(`extents of ${path} overlap in chunk ${key}`)
+        end = extent.start + extent.length
+        if (end > chunkBytes) throw new Error(`an extent of ${path} leaves chunk ${key}`)
+        const blob = book.blobs.get(extent.blob)
+        if (blob === undefined || extent.offset + extent.length > blob.length) {
+          throw new Error(`an extent of ${path} leaves blob ${extent.blob}`)
+        }
+        live.set(extent.blob, (live.get(extent.blob) ?? 0) + extent.length)
+        allocated += extent.length
+      }
+      if (chunk.length === 0) throw new Error(`an empty chunk of ${path} is kept`)
+      if (parseInt(key, 16) * chunkBytes + end > inode.size) throw new Error(`an extent of ${path} lies after its end`)
+    }
+    if (allocated !== inode.allocated) throw new Error(`${path} says ${inode.allocated} bytes, extents ${allocated}`)
+  })
+  for (const { table: kind, ino: at, key } of store.all()) {
+    if (kind !== 'session' && kind !== 'setting' && table.get(kind, at, key) !== undefined && !reached.has(at)) {
+      throw new Error(`a ${kind} record of inode ${at} is left, and no name leads to it`)
+    }
+  }
+  for (const blob of book.blobs.keys()) same(table.liveBytes(blob), live.get(blob) ?? 0, `live bytes of blob ${blob}`)
+  same(
+    table.dataBytes,
+    [...live.values()].reduce((sum, bytes) => sum + bytes, 0),
+    'data bytes',
+  )
+  same(table.inodes, reached.size - (getStored(table) ? 0 : 1), 'count of inodes')
+}
+
+/** The root is a record only once something changed it. */
+function getStored(table: TableView): boolean {
+  return table.get('inode', 1, '') !== undefined
+}
+
+void t.test('apply does what the model does, over flushes and reopenings', t => {
+  const property = fc.property(history, steps => {
+    const store = new MemoryStateStore()
+    const book = new BlobBook()
+    const model = new ModelFs()
+    let table = newTable(store)
+    const dead = new Set<number>()
+    const flush = (index: number): void => {
+      for (const blob of table.flush(position(index))) dead.add(blob)
+    }
+    steps.forEach(({ operation, then }, i) => {
+      const number = i + 1
+      const payload = payloadOf(operation, number)
+      book.put(number, operation, payload)
+      const wanted = model.apply(operation, payload)
+      const found = apply(table, operation, { time: BigInt(number), number })
+      same(errnoName(found), errnoName(wanted), `step ${i}`)
+      if (then < 2) flush(number)
+      if (then === 0) table = newTable(store)
+    })
+    compare(table, book, model)
+    flush(steps.length)
+    checkInvariants(table, store, book)
+    const reopened = newTable(store)
+    compare(reopened, book, model)
+    checkInvariants(reopened, store, book)
+    same(equalBytes(reopened.digest(), table.digest()), true, 'digest')
+    for (const blob of dead) same(table.liveBytes(blob), 0, `blob ${blob} was called dead`)
+  })
+  fc.assert(property, { numRuns: runs, seed })
+  t.pass(`${runs} histories`)
+  t.end()
+})
+
+void t.test('an overlay of what is not committed shows what the table will show (the leader)', t => {
+  const property = fc.property(history, steps => {
+    const book = new BlobBook()
+    const model = new ModelFs()
+    const store = new MemoryStateStore()
+    const table = newTable(store)
+    const overlay = new OverlayView(table)
+    const all = newTable()
+    let log: { index: number; operation: Operation }[] = []
+    let index = 0
+    const commit = (count: number): void => {
+      for (const entry of log.slice(0, count)) {
+        same(apply(table, entry.operation, { time: BigInt(entry.index), number: entry.index }), 0, 'a logged operation')
+        // entries may be dropped one by one or several at once
+        if (entry.index % 3 !== 0) overlay.drop(entry.index)
+      }
+      log = log.slice(count)
+      overlay.drop(log.length === 0 ? index : log[0]!.index - 1)
+    }
+    for (const { operation, then } of steps) {
+      const number = index + 1
+      const place = { time: BigInt(number), number }
+      const payload = payloadOf(operation, number)
+      overlay.tag = number
+      const found = apply(overlay, operation, place)
+      same(errnoName(found), errnoName(model.apply(operation, payload)), operation.kind)
+      if (found !== 0) continue
+      book.put(number, operation, payload)
+      index = number
+      log.push({ index, operation })
+      same(apply(all, operation, place), 0, 'the same on the whole')
+      if (then < 5) commit(then)
+      if (then === 5) table.flush(position(index - log.length))
+      if (then === 6) rebuild(overlay, log)
+      same(treeOf(overlay).join('\n'), treeOf(all).join('\n'), `tree at ${index}`)
+    }
+    compare(overlay, book, model)
+    commit(log.length)
+    same(overlay.empty, true, 'the overlay is empty when all is committed')
+    compare(table, book, model)
+    same(equalBytes(table.digest(), all.digest()), true, 'digest')
+    table.flush(position(index))
+    checkInvariants(table, store, book)
+  })
+  fc.assert(property, { numRuns: runs, seed })
+  t.pass(`${runs} histories`)
+  t.end()
+})
+
+/** As after a change of leader: what remains is laid over the table anew. */
+function rebuild(overlay: OverlayView, log: readonly { index: number; operation: Operation }[]): void {
+  overlay.clear()
+  for (const { index, operation } of log) {
+    overlay.tag = index
+    same(apply(overlay, operation, { time: BigInt(index), number: index }), 0, 'an operation laid over the table again')
+  }
+}
+
+void t.test('the digest depends on the history alone, not on flushes, reopenings or when it is asked for', t => {
+  const property = fc.property(history, fc.array(fc.nat(9), { minLength: 80, maxLength: 80 }), (steps, others) => {
+    const stores = [new MemoryStateStore(), new MemoryStateStore()]
+    const views = stores.map(store => newTable(store))
+    steps.forEach(({ operation, then }, i) => {
+      const number = i + 1
+      const schedules = [then, others[i]!]
+      const answers = views.map((view, which) => {
+        const answer = apply(view, operation, { time: BigInt(number), number })
+        const todo = schedules[which]!
+        if (todo < 3) view.flush(position(number))
+        if (todo < 2) views[which] = newTable(stores[which]!)
+        if (todo === 3) view.digest()
+        return answer
+      })
+      same(answers[0], answers[1], `step ${i}`)
+      if (then === 4) same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, `digest at ${number}`)
+    })
+    same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, 'digest')
+    // … and on nothing but the records: with all of them gone it is that of nothing
+    for (const [which, view] of views.entries()) {
+      view.flush(position(100))
+      for (const { table, ino: at, key } of stores[which]!.all()) view.set(table, at, key, undefined)
+      same(equalBytes(view.digest(), new Uint8Array(32)), true, 'digest of no records')
+    }
+  })
+  fc.assert(property, { numRuns: runs, seed })
+  t.pass(`${runs} histories`)
+  t.end()
+})
+
+void t.test('a payload is never cut into more blobs than an entry may have', t => {
+  fc.assert(
+    fc.property(fc.nat(2 ** 40), fc.integer({ min: 0, max: 1 << 20 }), (offset, length) => {
+      const cuts = payloadCuts({ kind: 'write', ino: 2, offset, length, killPrivileges: false })
+      same(
+        cuts.reduce((sum, cut) => sum + cut, 0),
+        length,
+        'cuts',
+      )
+      if (cuts.length > blobsPerEntryMax || cuts.some(cut => cut <= 0 || cut > chunkBytes))
+        throw new Error(String(cuts))
+    }),
+  )
+  t.pass()
+  t.end()
+})
