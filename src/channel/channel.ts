@@ -19,7 +19,7 @@ import { apply, getInode, membersDescriptor } from '../fs/apply.js'
 import { cutOf } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type MembersOperation, type Operation } from '../fs/operation.js'
-import { isDirectory } from '../fs/records.js'
+import { isDirectory, S_IFDIR } from '../fs/records.js'
 import { OverlayView } from '../fs/overlay-view.js'
 import type { StateStore } from '../fs/store-port.js'
 import { TableView } from '../fs/table-view.js'
@@ -78,6 +78,8 @@ const batchMs = 3
 
 /** Digests are compared at multiples of this, and where the channel rests. */
 const digestInterval = 1024
+/** Committed changes that the overlay may still show before it is made anew. */
+const placedMax = 4096
 const applyBudget = 512
 const flushTicks = 5
 const flushRecords = 8192
@@ -125,6 +127,10 @@ export class Channel implements TransportEvents {
   #forwardRestart = true
   #forwardBytes = 0
   readonly #expected = new Map<MemberId, number>()
+  /** Members whose proposals were left aside during a hand-over of leadership: they are asked again if it comes to nothing. */
+  readonly #leftAside = new Set<MemberId>()
+  /** Where this session's changes that the overlay still shows stand in the log, by sequence number. */
+  readonly #placed = new Map<number, number>()
   #uncommittedBytes = 0
   #answers: (() => void)[] = []
   #scheduled = false
@@ -136,6 +142,8 @@ export class Channel implements TransportEvents {
   #unanswered = 0
   #rolePending: { role: Role; term: number; leader: MemberId | undefined } | undefined
   #overlayStale = false
+  /** A change of this member's own could not be laid over the state as it is. */
+  #overlayLacks = false
   #ticks = 0
   #diskFull: string | undefined
   #failure: string | undefined
@@ -573,6 +581,8 @@ export class Channel implements TransportEvents {
   }
 
   #sendMessages(): void {
+    /** The same entries for several members are one message, which the transport encodes once. */
+    const shared = new Map<string, PeerMessage>()
     for (const { to, message } of this.#raft.takeMessages()) {
       const { transport } = this.#ports
       if (message.kind !== 'append' || message.last < message.first) {
@@ -581,6 +591,12 @@ export class Channel implements TransportEvents {
       }
       // the log may have been cut between the decision and now: what is gone is not sent
       if (message.last > this.#log.lastIndex || message.first < this.#log.firstIndex) continue
+      const key = `${message.term}/${message.previousIndex}/${message.first}/${message.last}/${message.commit}`
+      let outgoing = shared.get(key)
+      if (outgoing !== undefined) {
+        if (!transport.send(to, outgoing)) this.#raft.disconnected(to)
+        continue
+      }
       let index = message.first
       const entries: RaftEntry<EncodedEntry>[] = this.#log.encoded(message.first, message.last).map(data => ({
         index: index++,
@@ -588,7 +604,9 @@ export class Channel implements TransportEvents {
         size: data.header.length + data.payload.length,
         data,
       }))
-      if (!transport.send(to, { kind: 'raft', message: { ...message, entries } })) this.#raft.disconnected(to)
+      outgoing = { kind: 'raft', message: { ...message, entries } }
+      shared.set(key, outgoing)
+      if (!transport.send(to, outgoing)) this.#raft.disconnected(to)
     }
   }
 
@@ -635,6 +653,8 @@ export class Channel implements TransportEvents {
     if (leading && !this.#leading) this.#takeLead()
     else if (!leading && this.#leading) this.#leaveLead()
     if (!leading) this.#restartForwarding()
+    // what an earlier leader was asked is asked again
+    for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
     this.#events.roleChanged(role, term, leader)
     if (this.#rolePending !== undefined) this.#changeRole()
   }
@@ -642,6 +662,7 @@ export class Channel implements TransportEvents {
   #takeLead(): void {
     this.#leading = true
     this.#expected.clear()
+    this.#leftAside.clear()
     this.#writers.clear()
     // the whole committed prefix is applied before anything is ordered on top of it
     this.#rebuildOverlay()
@@ -685,6 +706,10 @@ export class Channel implements TransportEvents {
     if (this.#diskFull !== undefined && this.#ticks % electionTimeoutTicks === 0) {
       const other = this.#raft.configuration.voters.find(id => id !== this.self && this.#raft.progress(id)?.active)
       if (other !== undefined) this.#raft.transferLeadership(other)
+    }
+    if (this.#raft.transferring === undefined && this.#leftAside.size > 0) {
+      for (const member of this.#leftAside) this.#ports.transport.send(member, { kind: 'propose-again' })
+      this.#leftAside.clear()
     }
     if (this.#ticks % 3 === 0) this.#maybePromote()
   }
@@ -781,7 +806,11 @@ export class Channel implements TransportEvents {
   }
 
   #receiveProposals(from: MemberId, restart: boolean, first: number, proposals: readonly Proposal[]): void {
-    if (!this.#leading || this.#raft.transferring !== undefined) return
+    if (!this.#leading) return
+    if (this.#raft.transferring !== undefined) {
+      this.#leftAside.add(from)
+      return
+    }
     if (restart) this.#expected.set(from, first)
     const expected = this.#expected.get(from)
     if (expected === undefined || first > expected) {
@@ -1061,7 +1090,13 @@ export class Channel implements TransportEvents {
     const number = -id
     const sequence = Math.floor(number / blobsPerEntryMax)
     const change = this.#pending.get(this.#session, sequence)
-    if (change === undefined) return undefined
+    if (change === undefined) {
+      // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
+      const index = this.#placed.get(sequence)
+      if (index === undefined) return undefined
+      const id = index * blobsPerEntryMax + (number % blobsPerEntryMax)
+      return this.#log.recentBlob(id) ?? this.#ports.log.blob(id)
+    }
     return cutOf(change.operation, change.proposal.payload, number % blobsPerEntryMax)
   }
 
@@ -1111,6 +1146,7 @@ export class Channel implements TransportEvents {
       errno = apply(this.#table, operation, { time: entry.time, number: entry.index })
       this.#table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
       this.#watch = false
+      if (this.#overlayLacks) this.#overlayStale = true
       if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
       this.#invalidate(stale, own?.mount)
     }
@@ -1138,7 +1174,14 @@ export class Channel implements TransportEvents {
       const done = this.#takeAnswer(own)
       if (done !== undefined) this.#answers.push(() => done(errno))
     }
-    if (!this.#leading && entry.session === this.#session) this.#overlay.drop(entry.sequence)
+    if (!this.#leading && entry.session === this.#session) {
+      this.#overlay.drop(entry.sequence)
+      if (this.#overlay.empty) this.#placed.clear()
+      else if (own?.visible) {
+        this.#placed.set(entry.sequence, entry.index)
+        if (this.#placed.size > placedMax) this.#overlayStale = true
+      }
+    }
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
       const { session, sequence } = change.proposal
@@ -1149,7 +1192,9 @@ export class Channel implements TransportEvents {
 
   #rebuildOverlay(): void {
     this.#overlayStale = false
+    this.#overlayLacks = false
     this.#overlay.clear()
+    this.#placed.clear()
     if (this.#leading) {
       this.#uncommittedBytes = 0
       for (let index = this.#applied.index + 1; index <= this.#log.lastIndex; index++) {
@@ -1173,7 +1218,9 @@ export class Channel implements TransportEvents {
         }
         change.shownOffset = size
       }
-      apply(this.#overlay, change.operation, { time: change.proposal.time, number: -change.proposal.sequence })
+      const place = { time: change.proposal.time, number: -change.proposal.sequence }
+      // what it builds on is perhaps not committed yet: it is laid over the state again when that has moved
+      if (apply(this.#overlay, change.operation, place) !== 0) this.#overlayLacks = true
     }
   }
 
@@ -1247,7 +1294,9 @@ export class Channel implements TransportEvents {
     if (operation.kind === 'unlink') ino = this.view.get('entry', operation.parent, operation.name)?.ino
     else if (operation.kind === 'rename' && operation.flags === 0) {
       ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
-      if (ino === this.view.get('entry', operation.parent, operation.name)?.ino) return
+      const moved = this.view.get('entry', operation.parent, operation.name)
+      // only what `apply` will do counts: without a source, or with a directory over a file, nothing is lost
+      if (moved === undefined || moved.ino === ino || moved.type === S_IFDIR) return
     }
     if (ino === undefined) return
     const inode = getInode(this.view, ino)

@@ -19,7 +19,7 @@ export interface StoredEntry extends EncodedEntry {
 }
 
 /** Decoded entries kept in memory for sending and applying. */
-const recentBytesMax = 48 * MiB
+const recentBytesMax = 16 * MiB
 
 /** Decodes an entry that came from a peer or the disk and checks all that can be checked without its predecessor. */
 export function openEntry(encoded: EncodedEntry, hasher: Hasher, checkPayload: boolean): StoredEntry {

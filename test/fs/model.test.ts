@@ -3,7 +3,7 @@ import t from 'tap'
 import { equalBytes } from '../../src/base/bytes.js'
 import { errnoName } from '../../src/base/errno.js'
 import { blobsPerEntryMax, chunkBytes } from '../../src/base/limits.js'
-import { apply, getInode, xattrNames } from '../../src/fs/apply.js'
+import { apply, xattrNames } from '../../src/fs/apply.js'
 import { payloadCuts, seek } from '../../src/fs/extents.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { OverlayView } from '../../src/fs/overlay-view.js'
@@ -105,7 +105,7 @@ const operation: fc.Arbitrary<Operation> = fc
   .map(one => Object.fromEntries(Object.entries(one).filter(([, value]) => value !== undefined)) as never as Operation)
 
 /** What a schedule does after an operation: flushes, reopens, commits. */
-const step = fc.record({ operation, then: fc.nat(9) })
+const step = fc.record({ operation, next: fc.nat(9) })
 const history = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' })
 
 function payloadOf(one: Operation, number: number): Buffer {
@@ -222,15 +222,15 @@ void t.test('apply does what the model does, over flushes and reopenings', t => 
     const flush = (index: number): void => {
       for (const blob of table.flush(position(index))) dead.add(blob)
     }
-    steps.forEach(({ operation, then }, i) => {
+    steps.forEach(({ operation, next }, i) => {
       const number = i + 1
       const payload = payloadOf(operation, number)
       book.put(number, operation, payload)
       const wanted = model.apply(operation, payload)
       const found = apply(table, operation, { time: BigInt(number), number })
       same(errnoName(found), errnoName(wanted), `step ${i}`)
-      if (then < 2) flush(number)
-      if (then === 0) table = newTable(store)
+      if (next < 2) flush(number)
+      if (next === 0) table = newTable(store)
     })
     compare(table, book, model)
     flush(steps.length)
@@ -265,7 +265,7 @@ void t.test('an overlay of what is not committed shows what the table will show 
       log = log.slice(count)
       overlay.drop(log.length === 0 ? index : log[0]!.index - 1)
     }
-    for (const { operation, then } of steps) {
+    for (const { operation, next } of steps) {
       const number = index + 1
       const place = { time: BigInt(number), number }
       const payload = payloadOf(operation, number)
@@ -277,9 +277,9 @@ void t.test('an overlay of what is not committed shows what the table will show 
       index = number
       log.push({ index, operation })
       same(apply(all, operation, place), 0, 'the same on the whole')
-      if (then < 5) commit(then)
-      if (then === 5) table.flush(position(index - log.length))
-      if (then === 6) rebuild(overlay, log)
+      if (next < 5) commit(next)
+      if (next === 5) table.flush(position(index - log.length))
+      if (next === 6) rebuild(overlay, log)
       same(treeOf(overlay).join('\n'), treeOf(all).join('\n'), `tree at ${index}`)
     }
     compare(overlay, book, model)
@@ -308,9 +308,9 @@ void t.test('the digest depends on the history alone, not on flushes, reopenings
   const property = fc.property(history, fc.array(fc.nat(9), { minLength: 80, maxLength: 80 }), (steps, others) => {
     const stores = [new MemoryStateStore(), new MemoryStateStore()]
     const views = stores.map(store => newTable(store))
-    steps.forEach(({ operation, then }, i) => {
+    steps.forEach(({ operation, next }, i) => {
       const number = i + 1
-      const schedules = [then, others[i]!]
+      const schedules = [next, others[i]!]
       const answers = views.map((view, which) => {
         const answer = apply(view, operation, { time: BigInt(number), number })
         const todo = schedules[which]!
@@ -320,7 +320,7 @@ void t.test('the digest depends on the history alone, not on flushes, reopenings
         return answer
       })
       same(answers[0], answers[1], `step ${i}`)
-      if (then === 4) same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, `digest at ${number}`)
+      if (next === 4) same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, `digest at ${number}`)
     })
     same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, 'digest')
     // … and on nothing but the records: with all of them gone it is that of nothing

@@ -17,11 +17,11 @@ export class Request implements Caller {
   readonly gid: number
   readonly pid: number
   readonly supplementaryGroup: number | undefined
-  readonly #view: DataView<ArrayBuffer>
+  readonly #view: DataView<ArrayBufferLike>
   /** Where the body ends and the extensions begin. */
   readonly #end: number
 
-  constructor(message: ArrayBuffer) {
+  constructor(message: ArrayBufferLike) {
     const view = new DataView(message)
     if (view.byteLength < IN_HEADER_BYTES) throw malformed('FUSE request: shorter than its header')
     const length = view.getUint32(0, true)

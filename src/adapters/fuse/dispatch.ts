@@ -85,7 +85,7 @@ export class Dispatcher implements CallOwner {
   }
 
   /** One message from the device. Throws nothing but `AssertionFailure`. */
-  dispatch(message: ArrayBuffer): void {
+  dispatch(message: ArrayBufferLike): void {
     let request: Request
     try {
       request = new Request(message)

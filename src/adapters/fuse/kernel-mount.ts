@@ -68,7 +68,7 @@ export class KernelMount implements Mounted {
     })
     const start: ReaderStart = { fd, shared: this.#shared }
     this.#reader = startWorker('reader', start)
-    this.#reader.on('message', (message: ArrayBuffer | ReaderEnd) => this.#received(message))
+    this.#reader.on('message', (message: ArrayBufferLike | ReaderEnd) => this.#received(message))
     this.#reader.on('error', error => (this.#readerError = error.stack ?? error.message))
     this.#reader.on('exit', () => void this.#finish())
     process.on('exit', this.#exiting)
@@ -135,8 +135,8 @@ export class KernelMount implements Mounted {
     return next
   }
 
-  #received(message: ArrayBuffer | ReaderEnd): void {
-    if (!(message instanceof ArrayBuffer)) {
+  #received(message: ArrayBufferLike | ReaderEnd): void {
+    if (!(message instanceof ArrayBuffer || message instanceof SharedArrayBuffer)) {
       this.#readerError = message.error
       return
     }

@@ -30,7 +30,9 @@ export function writePairs(target: Buffer, at: number, pairs: readonly Pair[]): 
   return at
 }
 
-/** Reads pairs; what it returns are views of the input. Throws `corrupt`. */
+const sharedBytesMin = 64 * 1024
+
+/** Reads pairs; what it returns are copies, which do not keep the whole message in memory. Throws `corrupt`. */
 export class PairReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
@@ -53,11 +55,22 @@ export class PairReader {
     const end = middle + bLength
     if (end > this.#bytes.length) throw malformed(`frame: its bulk ends at byte ${this.#bytes.length}`)
     this.#at = end
-    return { a: this.#bytes.subarray(start, middle), b: this.#bytes.subarray(middle, end) }
+    return { a: this.#bytes.slice(start, middle), b: ownCopy(this.#bytes.subarray(middle, end)) }
   }
 
   end(): void {
     const left = this.#bytes.length - this.#at
     if (left !== 0) throw malformed(`frame: ${left} bytes of bulk too many`)
   }
+}
+
+/** Memory for bulk: shared, because V8 begins a full collection for every 64 MiB of other buffers. */
+export function bulkBuffer(length: number): Buffer {
+  return length < sharedBytesMin ? Buffer.allocUnsafeSlow(length) : Buffer.from(new SharedArrayBuffer(length))
+}
+
+function ownCopy(bytes: Uint8Array): Uint8Array {
+  const copy = bulkBuffer(bytes.length)
+  copy.set(bytes)
+  return copy
 }

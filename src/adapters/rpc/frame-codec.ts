@@ -7,7 +7,7 @@ import { messageBytesMax, operationBytesMax, payloadBytesMax, pendingOperationsM
 import type { PeerMessage } from '../../channel/transport-port.js'
 import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs/v1/peer_pb.js'
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
-import { PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
+import { bulkBuffer, PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
 import { kindOf, numberOf, u64, type Kind as MessageKind } from './fields.js'
 import { decodeRaft, encodeRaft } from './raft-codec.js'
 
@@ -90,7 +90,7 @@ export function encodeFrame(messages: readonly FrameMessage[]): Buffer {
   const total = head.length + (bulkLength > 0 ? 1 + varintBytes(bulkLength) + bulkLength : 0)
   assert(total <= messageBytesMax && head.length <= parsedBytesMax, `a frame of ${total} bytes is too long to be sent`)
   if (bulkLength === 0) return Buffer.from(head.buffer, head.byteOffset, head.byteLength)
-  const bytes = Buffer.allocUnsafeSlow(total)
+  const bytes = bulkBuffer(total)
   bytes.set(head, 0)
   bytes[head.length] = (2 << 3) | 2 // field `bulk`, length-delimited
   writePairs(bytes, writeVarint(bytes, head.length + 1, bulkLength), pairs)

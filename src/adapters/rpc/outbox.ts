@@ -79,7 +79,7 @@ export class Outbox {
   #pump(): void {
     while (!this.#closed && this.#head < this.#queue.length && this.#wireBytes < wireBytesMax) {
       const { messages, bytes } = this.#take()
-      const frame = encodeFrame(messages)
+      const frame = frameOf(messages)
       this.#wireBytes += frame.length
       this.#write(frame, () => {
         this.#wireBytes -= frame.length
@@ -108,4 +108,15 @@ export class Outbox {
     }
     return { messages, bytes }
   }
+}
+
+/** Frames of messages that go to several peers alike, so that bulk is encoded once. */
+const encoded = new WeakMap<FrameMessage, Buffer>()
+
+function frameOf(messages: readonly FrameMessage[]): Buffer {
+  const only = messages.length === 1 ? messages[0]! : undefined
+  if (only === undefined || estimatedBytes(only) < coalescedBytesMax) return encodeFrame(messages)
+  let frame = encoded.get(only)
+  if (frame === undefined) encoded.set(only, (frame = encodeFrame(messages)))
+  return frame
 }

@@ -1,7 +1,7 @@
 import * as errno from '../../../src/base/errno.js'
 import { fileSizeMax } from '../../../src/base/limits.js'
 import type { Operation, RenameOperation } from '../../../src/fs/operation.js'
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../src/fs/records.js'
+import { S_IFDIR, S_IFMT, S_IFREG } from '../../../src/fs/records.js'
 
 /** A file as a child would draw it. */
 export interface ModelInode {
@@ -223,7 +223,6 @@ function blank(mode: number): ModelInode {
 }
 
 function kill(inode: ModelInode): void {
-  if ((inode.mode & S_IFMT) === S_IFLNK) return
   const group = (inode.mode & 0o010) === 0 ? 0 : 0o2000
   inode.mode &= ~(0o4000 | group)
 }

@@ -1,0 +1,497 @@
+import t, { type Test } from 'tap'
+import { EEXIST, EINTR, EIO, ENOENT, EROFS, errnoName } from '../../src/base/errno.js'
+import { withMember, withoutMember } from '../../src/channel/descriptor.js'
+import type { Operation } from '../../src/fs/operation.js'
+import { Program } from './support/calls.js'
+import { Cluster, type Answer, type Member } from './support/cluster.js'
+
+type Three = [Member, Member, Member]
+
+function ok(t: Test, cluster: Cluster, ...answers: Answer[]): void {
+  for (const answer of answers) t.equal(errnoName(cluster.answered(answer)), errnoName(0))
+}
+
+const unlink = (name: string): Operation => ({ kind: 'unlink', parent: 1, name })
+const rename = (name: string, newName: string): Operation => ({
+  kind: 'rename',
+  parent: 1,
+  name,
+  newParent: 1,
+  newName,
+  flags: 0,
+})
+
+void t.test('a change through the leader and one through a follower reach all', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const a = leader.create('a')
+  t.equal(leader.lookup('a'), a.ino, 'the leader shows its own at once')
+  const b = follower.create('b')
+  ok(t, cluster, a.answer, b.answer)
+  t.equal(follower.lookup('b'), b.ino, 'what is answered is shown')
+  ok(t, cluster, leader.write(a.ino, 0, 'one'), follower.write(b.ino, 0, 'two'), follower.write(a.ino, 1, 'NE'))
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(other.content(a.ino), 'oNE')
+  t.equal(other.content(b.ino), 'two')
+  t.end()
+})
+
+void t.test("a follower's writes are visible to itself at once, and reach the others in their order", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  const seen = new Set<string>()
+  let wanted = ''
+  for (let i = 0; i < 40; i++) {
+    const answer = follower.write(ino, i, String(i % 10))
+    wanted += String(i % 10)
+    t.equal(follower.content(ino), wanted, 'no time has passed')
+    if (i % 3 === 0) cluster.advance(1)
+    seen.add(leader.content(ino)!)
+    if (i === 39) ok(t, cluster, answer)
+  }
+  for (const content of seen) t.ok(wanted.startsWith(content), `${content} is a prefix`)
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(leader.content(ino), wanted)
+  t.end()
+})
+
+void t.test('appends of three members lose nothing and keep the order of each', t => {
+  const cluster = new Cluster(3, 5)
+  const { ino, answer } = cluster.leader().create('log')
+  ok(t, cluster, answer)
+  cluster.settle()
+  for (let i = 0; i < 60; i++) {
+    for (const member of cluster.members) {
+      member.append(ino, `${member.slot}:${i};`)
+      t.ok(member.content(ino)!.includes(`${member.slot}:${i};`), 'own records are seen at once')
+    }
+    cluster.advance(i % 7)
+  }
+  cluster.settle()
+  cluster.checkDigests()
+  const records = cluster.members[0]!.content(ino)!.split(';').slice(0, -1)
+  t.equal(records.length, 180)
+  for (const { slot } of cluster.members) {
+    const own = records.filter(record => record.startsWith(`${slot}:`))
+    t.same(
+      own,
+      Array.from({ length: 60 }, (_, i) => `${slot}:${i}`),
+    )
+  }
+  t.end()
+})
+
+for (const silentMs of [0, 3000]) {
+  void t.test(`a leader cut off with changes of its own proposes them again once (silent for ${silentMs} ms)`, t => {
+    const cluster = new Cluster(3, 7)
+    const [leader, other] = cluster.roles() as Three
+    const shared = leader.create('shared')
+    ok(t, cluster, shared.answer)
+    cluster.settle()
+    cluster.network.isolate(leader.id, silentMs)
+    const mine = leader.create('mine')
+    ok(t, cluster, mine.answer, leader.write(mine.ino, 0, 'hello'), leader.append(shared.ino, 'A'))
+    ok(t, cluster, leader.append(shared.ino, 'B'))
+    const sync = leader.durable(60_000)
+    cluster.until('another leader', () => cluster.alive.some(member => member !== leader && member.leads))
+    ok(t, cluster, other.append(shared.ino, 'x'))
+    cluster.until('the old leader stands down', () => !leader.leads)
+    t.equal(sync.errno, undefined, 'not durable yet')
+    t.equal(leader.content(mine.ino), 'hello', 'its programs still see what they wrote')
+    ok(t, cluster, leader.append(shared.ino, 'C').errno === undefined ? other.append(shared.ino, 'y') : sync)
+    cluster.network.connectAll()
+    ok(t, cluster, sync)
+    cluster.settle()
+    cluster.checkDigests()
+    t.equal(other.content(mine.ino), 'hello')
+    t.equal(other.content(shared.ino), 'xyABC')
+    t.same(leader.lost, [])
+    t.end()
+  })
+}
+
+void t.test('a leader that crashes with uncommitted changes of its own proposes them again after its restart', t => {
+  const cluster = new Cluster(3, 8)
+  const [leader, other] = cluster.roles() as Three
+  const shared = leader.create('shared')
+  ok(t, cluster, shared.answer)
+  cluster.settle()
+  cluster.network.isolate(leader.id)
+  const mine = leader.create('mine')
+  ok(t, cluster, mine.answer, leader.write(mine.ino, 0, 'hello'), leader.append(shared.ino, 'A'))
+  cluster.advance(200)
+  leader.crash()
+  cluster.until('another leader', () => cluster.alive.some(member => member.leads))
+  ok(t, cluster, other.append(shared.ino, 'x'))
+  leader.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(other.content(mine.ino), 'hello')
+  t.equal(other.content(shared.ino), 'xA')
+  t.end()
+})
+
+void t.test("a follower's changes survive a change of leader exactly once, whatever gets lost", t => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower] = cluster.roles() as Three
+    const { ino, answer } = leader.create('log')
+    cluster.answered(answer)
+    cluster.settle()
+    cluster.network.lose = (_from, _to, message) => message.kind !== 'position' && cluster.rng.below(25) === 0
+    const wanted: string[] = []
+    for (let i = 0; i < 40; i++) {
+      // with nobody to order it a change waits, and is not shown yet
+      follower.append(ino, `${i};`, { timeoutMs: 600_000 })
+      wanted.push(`${i};`)
+      cluster.advance(cluster.rng.below(60))
+      if (i === 20) leader.crash()
+      if (i % 5 === 4) cluster.network.connectAll()
+    }
+    cluster.network.lose = undefined
+    leader.start()
+    cluster.network.connectAll()
+    cluster.settle()
+    cluster.checkDigests()
+    if (leader.content(ino) !== wanted.join('')) t.equal(leader.content(ino), wanted.join(''), `seed ${seed}`)
+    if (follower.lost.length > 0) t.same(follower.lost, [], `seed ${seed}`)
+  }
+  t.pass('20 seeds')
+  t.end()
+})
+
+void t.test('a refused change reports its errno, and undoes what was shown', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  for (const member of [leader, follower]) {
+    t.equal(cluster.answered(member.create('f').answer), EEXIST)
+    t.equal(cluster.answered(member.change(unlink('none'))), ENOENT)
+    t.equal(cluster.answered(member.write(99, 0, 'x')), ENOENT)
+  }
+  // shown and answered, then refused: the file went in the order before it
+  const gone = leader.change(unlink('f'))
+  const write = follower.write(ino, 0, 'too late')
+  t.equal(follower.content(ino), 'too late')
+  ok(t, cluster, gone, write)
+  cluster.settle()
+  t.equal(write.lost, ENOENT)
+  t.equal(follower.lost.length, 1)
+  t.equal(Buffer.from(follower.lost[0]!.payload).toString(), 'too late', 'its data is handed over')
+  t.equal(follower.content(ino), undefined)
+  cluster.checkDigests()
+  t.end()
+})
+
+void t.test('without a quorum a change fails with EROFS and a durability wait with EIO, in time', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = follower.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  for (const member of cluster.members) cluster.network.isolate(member.id)
+  const start = cluster.clock.now
+  const write = leader.write(ino, 0, 'accepted')
+  const sync = leader.durable(5000)
+  const all = leader.write(ino, 0, 'always', { durable: true, timeoutMs: 5000 })
+  const forwarded = follower.write(ino, 0, 'x', { timeoutMs: 5000 })
+  const made = follower.create('g').answer
+  ok(t, cluster, write)
+  t.equal(cluster.answered(sync), EIO)
+  t.equal(cluster.answered(all), EIO)
+  t.equal(cluster.answered(forwarded), EROFS)
+  t.ok(cluster.clock.now - start < 5500)
+  t.equal(cluster.answered(leader.create('h').answer), EROFS, 'it leads no more')
+  t.equal(cluster.answered(made), EROFS)
+  const interrupted = follower.create('i').answer
+  interrupted.cancel()
+  t.equal(interrupted.errno, EINTR)
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  t.same(leader.names(), ['f'])
+  t.equal(follower.content(ino), 'alwaysed', 'what was accepted comes about')
+  t.end()
+})
+
+void t.test('a file unlinked while it is open stays readable and writable (unlink(2))', t => {
+  for (const by of [0, 1, 2]) {
+    const cluster = new Cluster(3)
+    const roles = cluster.roles() as Three
+    const programs = roles.map(member => new Program(cluster, member))
+    const [first] = programs as [Program, Program, Program]
+    const { ino, handle } = first.create('f')
+    first.write(ino, handle, 0, 'content')
+    t.equal(first.close(ino, handle), 0)
+    cluster.settle()
+    const handles = programs.map(program => program.open(ino))
+    t.equal(programs[by]!.unlink('f'), 0)
+    cluster.settle()
+    programs.forEach((program, i) => {
+      t.equal(program.read(ino, handles[i]!), 'content')
+      t.equal(program.links(ino), 0)
+      program.write(ino, handles[i]!, 3, `+${i}`)
+      t.equal(program.read(ino, handles[i]!), `con+${i}nt`, 'each has its own from here on')
+      t.equal(program.close(ino, handles[i]!), 0)
+    })
+    cluster.settle()
+    cluster.checkDigests()
+    t.equal(roles[0].channel.pinned.size, 0, 'nothing is held any more')
+  }
+  t.end()
+})
+
+void t.test(
+  'a file with writes on their way, unlinked by another: its program is told, and its data handed over',
+  t => {
+    const cluster = new Cluster(3)
+    const [leader, follower] = cluster.roles() as Three
+    const program = new Program(cluster, follower)
+    const { ino, handle } = program.create('f')
+    cluster.settle()
+    const gone = leader.change(unlink('f'))
+    program.write(ino, handle, 0, 'written too late')
+    ok(t, cluster, gone)
+    cluster.settle()
+    t.equal(program.flush(ino, handle), EIO)
+    t.equal(follower.lost.length, 1)
+    t.equal(program.links(ino), 0)
+    cluster.checkDigests()
+    t.end()
+  },
+)
+
+void t.test('a rename that is refused does not part an open file from its name', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const program = new Program(cluster, leader)
+  const { ino, handle } = program.create('a')
+  t.equal(program.close(ino, handle), 0)
+  ok(t, cluster, follower.change(rename('a', 'x')))
+  const open = program.open(ino)
+  // another member, which does not know of it, moves the same file to the same place
+  t.equal(cluster.answered(other.change(rename('a', 'x'))), ENOENT)
+  program.write(ino, open, 0, 'kept')
+  t.equal(program.close(ino, open), 0)
+  cluster.settle()
+  t.equal(other.content(ino), 'kept')
+  t.end()
+})
+
+void t.test('members that lose their power go on from what was on stable storage', t => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower, other] = cluster.roles() as Three
+    const { ino, answer } = follower.create('f')
+    cluster.answered(answer)
+    follower.append(ino, 'one;')
+    const synced = follower.durable()
+    t.equal(cluster.answered(synced), 0)
+    follower.append(ino, 'two;')
+    cluster.advance(cluster.rng.below(10))
+    if (seed % 2 === 0) {
+      other.crash()
+      cluster.advance(500)
+      other.start()
+      cluster.network.connectAll()
+      cluster.settle()
+      cluster.checkDigests()
+      t.equal(other.content(ino), 'one;two;')
+    }
+    follower.append(ino, 'three;')
+    cluster.advance(cluster.rng.below(10))
+    for (const member of [leader, follower, other]) member.crash()
+    for (const member of [leader, follower, other]) member.start()
+    cluster.network.connectAll()
+    cluster.settle()
+    cluster.checkDigests()
+    t.match(leader.content(ino), /^one;(two;)?(three;)?$/, 'nothing durable is lost, nothing is torn or doubled')
+  }
+  t.end()
+})
+
+void t.test('a member that ends in good order loses nothing that was accepted', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = follower.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  cluster.network.isolate(follower.id, 5000)
+  const write = follower.append(ino, 'journalled;')
+  ok(t, cluster, write)
+  follower.stop()
+  leader.append(ino, 'first;')
+  cluster.advance(1000)
+  follower.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(leader.content(ino), 'first;journalled;')
+  t.end()
+})
+
+void t.test('a full disk of one follower holds up nobody else, and heals', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  other.log.full = true
+  for (let i = 0; i < 20; i++) ok(t, cluster, follower.append(ino, `${i};`, { durable: true }))
+  cluster.advance(2000)
+  t.ok(other.channel.diskFull)
+  t.equal(leader.leads, true)
+  t.equal(cluster.answered(other.append(ino, 'x')) === 0, false, 'its own programs are told')
+  other.log.full = false
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(other.channel.diskFull, undefined)
+  t.equal(other.content(ino), Array.from({ length: 20 }, (_, i) => `${i};`).join(''))
+  t.end()
+})
+
+void t.test('a leader with a full disk hands over, and catches up when there is room', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  leader.log.full = true
+  ok(t, cluster, follower.append(ino, 'a;', { durable: true }))
+  cluster.until('another leader', () => !leader.leads && cluster.members.some(member => member.leads))
+  ok(t, cluster, follower.append(ino, 'b;', { durable: true }))
+  leader.log.full = false
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(leader.content(ino), 'a;b;')
+  t.end()
+})
+
+void t.test('a member whose state differs stops serving and says so, and the others go on', t => {
+  for (const which of [0, 1]) {
+    const cluster = new Cluster(3)
+    const roles = cluster.roles() as Three
+    const bad = roles[which]!
+    const good = roles[2]
+    const { ino, answer } = good.create('f')
+    ok(t, cluster, answer)
+    cluster.settle()
+    bad.channel.table.set('xattr', ino, 'user.rot', Uint8Array.of(1))
+    ok(t, cluster, good.append(ino, 'x'))
+    cluster.until('quarantine', () => bad.quarantined !== undefined, 10_000)
+    t.equal(bad.channel.serving, false)
+    t.equal(cluster.answered(bad.create('g').answer), EIO)
+    t.ok(roles.every(member => member === bad || member.quarantined === undefined))
+    ok(t, cluster, good.append(ino, 'y', { durable: true }))
+    t.equal(good.content(ino), 'xy')
+  }
+  t.end()
+})
+
+void t.test('removal: of a follower, then of the leader; those that stay go on', t => {
+  const cluster = new Cluster(4, 3)
+  const owner = cluster.members[0]!
+  const remove = (member: Member): void => {
+    let errno: number | undefined
+    owner.channel.changeMembers(withoutMember(owner.channel.descriptor, member.id), 20_000, answer => (errno = answer))
+    cluster.until('an answer', () => errno !== undefined)
+    t.equal(errnoName(errno!), errnoName(0))
+  }
+  cluster.settle()
+  const follower = cluster.members.find(member => member !== owner && !member.leads)!
+  remove(follower)
+  cluster.advance(3000)
+  follower.crash()
+  t.equal(owner.channel.configuration.voters.length, 3)
+  if (cluster.leader() === owner) {
+    owner.channel.transferLeadership(cluster.alive.find(member => member !== owner)!.id)
+    cluster.until('another leader', () => !owner.leads && cluster.alive.some(member => member.leads))
+  }
+  const leader = cluster.alive.find(member => member.leads)!
+  remove(leader)
+  cluster.until('a leader among those that stay', () => cluster.alive.some(member => member !== leader && member.leads))
+  leader.crash()
+  const { ino, answer } = owner.create('f')
+  ok(t, cluster, answer, owner.append(ino, 'x', { durable: true }))
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(owner.channel.configuration.voters.length, 2)
+  t.throws(() => withoutMember(owner.channel.descriptor, owner.id), { code: 'refused' })
+  t.end()
+})
+
+void t.test('a newcomer is admitted, takes a snapshot in, and is promoted to a voter', t => {
+  const cluster = new Cluster(3, 9)
+  const [leader] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer, leader.write(ino, 0, 'before', { durable: true }))
+  cluster.settle()
+  const owner = cluster.members[0]!
+  const newcomer = cluster.newcomer()
+  const admitted = withMember(owner.channel.descriptor, {
+    id: newcomer.id,
+    name: 'new',
+    address: '',
+    role: 'voter',
+    certificate: '',
+  })
+  let errno: number | undefined
+  owner.channel.changeMembers(admitted, 20_000, answer => (errno = answer))
+  for (let i = 0; i < 20; i++) {
+    leader.append(ino, `+${i}`)
+    cluster.advance(30)
+  }
+  cluster.until('promotion', () => leader.channel.configuration.voters.includes(newcomer.id))
+  t.equal(errno, 0)
+  ok(t, cluster, newcomer.append(ino, '+mine', { durable: true }))
+  cluster.settle()
+  cluster.checkDigests()
+  t.match(newcomer.content(ino), /^before\+0.*\+19.*/)
+  t.equal(newcomer.content(ino), leader.content(ino))
+  t.equal(newcomer.channel.configuration.voters.length, 4)
+  newcomer.crash()
+  newcomer.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(newcomer.content(ino), leader.content(ino))
+  t.end()
+})
+
+void t.test('a hand-over of leadership that comes to nothing loses no forwarded change', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, target] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  cluster.network.silence(leader.id, target.id, 60_000)
+  cluster.network.silence(follower.id, target.id, 60_000)
+  t.equal(leader.channel.transferLeadership(target.id), true)
+  leader.append(ino, 'keeps the target behind;')
+  const write = follower.append(ino, 'forwarded;')
+  ok(t, cluster, write)
+  const sync = follower.durable(10_000)
+  t.equal(errnoName(cluster.answered(sync)), errnoName(0))
+  t.end()
+})
+
+void t.test('a read barrier that finds no leader is served when there is one', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  cluster.settle()
+  leader.crash()
+  cluster.until('the follower knows', () => follower.channel.leader === undefined)
+  let errno: number | undefined
+  follower.channel.readBarrier(20_000, answer => (errno = answer))
+  cluster.until('an answer', () => errno !== undefined)
+  t.equal(errnoName(errno!), errnoName(0))
+  t.end()
+})

@@ -1,0 +1,127 @@
+import type { MemberId } from '../../../src/base/ids.js'
+import type { Rng } from '../../../src/base/rng.js'
+import type { PeerMessage, TransportEvents } from '../../../src/channel/transport-port.js'
+
+export interface SimClock {
+  readonly now: number
+  after(ms: number, task: () => void): void
+}
+
+interface Link {
+  up: boolean
+  /** Nothing comes through, and neither side has noticed yet. */
+  silent: boolean
+  /** Grows when the connection breaks: what was under way is lost. */
+  generation: number
+  lastDue: number
+}
+
+/** Connections between members: ordered, lossless until they break (`transport-port.ts`), and under the test's thumb. */
+export class SimNetwork {
+  delayMsMax = 3
+  /** Decides whether a message is lost; the connection breaks with it. */
+  lose: ((from: MemberId, to: MemberId, message: PeerMessage) => boolean) | undefined
+  readonly sent = new Map<string, number>()
+  readonly #clock: SimClock
+  readonly #rng: Rng
+  readonly #links = new Map<string, Link>()
+  readonly #ends = new Map<MemberId, TransportEvents>()
+
+  constructor(clock: SimClock, rng: Rng) {
+    this.#clock = clock
+    this.#rng = rng
+  }
+
+  #link(a: MemberId, b: MemberId): Link {
+    const key = a < b ? `${a}-${b}` : `${b}-${a}`
+    let link = this.#links.get(key)
+    if (link === undefined) this.#links.set(key, (link = { up: false, silent: false, generation: 0, lastDue: 0 }))
+    return link
+  }
+
+  attach(member: MemberId, events: TransportEvents): void {
+    this.#ends.set(member, events)
+  }
+
+  /** The process is gone: the others notice at once (a reset) unless the link is silent. */
+  detach(member: MemberId): void {
+    this.#ends.delete(member)
+    for (const other of this.#ends.keys()) this.break(member, other)
+  }
+
+  /** As the members believe. */
+  isConnected(a: MemberId, b: MemberId): boolean {
+    return this.#link(a, b).up
+  }
+
+  isUp(a: MemberId, b: MemberId): boolean {
+    const link = this.#link(a, b)
+    return link.up && !link.silent
+  }
+
+  connect(a: MemberId, b: MemberId): void {
+    const link = this.#link(a, b)
+    if (link.up && !link.silent) return
+    if (link.up) this.break(a, b)
+    if (!this.#ends.has(a) || !this.#ends.has(b)) return
+    link.up = true
+    link.silent = false
+    link.generation++
+    link.lastDue = 0
+    this.#ends.get(a)!.connected(b)
+    this.#ends.get(b)!.connected(a)
+  }
+
+  break(a: MemberId, b: MemberId): void {
+    const link = this.#link(a, b)
+    if (!link.up) return
+    link.up = link.silent = false
+    link.generation++
+    this.#ends.get(a)?.disconnected(b, 'simulated')
+    this.#ends.get(b)?.disconnected(a, 'simulated')
+  }
+
+  /** Messages vanish from now on; the connection breaks after `ms`, as with a pulled cable. */
+  silence(a: MemberId, b: MemberId, ms: number): void {
+    const link = this.#link(a, b)
+    if (!link.up || link.silent) return
+    link.silent = true
+    link.generation++
+    const { generation } = link
+    this.#clock.after(ms, () => {
+      if (link.generation === generation) this.break(a, b)
+    })
+  }
+
+  connectAll(): void {
+    const ends = [...this.#ends.keys()]
+    for (const a of ends) for (const b of ends) if (a < b) this.connect(a, b)
+  }
+
+  /** Cuts a member off from all others. */
+  isolate(member: MemberId, silentMs = 0): void {
+    for (const other of this.#ends.keys()) {
+      if (other === member) continue
+      if (silentMs > 0) this.silence(member, other, silentMs)
+      else this.break(member, other)
+    }
+  }
+
+  send(from: MemberId, to: MemberId, message: PeerMessage): boolean {
+    const link = this.#link(from, to)
+    if (!link.up || !this.#ends.has(from)) return false
+    this.sent.set(message.kind, (this.sent.get(message.kind) ?? 0) + 1)
+    if (link.silent) return true
+    if (this.lose?.(from, to, message)) {
+      this.#clock.after(0, () => this.break(from, to))
+      link.silent = true
+      return true
+    }
+    const { generation } = link
+    link.lastDue = Math.max(link.lastDue, this.#clock.now + 1 + this.#rng.below(this.delayMsMax))
+    this.#clock.after(link.lastDue - this.#clock.now, () => {
+      if (link.generation === generation && !link.silent) this.#ends.get(to)?.message(from, message)
+    })
+    return true
+  }
+}

@@ -1,0 +1,200 @@
+import { RkfsError } from '../../../src/base/errors.js'
+import type { Rng } from '../../../src/base/rng.js'
+import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../../src/channel/log-port.js'
+import type { AppliedPosition, StateBatch, StateStore, Table } from '../../../src/fs/store-port.js'
+import type { EncodedEntry } from '../../../src/oplog/entry.js'
+import type { HardState } from '../../../src/raft/types.js'
+import { MemoryLogStore } from '../../support/memory-log-store.js'
+import { MemoryStateStore } from '../../support/memory-state-store.js'
+
+type LogWrite = (store: MemoryLogStore) => void
+
+/**
+ * A log in memory that can lose power: every write is kept as a function, and a crash replays those that a sync covered
+ * and, by chance, some transactions that followed. It can also be full.
+ */
+export class SimLogStore implements LogStore {
+  full = false
+  readonly #live: MemoryLogStore
+  readonly #writes: LogWrite[] = []
+  /** Counts of writes at which a transaction ended. */
+  readonly #commits: number[] = [0]
+  #durableWrites = 0
+  readonly #schedule: (task: () => void) => void
+
+  constructor(schedule: (task: () => void) => void, writes: readonly LogWrite[] = []) {
+    this.#schedule = schedule
+    this.#live = new MemoryLogStore(task => {
+      // called when a sync begins: it covers what is committed now
+      const covered = this.#commits.at(-1)!
+      schedule(() => {
+        this.#durableWrites = Math.max(this.#durableWrites, covered)
+        task()
+      })
+    })
+    for (const write of writes) this.#write(write)
+    this.commit()
+    this.syncNow()
+  }
+
+  /** The store as the next process finds it after the power went. */
+  crashed(rng: Rng): SimLogStore {
+    this.#live.close()
+    const points = this.#commits.filter(count => count >= this.#durableWrites)
+    const kept = Math.max(this.#durableWrites, points[rng.below(points.length)] ?? 0)
+    return new SimLogStore(this.#schedule, this.#writes.slice(0, kept))
+  }
+
+  #write(write: LogWrite): void {
+    if (this.full) throw new RkfsError('disk-full', 'the disk of the log is full')
+    write(this.#live)
+    this.#writes.push(write)
+  }
+
+  get anchor(): LogAnchor {
+    return this.#live.anchor
+  }
+  get lastIndex(): number {
+    return this.#live.lastIndex
+  }
+  get durableIndex(): number {
+    return this.#live.durableIndex
+  }
+  get hardState(): HardState {
+    return this.#live.hardState
+  }
+  get bytes(): { entries: number; blobs: number } {
+    return this.#live.bytes
+  }
+
+  append(records: readonly LogRecord[]): void {
+    this.#write(store => store.append(records))
+  }
+  truncateFrom(index: number): void {
+    this.#write(store => store.truncateFrom(index))
+  }
+  term(index: number): number | undefined {
+    return this.#live.term(index)
+  }
+  header(index: number): Uint8Array | undefined {
+    return this.#live.header(index)
+  }
+  read(from: number, to: number): EncodedEntry[] {
+    return this.#live.read(from, to)
+  }
+  size(index: number): number {
+    return this.#live.size(index)
+  }
+  blob(id: BlobId): Uint8Array | undefined {
+    return this.#live.blob(id)
+  }
+  /** Term and vote find room on a full disk. */
+  saveHardState(state: HardState): void {
+    const { full } = this
+    this.full = false
+    this.#write(store => store.saveHardState(state))
+    this.full = full
+    this.commit()
+    this.#durableWrites = this.#writes.length
+  }
+  setting(name: string): string | undefined {
+    return this.#live.setting(name)
+  }
+  setSetting(name: string, value: string): void {
+    this.#write(store => store.setSetting(name, value))
+  }
+  journalPut(record: JournalRecord): void {
+    this.#write(store => store.journalPut(record))
+  }
+  journalRemove(session: number, sequence: number): void {
+    this.#write(store => store.journalRemove(session, sequence))
+  }
+  journalRemoveOne(session: number, sequence: number): void {
+    this.#write(store => store.journalRemoveOne(session, sequence))
+  }
+  journal(): JournalRecord[] {
+    return this.#live.journal()
+  }
+  journalBlob(session: number, sequence: number): Uint8Array | undefined {
+    return this.#live.journalBlob(session, sequence)
+  }
+  commit(): void {
+    this.#live.commit()
+    if (this.#commits.at(-1) !== this.#writes.length) this.#commits.push(this.#writes.length)
+  }
+  sync(onDurable: (index: number) => void): void {
+    this.#live.sync(onDurable)
+  }
+  syncNow(): void {
+    this.#live.syncNow()
+    this.#durableWrites = this.#commits.at(-1)!
+  }
+  compact(index: number, live: (blob: BlobId) => boolean): boolean {
+    const verdicts = new Map<BlobId, boolean>()
+    const remembered = (blob: BlobId): boolean => {
+      const verdict = verdicts.get(blob) ?? live(blob)
+      verdicts.set(blob, verdict)
+      return verdict
+    }
+    let more = false
+    this.#write(store => (more = store.compact(index, remembered)))
+    return more
+  }
+  dropBlobs(ids: readonly BlobId[]): void {
+    this.#write(store => store.dropBlobs(ids))
+  }
+  putBlob(id: BlobId, data: Uint8Array): void {
+    this.#write(store => store.putBlob(id, data))
+  }
+  reset(anchor: LogAnchor): void {
+    this.#write(store => store.reset(anchor))
+  }
+  blobIds(after: BlobId, limit: number): BlobId[] {
+    return this.#live.blobIds(after, limit)
+  }
+  close(): void {
+    this.#live.close()
+  }
+}
+
+/** A state in memory that falls back to an earlier batch when the power goes. */
+export class SimStateStore implements StateStore {
+  readonly #live = new MemoryStateStore()
+  readonly #batches: StateBatch[] = []
+  #synced = 0
+
+  constructor(batches: readonly StateBatch[] = []) {
+    for (const batch of batches) this.write(batch)
+    this.syncNow()
+  }
+
+  crashed(rng: Rng): SimStateStore {
+    const kept = this.#synced + rng.below(this.#batches.length - this.#synced + 1)
+    return new SimStateStore(this.#batches.slice(0, kept))
+  }
+
+  get position(): AppliedPosition | undefined {
+    return this.#live.position
+  }
+  get(table: Table, ino: number, key: string): Uint8Array | undefined {
+    return this.#live.get(table, ino, key)
+  }
+  scan(table: Table, ino: number, after: string | undefined, limit: number): { key: string; value: Uint8Array }[] {
+    return this.#live.scan(table, ino, after, limit)
+  }
+  write(batch: StateBatch): number[] {
+    const copy = { writes: [...batch.writes], position: batch.position, liveBytes: new Map(batch.liveBytes) }
+    this.#batches.push(copy)
+    return this.#live.write(copy)
+  }
+  liveBytes(blob: number): number {
+    return this.#live.liveBytes(blob)
+  }
+  syncNow(): void {
+    this.#synced = this.#batches.length
+  }
+  all(): Iterable<{ table: Table; ino: number; key: string; value: Uint8Array }> {
+    return this.#live.all()
+  }
+  close(): void {}
+}
