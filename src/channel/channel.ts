@@ -35,9 +35,10 @@ import { DigestBook } from './digest-book.js'
 import { invalidationsOf } from './invalidations.js'
 import type { LogAnchor } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
-import { journal, PendingChanges, type PendingChange } from './pending-changes.js'
+import { journalRecord, PendingChanges, type PendingChange } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
-import { openEntry, raftEntryOf, StagedLog, type StoredEntry } from './staged-log.js'
+import { raftEntryOf, StagedLog } from './staged-log.js'
+import { openEntry, type StoredEntry } from './stored-entry.js'
 import type { PeerMessage, TransportEvents } from './transport-port.js'
 import { WriterBook } from './writer-book.js'
 
@@ -164,7 +165,7 @@ export class Channel implements TransportEvents {
     this.#ports = ports
     this.#events = events
     const { log, state, hasher } = ports
-    this.#log = new StagedLog(log, hasher)
+    this.#log = new StagedLog(log, hasher, ports.tail)
     this.#table = new TableView(state, hasher)
     this.#overlay = new OverlayView(this.#table)
     this.#watchTable()
@@ -326,7 +327,7 @@ export class Channel implements TransportEvents {
       options.done(EIO)
       return () => {}
     }
-    if (this.#diskFull !== undefined && !this.#leading) {
+    if (this.#diskFull !== undefined) {
       options.done(ENOSPC)
       return () => {}
     }
@@ -416,7 +417,7 @@ export class Channel implements TransportEvents {
     this.#ticks++
     this.#urgent = true
     const healthy = this.#quarantine === undefined && this.#failure === undefined
-    if (healthy && !this.#restoring) this.#raft.tick()
+    if (healthy && !this.#restoring) this.#guardDisk(() => this.#raft.tick())
     this.#expire()
     this.#announce()
     if (this.#stateMissing && !this.#restoring) {
@@ -474,7 +475,10 @@ export class Channel implements TransportEvents {
   connected(member: MemberId): void {
     this.#urgent = true
     this.#raft.disconnected(member)
-    if (member === this.#raft.leader) this.#restartForwarding()
+    if (member === this.#raft.leader) {
+      this.#restartForwarding()
+      this.#askAgain()
+    }
     this.#announced = ''
     this.#turn()
   }
@@ -487,7 +491,7 @@ export class Channel implements TransportEvents {
 
   #stepRaft(from: MemberId, message: RaftMessage<EncodedEntry>): void {
     if (message.kind !== 'append') {
-      this.#raft.step(from, message)
+      this.#guardDisk(() => this.#raft.step(from, message))
       return
     }
     let entries: RaftEntry<StoredEntry>[]
@@ -499,10 +503,20 @@ export class Channel implements TransportEvents {
       return
     }
     try {
-      this.#raft.step(from, { ...message, entries })
+      this.#guardDisk(() => this.#raft.step(from, { ...message, entries }))
     } catch (error) {
       if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
       this.#quarantineSelf(`member ${from} sent what does not fit this log: ${error.message}`)
+    }
+  }
+
+  /** A term or vote that does not fit on the disk: the core changed nothing, and what asked for it comes again. */
+  #guardDisk(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
+      this.#diskFull = error.message
     }
   }
 
@@ -542,7 +556,10 @@ export class Channel implements TransportEvents {
 
   #endTurn(): void {
     this.#applyCommitted()
-    if (this.#overlayStale) this.#rebuildOverlay()
+    if (this.#overlayStale) {
+      this.#rebuildOverlay()
+      for (const observer of this.#observers) observer.viewChanged()
+    }
     this.#drainWaiting()
     const push = this.#urgent || this.#unsentBytes >= batchBytes || this.#someoneWaits()
     if (push) {
@@ -551,7 +568,7 @@ export class Channel implements TransportEvents {
       this.#forward()
       this.#sendMessages()
     } else this.#pushLater()
-    if (this.#persist()) {
+    if (this.#persist(push)) {
       const answers = this.#answers
       this.#answers = []
       for (const answer of answers) answer()
@@ -610,10 +627,10 @@ export class Channel implements TransportEvents {
     }
   }
 
-  /** Whether all that is staged is written. */
-  #persist(): boolean {
+  /** Whether all that is staged is written: with `push` to the log, so that a sync covers it. */
+  #persist(push: boolean): boolean {
     try {
-      this.#log.persist()
+      this.#log.persist(push)
       if (this.#diskFull !== undefined) this.#ports.report('info', 'the disk has room again')
       this.#diskFull = undefined
       return true
@@ -653,10 +670,14 @@ export class Channel implements TransportEvents {
     if (leading && !this.#leading) this.#takeLead()
     else if (!leading && this.#leading) this.#leaveLead()
     if (!leading) this.#restartForwarding()
-    // what an earlier leader was asked is asked again
-    for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
+    this.#askAgain()
     this.#events.roleChanged(role, term, leader)
     if (this.#rolePending !== undefined) this.#changeRole()
+  }
+
+  /** Read indexes that an earlier leader, or connection, was asked for are asked for again. */
+  #askAgain(): void {
+    for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
   }
 
   #takeLead(): void {
@@ -912,7 +933,7 @@ export class Channel implements TransportEvents {
     this.#pending.add(change)
     this.#unanswered++
     this.#unsentBytes += change.bytes
-    this.#log.stage(journal(change))
+    this.#log.journal(journalRecord(change))
     change.journalled = true
     if (change.visible && !options.durable) this.#answerLater(change)
   }
@@ -977,7 +998,7 @@ export class Channel implements TransportEvents {
     const { session, sequence } = change.proposal
     this.#pending.remove(change)
     if (change.sentRound === this.#forwardRound) this.#forwardBytes -= change.bytes
-    if (change.journalled) this.#log.stage(store => store.journalRemoveOne(session, sequence))
+    if (change.journalled) this.#log.unjournal(session, sequence)
   }
 
   #restartForwarding(): void {
@@ -1029,7 +1050,7 @@ export class Channel implements TransportEvents {
       if (change.ordered === undefined || change.ordered < index) continue
       change.ordered = undefined
       if (change.journalled) continue
-      this.#log.stage(journal(change))
+      this.#log.journal(journalRecord(change))
       change.journalled = true
     }
     this.#overlayStale = true
@@ -1037,7 +1058,10 @@ export class Channel implements TransportEvents {
 
   #openSession(): number {
     const { log } = this.#ports
-    const session = Number(log.setting('session') ?? '0') + 1
+    // a member that was rebuilt under its old identity must not meet numbers that it used before: the clock and the
+    // replicated record keep it ahead of them
+    const used = Math.max(Number(log.setting('session') ?? '0'), this.#table.get('session', 0, this.self)?.session ?? 0)
+    const session = Math.max(used + 1, Number(this.#ports.now() / 1_000_000_000n))
     log.setSetting('session', String(session))
     log.commit()
     log.syncNow()
@@ -1076,7 +1100,7 @@ export class Channel implements TransportEvents {
       const applied =
         done !== undefined && (session < done.session || (session === done.session && sequence <= done.sequence))
       if (applied || inLog.has(`${session}/${sequence}`)) {
-        this.#log.stage(store => store.journalRemoveOne(session, sequence))
+        this.#log.unjournal(session, sequence)
         continue
       }
       const proposal = decodeProposal(record.proposal, record.payload)
@@ -1119,6 +1143,7 @@ export class Channel implements TransportEvents {
       this.#applyEntry(stored)
     }
     if (this.#leading) this.#overlay.drop(this.#applied.index)
+    if (this.#digests.heardOf(this.#applied.index) && !this.#digests.has(this.#applied.index)) this.#publishDigest()
     this.#checkWaiters()
   }
 
@@ -1508,7 +1533,7 @@ export class Channel implements TransportEvents {
   stop(): void {
     if (this.#stopped) return
     if (this.serving) {
-      this.#persist()
+      this.#persist(true)
       this.#flush()
     }
     this.#stopped = true

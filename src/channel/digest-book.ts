@@ -17,6 +17,11 @@ export class DigestBook {
     return this.#heard.get(index)?.has(this.#self) ?? false
   }
 
+  /** Somebody told its digest at an index. */
+  heardOf(index: number): boolean {
+    return this.#heard.has(index)
+  }
+
   record(index: number, hash: Uint8Array): void {
     this.hear(this.#self, index, hash)
   }

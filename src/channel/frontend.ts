@@ -98,6 +98,17 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     this.mounted?.invalidateAll()
   }
 
+  viewChanged(): void {
+    for (const [ino, orphan] of this.#orphans) {
+      if (getInode(this.#channel.view, ino) === undefined) continue
+      // the unlink was undone with the leadership it was ordered under: the file is one of the channel's again, and what
+      // was written to it meanwhile has no place in the order
+      if (orphan.written) this.#files.spoil(ino, EIO)
+      orphan.close()
+      this.#orphans.delete(ino)
+    }
+  }
+
   losing(ino: number, view: View): void {
     if (!this.#files.isOpen(ino) || this.#orphans.has(ino)) return
     const inode = getInode(view, ino)

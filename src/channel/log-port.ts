@@ -102,3 +102,16 @@ export interface LogOwner {
   readonly channelId: string
   readonly member: MemberId
 }
+
+/**
+ * A plain file of small records beside the log: what is appended survives the death of this process (not the loss of
+ * power), for the price of one write(2). The log takes the records over in batches; a generation tells which it has.
+ */
+export interface LogTail {
+  /** The records of a generation, oldest first, up to the first that is damaged or another generation's. */
+  records(generation: number): Uint8Array[]
+  /** Throws `disk-full`. */
+  append(generation: number, record: Uint8Array): void
+  /** The next record is written at the start, over those of older generations. */
+  rewind(): void
+}

@@ -65,6 +65,11 @@ export class OrphanFile {
     ports.pin(this.#pinned)
   }
 
+  /** Something was written to it that only this member has. */
+  get written(): boolean {
+    return this.#spill !== undefined
+  }
+
   get inode(): Inode {
     return this.#inode
   }

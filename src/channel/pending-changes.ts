@@ -1,4 +1,4 @@
-import type { LogStore } from './log-port.js'
+import type { JournalRecord } from './log-port.js'
 import type { Operation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
 import { encodeProposal } from '../oplog/proposal-codec.js'
@@ -66,8 +66,8 @@ export class PendingChanges {
   }
 }
 
-/** The write that keeps a change over the death of this process. */
-export function journal(change: PendingChange): (store: LogStore) => void {
+/** A change as the journal keeps it over the death of this process. */
+export function journalRecord(change: PendingChange): JournalRecord {
   const { session, sequence, payload } = change.proposal
-  return store => store.journalPut({ session, sequence, proposal: encodeProposal(change.proposal), payload })
+  return { session, sequence, proposal: encodeProposal(change.proposal), payload }
 }

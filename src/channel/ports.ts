@@ -5,9 +5,9 @@ import type { StateStore } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
 import type { Role } from '../raft/types.js'
 import type { Descriptor } from './descriptor.js'
-import type { LogStore } from './log-port.js'
+import type { LogStore, LogTail } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
-import type { StoredEntry } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
 import type { Transport } from './transport-port.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -16,6 +16,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export interface ChannelPorts {
   readonly log: LogStore
   readonly state: StateStore
+  /** Where small writes wait for the log to take them over together; without it each is written to the log at once. */
+  readonly tail?: LogTail
   readonly transport: Transport
   readonly hasher: Hasher
   /** Wall clock, nanoseconds since 1970. */
@@ -36,6 +38,8 @@ export interface ChannelObserver {
   invalidate(items: readonly Invalidation[]): void
   /** What was shown may have been undone (leadership was lost): nothing that is cached counts. */
   invalidateAll(): void
+  /** Changes that were shown may be gone from the view, or back in it. */
+  viewChanged(): void
   /** A change is about to take away the last name of an inode; `view` still shows it. */
   losing(ino: number, view: View): void
 }

@@ -2,38 +2,22 @@ import { assert } from '../base/assert.js'
 import { equalBytes } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
 import type { Hasher } from '../base/hash.js'
-import { blobsPerEntryMax, MiB } from '../base/limits.js'
-import { cutOf, payloadCuts } from '../fs/extents.js'
-import { decodeOperation } from '../fs/operation-codec.js'
-import type { Operation } from '../fs/operation.js'
-import { decodeEntry, hashOfEncoded, payloadMatches } from '../oplog/codec.js'
-import type { EncodedEntry, EntryHeader } from '../oplog/entry.js'
+import { blobsPerEntryMax, KiB, MiB } from '../base/limits.js'
+import { cutOf } from '../fs/extents.js'
+import { hashOfEncoded } from '../oplog/codec.js'
+import type { EncodedEntry } from '../oplog/entry.js'
 import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
 import { configurationOf, decodeDescriptor } from './descriptor.js'
-import type { BlobId, LogStore } from './log-port.js'
+import type { BlobId, JournalRecord, LogStore, LogTail } from './log-port.js'
+import { openEntry, type StoredEntry } from './stored-entry.js'
+import { decodeStaged, encodeStaged, performStaged, stagedBytes, type StagedWrite } from './staged-write.js'
 
-/** An entry with what its bytes mean. */
-export interface StoredEntry extends EncodedEntry {
-  readonly entry: EntryHeader
-  readonly operation: Operation
-}
+/** What waits in the tail at most; more, or larger, goes to the log at once. */
+const tailBytesMax = 256 * KiB
+const tailSetting = 'tail'
 
 /** Decoded entries kept in memory for sending and applying. */
 const recentBytesMax = 16 * MiB
-
-/** Decodes an entry that came from a peer or the disk and checks all that can be checked without its predecessor. */
-export function openEntry(encoded: EncodedEntry, hasher: Hasher, checkPayload: boolean): StoredEntry {
-  const entry = decodeEntry(encoded.header, hasher)
-  if (checkPayload && !payloadMatches(entry, encoded.payload, hasher)) {
-    throw new RkfsError('corrupt', `the payload of entry ${entry.index} does not match its hash`)
-  }
-  const operation = decodeOperation(entry.operation)
-  const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
-  if (length !== entry.payloadLength) {
-    throw new RkfsError('corrupt', `entry ${entry.index} has a payload of another length than its operation`)
-  }
-  return { header: encoded.header, payload: encoded.payload, entry, operation }
-}
 
 /** The entry as the consensus core sees it. */
 export function raftEntryOf(stored: StoredEntry): RaftEntry<StoredEntry> {
@@ -57,7 +41,12 @@ export class StagedLog implements RaftLog<StoredEntry> {
   #recentFirst: number
   #recentBytes = 0
   #lastIndex: number
-  #staged: (() => void)[] = []
+  #staged: StagedWrite[] = []
+  readonly #tail: LogTail | undefined
+  /** How many of `#staged`, from the first, the tail has, and in which generation. */
+  #tailed = 0
+  #tailBytes = 0
+  #generation = 1
   /** Highest index that `persist` has written; entries above must not leave memory. */
   #written: number
   /** Changes with every truncation: a sync that began before says nothing about what came after. */
@@ -65,12 +54,30 @@ export class StagedLog implements RaftLog<StoredEntry> {
   /** Told before entries from an index on are removed. */
   onTruncate: ((index: number) => void) | undefined
 
-  constructor(store: LogStore, hasher: Hasher) {
+  constructor(store: LogStore, hasher: Hasher, tail?: LogTail) {
     this.#store = store
     this.#hasher = hasher
+    this.#tail = tail
+    this.#generation = Number(store.setting(tailSetting) ?? '0') + 1
+    this.#takeTailOver()
     this.#lastIndex = store.lastIndex
     this.#written = store.lastIndex
     this.#recentFirst = store.lastIndex + 1
+  }
+
+  /** What a process that died had left in the tail belongs to the log. */
+  #takeTailOver(): void {
+    const records = this.#tail?.records(this.#generation) ?? []
+    if (records.length === 0) return
+    for (const record of records) performStaged(this.#store, decodeStaged(record, this.#hasher))
+    this.#endTail()
+    this.#store.commit()
+    this.#generation++
+  }
+
+  /** In the open transaction: the records of this generation are the log's now. */
+  #endTail(): void {
+    this.#store.setSetting(tailSetting, String(this.#generation))
   }
 
   get firstIndex(): number {
@@ -151,14 +158,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
       this.#recent.set(data.entry.index, data)
       this.#recentBytes += data.header.length + data.payload.length
     }
-    const records = entries.map(({ index, term, data }) => ({
-      index,
-      term,
-      header: data.header,
-      payload: data.payload,
-      cuts: payloadCuts(data.operation),
-    }))
-    this.#staged.push(() => this.#store.append(records))
+    for (const { data } of entries) this.#staged.push({ kind: 'append', entry: data })
   }
 
   truncateFrom(index: number): void {
@@ -168,7 +168,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
     this.#written = Math.min(this.#written, index - 1)
     this.#recentFirst = Math.min(this.#recentFirst, index)
     this.generation++
-    this.#staged.push(() => this.#store.truncateFrom(index))
+    this.#staged.push({ kind: 'truncate', index })
   }
 
   #forget(index: number): void {
@@ -178,19 +178,49 @@ export class StagedLog implements RaftLog<StoredEntry> {
     this.#recent.delete(index)
   }
 
-  /** Another write to the same database, in order with the entries. */
-  stage(write: (store: LogStore) => void): void {
-    this.#staged.push(() => write(this.#store))
+  journal(record: JournalRecord): void {
+    this.#staged.push({ kind: 'journal', record })
   }
 
-  /** Writes what is staged. On failure (`disk-full`) all of it stays staged and the error goes on. */
-  persist(): void {
-    if (this.#staged.length === 0) return
-    for (const write of this.#staged) write()
+  unjournal(session: number, sequence: number): void {
+    this.#staged.push({ kind: 'unjournal', session, sequence })
+  }
+
+  /**
+   * Makes what is staged safe from the death of this process. `push`: in the log itself, where a sync covers it;
+   * without, small writes go to the tail, because a transaction costs SQLite whole pages. On failure (`disk-full`) all of
+   * it stays staged and the error goes on.
+   */
+  persist(push: boolean): void {
+    if (this.#staged.length === 0 || (!push && this.#persistInTail())) return
+    for (const write of this.#staged) performStaged(this.#store, write)
+    if (this.#tailed > 0) this.#endTail()
     this.#store.commit()
     this.#staged = []
+    this.#forgetTail()
     this.#written = this.#lastIndex
     while (this.#recentBytes > recentBytesMax && this.#recentFirst <= this.#written) this.#forget(this.#recentFirst++)
+  }
+
+  #persistInTail(): boolean {
+    if (this.#tail === undefined) return false
+    let bytes = this.#tailBytes
+    for (let at = this.#tailed; at < this.#staged.length; at++) bytes += stagedBytes(this.#staged[at]!)
+    if (bytes > tailBytesMax) return false
+    while (this.#tailed < this.#staged.length) {
+      this.#tail.append(this.#generation, encodeStaged(this.#staged[this.#tailed]!))
+      this.#tailed++
+    }
+    this.#tailBytes = bytes
+    return true
+  }
+
+  #forgetTail(): void {
+    if (this.#tailed === 0) return
+    this.#tailed = 0
+    this.#tailBytes = 0
+    this.#generation++
+    this.#tail!.rewind()
   }
 
   configurationsAfter(after: number): { index: number; configuration: Configuration }[] {
@@ -204,6 +234,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
 
   /** The store forgot its entries and begins anew (a snapshot was installed). */
   reopened(): void {
+    if (this.#tailed > 0) {
+      this.#endTail()
+      this.#store.commit()
+      this.#forgetTail()
+    }
     this.#recent.clear()
     this.#recentBytes = 0
     this.#staged = []

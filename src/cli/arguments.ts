@@ -4,6 +4,9 @@ import { RkfsError } from '../base/errors.js'
 
 const units: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86400 }
 
+/** What `parseDuration` accepts, for help texts. */
+export const timeForms = 'as 90, 90s, 15m, 24h or 7d'
+
 /** `90`, `90s`, `15m`, `24h`, `7d` in seconds. */
 export function parseDuration(text: string): number {
   const match = /^(\d{1,7})([smhd]?)$/.exec(text)

@@ -21,7 +21,7 @@ function formatChannel(c: ChannelStatus): string[] {
   const lines = [`channel ${c.name} (${c.id}): ${c.state}, ${leaderWords}, term ${c.term}, this node is its ${c.role}`]
   if (c.state === 'closed') return [...lines, ...problems(c)]
   lines.push(
-    `  quorum     ${quorumWords(c)}`,
+    `  quorum     ${c.state === 'failed' ? 'this node takes no part: see below' : quorumWords(c)}`,
     `  safe       ${safeWords(c)}`,
     `  pending    ${pendingWords(c)}`,
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,

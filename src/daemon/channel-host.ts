@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Invitations } from '../adapters/pki/invitations.js'
 import type { ChannelIdentity } from '../adapters/pki/csp-home.js'
@@ -7,8 +8,10 @@ import type { EnrollHandler } from '../adapters/rpc/enrollment.js'
 import type { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import { LogTailFile } from '../adapters/host/log-tail-file.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
+import { AssertionFailure } from '../base/assert.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { tickMs } from '../base/limits.js'
@@ -53,6 +56,7 @@ export class ChannelHost {
   readonly #owner: LogOwner
   readonly #logStore: SqliteLogStore
   #stateStore: SqliteStateStore
+  readonly #tail: LogTailFile
   readonly #transport: ChannelTransport
   readonly #channel: Channel
   readonly #timer: NodeJS.Timeout
@@ -121,8 +125,10 @@ export class ChannelHost {
       this.#logStore.close()
       throw error
     }
+    this.#tail = new LogTailFile(join(this.folder, 'log.tail'))
     const ports: ChannelPorts = {
       log: this.#logStore,
+      tail: this.#tail,
       state: this.#stateStore,
       transport: this.#transport,
       hasher: nodeHasher,
@@ -149,6 +155,7 @@ export class ChannelHost {
       })
     } catch (error) {
       void this.#transport.close()
+      this.#tail.close()
       this.#stateStore.close()
       this.#logStore.close()
       throw error
@@ -265,6 +272,7 @@ export class ChannelHost {
     if (address === undefined) return
     this.#channel.beginRestore()
     this.log.info('fetching a snapshot', { from, index })
+    let installing = false
     try {
       const chunks = this.#transport.fetchSnapshot({ id: from, address }, { index, signal: this.#abort.signal })
       const anchor = await receiveSnapshot(
@@ -276,6 +284,7 @@ export class ChannelHost {
         this.storeLog,
       )
       this.#abort.signal.throwIfAborted()
+      installing = true
       this.#stateStore.close()
       installSnapshot(this.#paths, this.#logStore, anchor)
       this.#stateStore = SqliteStateStore.open(this.#paths.state, this.#owner, nodeHasher, this.storeLog)
@@ -283,6 +292,8 @@ export class ChannelHost {
       this.#restoreProblem = undefined
       this.log.info('snapshot installed', { index: anchor.index })
     } catch (error) {
+      // once the old state is closed only a start can finish the installation, as it does after a crash
+      if (installing || error instanceof AssertionFailure) throw error
       this.#restoreProblem = messageOf(error)
       this.log.warn('the snapshot could not be fetched; it is tried again', { error: messageOf(error) })
       await sleep(1000, undefined, { signal: this.#abort.signal }).catch(() => {})
@@ -308,6 +319,11 @@ export class ChannelHost {
       }
       await sleep(100)
     }
+  }
+
+  /** Waits, for some seconds at most, until this member has applied what was committed: a mount begins with no older view. */
+  caughtUp(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => this.#channel.readBarrier(timeoutMs, () => resolve()))
   }
 
   /** Waits for what this member changed; rejects with `timeout` or `no-quorum`. */
@@ -347,6 +363,7 @@ export class ChannelHost {
     this.verification.close()
     this.#channel.stop()
     await this.#transport.close()
+    this.#tail.close()
     this.#stateStore.close()
     this.#logStore.close()
   }

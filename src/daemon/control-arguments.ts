@@ -43,7 +43,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'member.list': { channel: text },
   join: { token: text },
   mount: { channel: text, directory: text, options: texts, create: flag },
-  umount: { directory: text, force: flag },
+  umount: { directory: text, force: flag, timeout: optional(seconds) },
   sync: { channel: text, all: flag, timeout: seconds },
   verify: { channel: text, deep: flag },
   log: { channel: text, follow: flag, from: optional(count), limit: count },

@@ -30,7 +30,8 @@ export interface ControlVerbs {
     args: { channel: string; directory: string; options: string[]; create: boolean }
     result: { directory: string; driver: string; created: boolean }
   }
-  umount: { args: { directory: string; force: boolean }; result: { directory: string } }
+  /** `timeout`: how long pending changes are waited for; 30 when it is left out. Fails with `no-quorum` when they remain. */
+  umount: { args: { directory: string; force: boolean; timeout?: number }; result: { directory: string } }
   /** `timeout` 0: no limit. */
   sync: { args: { channel: string; all: boolean; timeout: number }; result: { index: number } }
   verify: { args: { channel: string; deep: boolean }; result: VerifyReport }

@@ -55,11 +55,11 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds)
       return { directory: mount.directory, driver: mount.driver, created }
     },
-    umount: async ({ directory, force }, context) => {
+    umount: async ({ directory, force, timeout }, context) => {
       const host = node.mounts.all.find(mount => mount.directory === directory)?.host
       const watch = host === undefined || force ? undefined : watchPending(host, context)
       try {
-        await node.mounts.unmount(directory, force)
+        await node.mounts.unmount(directory, force, timeout)
       } finally {
         watch?.()
       }

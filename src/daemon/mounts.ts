@@ -15,7 +15,8 @@ export interface ActiveMount {
   readonly mounted: Mounted
 }
 
-const drainMs = 30_000
+const drainSeconds = 30
+const catchUpMs = 5000
 
 /** The mounts of this node. */
 export class Mounts {
@@ -83,6 +84,7 @@ export class Mounts {
           statistics: () => host.statistics(),
         },
       )
+      await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
       const mounted = await new KernelDriver().mount(
         {
           directory,
@@ -110,8 +112,11 @@ export class Mounts {
     }
   }
 
-  /** Waits until the channel's changes are on a majority, then unmounts. `force`: at once, whatever uses it. */
-  async unmount(directory: string, force: boolean): Promise<void> {
+  /**
+   * Waits until the channel's changes are on a majority, then unmounts. `force`: at once, whatever uses it. Fails with
+   * `no-quorum` when changes are left after `timeout` seconds; the mount then stays.
+   */
+  async unmount(directory: string, force: boolean, timeout = drainSeconds): Promise<void> {
     const active = this.#active.get(directory)
     if (active === undefined) {
       const known = this.all.map(mount => mount.directory).join(', ')
@@ -120,7 +125,7 @@ export class Mounts {
         `nothing of this node is mounted at ${directory}${known === '' ? '' : ` (mounted: ${known})`}`,
       )
     }
-    if (!force) await active.host.drained(drainMs)
+    if (!force) await drain(active, timeout)
     await active.mounted.unmount(force)
   }
 
@@ -139,4 +144,31 @@ export class Mounts {
       }),
     )
   }
+}
+
+async function drain({ host, directory }: Pick<ActiveMount, 'host' | 'directory'>, seconds: number): Promise<void> {
+  try {
+    await host.drained(seconds * 1000)
+  } catch (cause) {
+    if (!(cause instanceof RkfsError)) throw cause
+    throw undrained(host.name, directory, seconds, host.channel.pending, cause)
+  }
+}
+
+/** What `rkfs umount` says when it gives up. */
+export function undrained(
+  channel: string,
+  directory: string,
+  seconds: number,
+  pending: { readonly operations: number; readonly bytes: number },
+  cause?: RkfsError,
+): RkfsError {
+  const what = pending.operations === 1 ? '1 change' : `${pending.operations} changes`
+  return new RkfsError(
+    'no-quorum',
+    `${directory} stays mounted: after ${seconds} s, ${what} of ${channel} (${pending.bytes} bytes) made here are not on a ` +
+      `majority of its members. \`rkfs umount --force ${directory}\` unmounts without waiting: the changes stay in this ` +
+      `node's journal and go on when a majority is back`,
+    { cause },
+  )
 }

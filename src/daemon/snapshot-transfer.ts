@@ -5,8 +5,9 @@ import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol
 import { openSnapshot } from '../adapters/sqlite/snapshot.js'
 import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
-import { fromHex, toHex } from '../base/bytes.js'
+import { equalBytes, fromHex, toHex } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
+import { blobsPerEntryMax } from '../base/limits.js'
 import type { LogAnchor, LogOwner, LogStore } from '../channel/log-port.js'
 import { decodeRecord } from '../fs/records.js'
 import type { AppliedPosition } from '../fs/store-port.js'
@@ -108,7 +109,7 @@ export async function receiveSnapshot(
         }
         state.write({ writes, position, liveBytes })
       } else if (kind === kinds.blob) {
-        log.putBlob(Number(id), data)
+        keepBlob(log, Number(id), data)
         log.commit()
         bytes += data.length
         progress(bytes, position.dataBytes)
@@ -124,6 +125,18 @@ export async function receiveSnapshot(
     state.close()
   }
   return { index: position.index, term: position.term, hash: position.hash }
+}
+
+/** Stores a blob unless the log has it, from its own entry. */
+function keepBlob(log: LogStore, id: number, data: Uint8Array): void {
+  const index = Math.floor(id / blobsPerEntryMax)
+  if (index > log.anchor.index && index <= log.lastIndex) {
+    const known = log.blob(id)
+    if (known !== undefined && equalBytes(known, data)) return
+    // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
+    log.truncateFrom(index)
+  }
+  log.putBlob(id, data)
 }
 
 function positionOf(data: Uint8Array): AppliedPosition {
@@ -163,7 +176,10 @@ function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): 
     removeDatabase(paths.state)
     renameSync(paths.incoming, paths.state)
   }
-  log.reset(anchor)
+  if (log.term(anchor.index) === anchor.term) {
+    // the log goes on beyond the snapshot: entries that were acknowledged stay (Raft §7)
+    while (anchor.index > log.anchor.index && log.compact(anchor.index, () => true));
+  } else log.reset(anchor)
   log.setSetting(marker, '')
   log.commit()
   log.syncNow()

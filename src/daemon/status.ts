@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
 import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus } from './control-protocol.js'
@@ -32,31 +33,63 @@ export function quorumOf(host: ChannelHost): { voters: number; needed: number; r
   return { voters: voters.length, needed, reachable, ok: led && heard && reachable >= needed && channel.serving }
 }
 
+/** What is known about whether this node was removed; a part of ChannelHost, so that a test can show each case. */
+export interface RemovalSigns {
+  readonly identity: { readonly memberId: MemberId }
+  readonly channel: { readonly descriptor: Pick<Descriptor, 'members'> }
+  readonly problems: ReadonlyMap<MemberId, string>
+  readonly transport: {
+    connected(member: MemberId): boolean
+    peerInfo(member: MemberId): { readonly problem: string | undefined }
+  }
+}
+
+/**
+ * Whether this node was put out of the channel: it has applied its removal, or, what is more usual since nobody sends it
+ * that entry any more, those that it reaches refuse it by name. One that refuses while others are connected does not count:
+ * it may not have heard yet that we were admitted.
+ */
+export function wasRemoved({ identity, channel, problems, transport }: RemovalSigns): boolean {
+  const { members } = channel.descriptor
+  const self = identity.memberId
+  if (!members.some(m => m.id === self)) return true
+  const others = members.filter(m => m.id !== self)
+  if (others.some(m => transport.connected(m.id))) return false
+  return others.some(({ id }) => {
+    const problem = problems.get(id) ?? transport.peerInfo(id).problem ?? ''
+    return problem.includes(self) && /no longer, a member|is not a member/.test(problem)
+  })
+}
+
 function stateOf(host: ChannelHost): ChannelState {
   const { channel, identity } = host
   if (channel.quarantine !== undefined) return 'quarantined'
-  if (channel.failure !== undefined) return 'failed'
+  if (channel.failure !== undefined || wasRemoved(host)) return 'failed'
   if (channel.configuration.learners.includes(identity.memberId)) return 'learner'
   if (channel.role === 'leader') return quorumOf(host).ok ? 'leader' : 'no-quorum'
   if (channel.leader !== undefined && quorumOf(host).ok) return 'follower'
   return quorumOf(host).reachable >= quorumOf(host).needed ? 'candidate' : 'no-quorum'
 }
 
-function problemsOf(host: ChannelHost, descriptor: Descriptor): string[] {
+function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
   if (channel.quarantine !== undefined) problems.push(`this member stopped serving: ${channel.quarantine}`)
   if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
-  if (!descriptor.members.some(m => m.id === identity.memberId)) {
-    problems.push('this node is not, or no longer, a member of the channel')
+  const removed = wasRemoved(host)
+  if (removed) {
+    problems.push(
+      `this node was removed from ${host.name}: its changes are no longer taken; reads of its copy go on until ` +
+        '`rkfs stop`; to join again it needs a new home and a new invitation',
+    )
   }
   const left = identity.notAfter.getTime() - Date.now()
   if (left < expirySoonMs)
     problems.push(`this node's certificate ${left < 0 ? 'expired' : 'expires'} on ${identity.notAfter.toISOString()}`)
   const quorum = quorumOf(host)
-  if (!quorum.ok && channel.serving) {
+  if (!quorum.ok && channel.serving && !removed) {
     problems.push(
       quorum.reachable < quorum.needed
         ? `no quorum: ${quorum.reachable} of ${quorum.voters} voters can be reached, ${quorum.needed} are needed; reads go on, changes wait`
@@ -74,7 +107,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     id: identity.channelId,
     role: descriptor.owner === identity.memberId ? 'owner' : 'member',
     state: stateOf(host),
-    problems: problemsOf(host, descriptor),
+    problems: problemsOf(host),
     leader: channel.leader ?? null,
     term: channel.term,
     lastIndex: channel.lastIndex,

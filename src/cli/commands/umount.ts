@@ -3,10 +3,14 @@ import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
 import { runUnmount } from '../../adapters/fuse/mount-point.js'
 import { RkfsError } from '../../base/errors.js'
 import { isNoNode } from '../../daemon/control-client.js'
-import { parseDuration } from '../arguments.js'
+import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { locateMountPoint } from '../mount-point.js'
 import { say } from '../output.js'
+
+const DRAIN_SECONDS = 30
+/** The node gives up at its limit and says what is pending; we wait a little longer for that answer. */
+const GRACE_SECONDS = 30
 
 export function addUmount(program: Command): void {
   program
@@ -14,13 +18,13 @@ export function addUmount(program: Command): void {
     .alias('unmount')
     .description('commit what is pending, then unmount; also clears the mount of a node that is gone')
     .argument('<dir>', 'the mount point')
-    .option('--force', 'detach the mount even while programs use it or changes cannot be committed')
-    .option('--timeout <time>', 'how long to wait for pending changes', parseDuration, 120)
+    .option('--force', 'detach the mount at once, even while programs use it; pending changes stay in the journal')
+    .option('--timeout <time>', `how long to wait for pending changes, ${timeForms} (default: 30s)`, parseDuration)
     .addHelpText('after', '\nExamples:\n  rkfs umount ~/photos\n  rkfs umount /mnt/demo --force')
     .action(umount)
 }
 
-async function umount(dir: string, options: { force?: boolean; timeout: number }, command: Command): Promise<void> {
+async function umount(dir: string, options: { force?: boolean; timeout?: number }, command: Command): Promise<void> {
   const home = homeOf(command)
   const force = options.force === true
   const point = locateMountPoint(dir)
@@ -28,7 +32,9 @@ async function umount(dir: string, options: { force?: boolean; timeout: number }
     throw new RkfsError('not-found', `nothing is mounted at ${point.path}: the mount around it is ${point.inside}`)
   }
   try {
-    await ask(home, 'umount', { directory: point.path, force }, { timeoutSeconds: options.timeout })
+    const timeout = options.timeout ?? DRAIN_SECONDS
+    const args = { directory: point.path, force, timeout }
+    await ask(home, 'umount', args, { timeoutSeconds: (force ? 0 : timeout) + GRACE_SECONDS })
   } catch (error) {
     const code = error instanceof RkfsError ? error.code : undefined
     const notOfThisNode = isNoNode(error) || code === 'not-found' || code === 'version'

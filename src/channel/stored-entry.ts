@@ -1,0 +1,26 @@
+import { RkfsError } from '../base/errors.js'
+import type { Hasher } from '../base/hash.js'
+import { decodeOperation } from '../fs/operation-codec.js'
+import type { Operation } from '../fs/operation.js'
+import { decodeEntry, payloadMatches } from '../oplog/codec.js'
+import type { EncodedEntry, EntryHeader } from '../oplog/entry.js'
+
+/** An entry with what its bytes mean. */
+export interface StoredEntry extends EncodedEntry {
+  readonly entry: EntryHeader
+  readonly operation: Operation
+}
+
+/** Decodes an entry that came from a peer or the disk and checks all that can be checked without its predecessor. */
+export function openEntry(encoded: EncodedEntry, hasher: Hasher, checkPayload: boolean): StoredEntry {
+  const entry = decodeEntry(encoded.header, hasher)
+  if (checkPayload && !payloadMatches(entry, encoded.payload, hasher)) {
+    throw new RkfsError('corrupt', `the payload of entry ${entry.index} does not match its hash`)
+  }
+  const operation = decodeOperation(entry.operation)
+  const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+  if (length !== entry.payloadLength) {
+    throw new RkfsError('corrupt', `entry ${entry.index} has a payload of another length than its operation`)
+  }
+  return { header: encoded.header, payload: encoded.payload, entry, operation }
+}
