@@ -77,6 +77,9 @@ interface Waiting {
 const batchBytes = 512 * KiB
 const batchMs = 3
 
+/** A refusal is told after this time at the latest, whether its reason was seen here or not. */
+const refusalDelayMs = 2000
+
 /** Digests are compared at multiples of this, and where the channel rests. */
 const digestInterval = 1024
 /** Committed changes that the overlay may still show before it is made anew. */
@@ -451,7 +454,7 @@ export class Channel implements TransportEvents {
       case 'propose-refused':
         for (const { sequence, errno } of message.refusals) {
           const change = this.#pending.get(message.session, sequence)
-          if (change !== undefined && from === this.#raft.leader) this.#refused(change, errno)
+          if (change !== undefined && from === this.#raft.leader) this.#refused(change, errno, message.index)
         }
         break
       case 'propose-again':
@@ -573,6 +576,7 @@ export class Channel implements TransportEvents {
       this.#answers = []
       for (const answer of answers) answer()
       if (push) this.#sync()
+      if (this.#answers.length > 0) this.#turn()
     }
     if (this.#rolePending !== undefined || this.#applied.index < Math.min(this.#raft.commitIndex, this.#durable))
       this.#turn()
@@ -848,7 +852,8 @@ export class Channel implements TransportEvents {
     }
     this.#expected.set(from, Math.max(expected, first + proposals.length))
     for (const [session, list] of refusals) {
-      this.#ports.transport.send(from, { kind: 'propose-refused', session, refusals: list })
+      const index = this.#log.lastIndex
+      this.#ports.transport.send(from, { kind: 'propose-refused', session, index, refusals: list })
     }
   }
 
@@ -977,11 +982,13 @@ export class Channel implements TransportEvents {
   }
 
   /** The leader will never order this change. */
-  #refused(change: PendingChange, errno: number): void {
+  #refused(change: PendingChange, errno: number, because = 0): void {
     this.#forget(change)
     const done = this.#takeAnswer(change)
     if (done !== undefined) {
-      this.#answers.push(() => done(errno))
+      // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on
+      if (this.#applied.index >= because) this.#answers.push(() => done(errno))
+      else this.whenApplied(because, refusalDelayMs, () => done(errno))
     } else {
       change.lost?.(errno)
       const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''

@@ -54,6 +54,8 @@ const O_ACCMODE = 3
 /** The safety net under the invalidations (DESIGN §6). */
 const ttlMs = 10_000
 const noBytes = new Uint8Array(0)
+/** Members that make and remove one name against each other. */
+const createTries = 8
 
 export interface FrontendOptions {
   readonly mount: number
@@ -375,6 +377,18 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     flags: number,
     reply: Reply<{ entry: Entry; file: OpenFile }>,
   ): void {
+    this.#create(caller, parent, name, mode, flags, createTries, reply)
+  }
+
+  #create(
+    caller: Caller,
+    parent: number,
+    name: string,
+    mode: number,
+    flags: number,
+    tries: number,
+    reply: Reply<{ entry: Entry; file: OpenFile }>,
+  ): void {
     this.#current(reply as Reply<never>, () => {
       const openExisting = (ino: number): void => {
         const inode = this.#inode(ino)
@@ -398,9 +412,12 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
           else reply.ok({ entry, file: this.#opened(operation.ino, flags) })
         },
         errno => {
-          const made = errno === EEXIST ? this.#channel.view.get('entry', parent, name) : undefined
-          if (made === undefined || (flags & O_EXCL) !== 0) return false
-          openExisting(made.ino)
+          if (errno !== EEXIST || (flags & O_EXCL) !== 0) return false
+          // another member was first: its file is opened, or, if it is gone again, this one is made after all
+          const made = this.#channel.view.get('entry', parent, name)
+          if (made !== undefined) openExisting(made.ino)
+          else if (tries > 0) this.#create(caller, parent, name, mode, flags, tries - 1, reply)
+          else return false
           return true
         },
       )

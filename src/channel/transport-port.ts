@@ -23,6 +23,8 @@ export type PeerMessage =
   | {
       readonly kind: 'propose-refused'
       readonly session: number
+      /** The refusals follow from the log up to here: the sender answers its programs when it has applied that much. */
+      readonly index: number
       readonly refusals: readonly { readonly sequence: number; readonly errno: number }[]
     }
   /** The receiver must send its proposals again from the oldest one (`restart`): it is the leader's, or a gap was seen. */

@@ -15,7 +15,7 @@ import { certificatesOnDisk } from './home-on-disk.js'
 import { bytes, printable } from './output.js'
 
 export interface Finding {
-  readonly level: 'ok' | 'warn' | 'fail'
+  readonly level: 'ok' | 'info' | 'warn' | 'fail'
   readonly what: string
   readonly found: string
   /** Empty when all is well. */
@@ -89,11 +89,8 @@ function nativeModule(name: (typeof nativeModules)[number]): Finding {
   const problem = nativeModuleProblem(name)
   if (problem === undefined) return ok('module', `${name} loads`)
   if (name === 'fuse-native') {
-    return warn(
-      'module',
-      `${name}: ${problem}`,
-      'only -o driver=fuse-native needs it: install the Debian package libfuse2',
-    )
+    const found = `${name} does not load, and is not used by this version (it needs the Debian package libfuse2)`
+    return { level: 'info', what: 'module', found, remedy: '' }
   }
   return fail('module', `${name}: ${problem}`, `npm rebuild ${name} (see native-deps.md)`)
 }
@@ -173,7 +170,9 @@ function certificates(home: string): Finding[] {
     if (validTo === undefined) return fail('certificate', `${path} is damaged`, `join ${channel} anew`)
     const days = Math.floor((validTo.getTime() - Date.now()) / DAY_MS)
     const day = validTo.toISOString().slice(0, 10)
-    const remedy = `ask the owner of ${channel} for a new invitation and join again`
+    const remedy = existsSync(join(home, 'csp', 'keystore', `${channel}-ca.pem`))
+      ? 'this node owns the channel and renews it at its next start: rkfs stop, then start it again'
+      : `renew it: the owner of ${channel} runs rkfs member invite ${channel}, this node rkfs join <token>`
     if (days < 0) return fail('certificate', `for ${channel}: expired on ${day}`, remedy)
     if (days < 30) return warn('certificate', `for ${channel}: expires on ${day}, in ${days} days`, remedy)
     return ok('certificate', `for ${channel}: valid until ${day}`)

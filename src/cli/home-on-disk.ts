@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageVersion } from '../adapters/host/version.js'
 import { memberIdOfKey } from '../adapters/pki/member-id.js'
+import { channelsOnDisk } from '../daemon/channels-on-disk.js'
 import type { StatusReport } from '../daemon/control-protocol.js'
 import { loadConfig } from '../daemon/config.js'
 
@@ -24,6 +25,9 @@ export async function statusOnDisk(home: string): Promise<OfflineStatus> {
       uptimeSeconds: 0,
     },
     channels: [],
+    closed: channelsOnDisk(home, undefined)
+      .filter(c => c.state === 'closed')
+      .map(c => c.name),
     running: false,
     channelsOnDisk: certificatesOnDisk(home).map(c => c.channel),
   }

@@ -8,10 +8,13 @@ export function formatStatus(report: StatusReport): string {
     `node ${printable(node.name)} (${node.id})  rkfs ${node.version}  listens on ${node.listen}  up ${duration(node.uptimeSeconds)}  process ${node.pid}`,
     `home ${printable(node.home)}`,
   ]
-  if (report.channels.length === 0) {
+  if (report.channels.length + report.closed.length === 0) {
     lines.push('', 'no channels: `rkfs channel create <channel>` makes one, `rkfs join <token>` joins one')
   }
   for (const channel of report.channels) lines.push('', ...formatChannel(channel))
+  if (report.closed.length > 0) {
+    lines.push('', `closed on this node: ${report.closed.join(', ')} (\`rkfs mount <channel> <dir>\` opens one again)`)
+  }
   return lines.join('\n')
 }
 

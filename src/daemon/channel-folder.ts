@@ -1,50 +1,22 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileAtomic, fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
 import { RkfsError } from '../base/errors.js'
-import { isChannelName } from '../base/ids.js'
-import { decodeDescriptor, encodeDescriptor, type Descriptor } from '../channel/descriptor.js'
+import { encodeDescriptor, type Descriptor } from '../channel/descriptor.js'
 import type { LogOwner } from '../channel/log-port.js'
 import { membersRecord } from '../fs/apply.js'
 import { rootDirectory, rootInode } from '../fs/records.js'
 import { TableView } from '../fs/table-view.js'
+import { channelFolder, channelNames, channelsFolder, isClosed, readDescriptor } from './channels-on-disk.js'
 import { nodeHasher } from './hasher.js'
 
-/** Where a home keeps its channels: a folder each, by name. */
-export function channelsFolder(home: string): string {
-  return join(home, 'channels')
-}
-
-export function channelFolder(home: string, channel: string): string {
-  return join(channelsFolder(home), channel)
-}
-
-/** The names of the channels that this home has a part in. */
-export function channelNames(home: string): string[] {
-  const folder = channelsFolder(home)
-  if (!existsSync(folder)) return []
-  return readdirSync(folder).filter(name => isChannelName(name) && existsSync(join(folder, name, 'descriptor.json')))
-}
-
-/** What is known of a channel apart from its state: from its creation or the invitation. */
-export function readDescriptor(folder: string): Descriptor {
-  const path = join(folder, 'descriptor.json')
-  try {
-    return decodeDescriptor(readFileSync(path))
-  } catch (cause) {
-    throw new RkfsError('corrupt', `${path} is damaged: move the folder away and join the channel anew`, { cause })
-  }
-}
+export { channelFolder, channelNames, isClosed, readDescriptor }
 
 export function writeDescriptor(folder: string, descriptor: Descriptor): void {
   writeFileAtomic(join(folder, 'descriptor.json'), encodeDescriptor(descriptor))
-}
-
-export function isClosed(folder: string): boolean {
-  return existsSync(join(folder, 'closed'))
 }
 
 export function setClosed(folder: string, closed: boolean): void {

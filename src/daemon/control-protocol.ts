@@ -10,12 +10,16 @@ export interface ControlVerbs {
   ping: { args: Record<string, never>; result: { version: string; pid: number } }
   status: { args: { channel?: string }; result: StatusReport }
   /** Makes the channel with this node as its owner and only member. */
-  'channel.create': { args: { channel: string }; result: { channel: string; id: string } }
+  'channel.create': { args: { channel: string }; result: { channel: string; id: string; address: string } }
   'channel.list': { args: Record<string, never>; result: { channels: ChannelSummary[] } }
   'channel.show': { args: { channel: string }; result: ChannelDescription }
   /** Stops taking part: unmounts and forgets nothing on disk; `channel.list` shows it as closed. Mounting it opens it again. */
   'channel.close': { args: { channel: string; force: boolean }; result: Record<string, never> }
-  'member.invite': { args: { channel: string; expires: number }; result: { token: string; expires: number } }
+  /** `address`: where the token sends the new member. */
+  'member.invite': {
+    args: { channel: string; expires: number }
+    result: { token: string; expires: number; address: string }
+  }
   /** Admits a member with a certificate of its own (PEM), issued by the channel's authority. */
   'member.add': {
     args: { channel: string; certificatePem: string; address: string; name?: string }
@@ -24,7 +28,8 @@ export interface ControlVerbs {
   /** `member`: an id, a unique prefix of one, or a name. */
   'member.remove': { args: { channel: string; member: string }; result: { member: string } }
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
-  join: { args: { token: string }; result: { channel: string; member: string } }
+  /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
+  join: { args: { token: string }; result: { channel: string; member: string; renewedUntil?: string } }
   /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already. */
   mount: {
     args: { channel: string; directory: string; options: string[]; create: boolean }
@@ -73,6 +78,8 @@ export interface StatusReport {
     readonly uptimeSeconds: number
   }
   readonly channels: readonly ChannelStatus[]
+  /** The names of channels that were closed on this node; empty when one channel was asked for. */
+  readonly closed: readonly string[]
 }
 
 export type ChannelState =

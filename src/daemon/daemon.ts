@@ -17,6 +17,8 @@ setFlagsFromString('--no-incremental-marking')
 export interface RunningDaemon {
   /** Drains, unmounts, hands leadership over and closes; `force`: without waiting for anybody. Twice without harm. */
   stop(force: boolean): Promise<void>
+  /** Where it listens: with the port that the system chose, if it was 0. */
+  readonly listen: string
   /** Resolves with the exit code when the node has ended. */
   readonly done: Promise<number>
 }
@@ -49,7 +51,7 @@ export async function runDaemon(options: { home: string; config: Config; log: Lo
       await node.stop(true)
       throw error
     }
-    return { stop, done }
+    return { stop, done, listen: node.listen }
   } catch (error) {
     lock.release()
     throw error

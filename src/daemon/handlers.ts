@@ -19,7 +19,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
     status: async ({ channel }) => statusReport(node, channel),
     'channel.create': async ({ channel }) => {
       const host = await node.createChannel(channel)
-      return { channel, id: host.identity.channelId }
+      return { channel, id: host.identity.channelId, address: node.advertised }
     },
     'channel.list': async () => ({ channels: node.summaries() }),
     'channel.show': async ({ channel }) => {
@@ -94,6 +94,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
       pid: process.pid,
       uptimeSeconds: Math.floor((performance.now() - node.startedAt) / 1000),
     },
+    closed: channel === undefined ? node.closed : [],
     channels: [
       ...hosts.map(host => channelStatus(host, node.mounts)),
       ...broken.map(([name, reason]) => ({

@@ -81,6 +81,12 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty }
 }
 
+/** Refuses with `usage` a driver that is not in this version. */
+export function checkDriver({ driver }: MountChoices): void {
+  if (driver === 'kernel') return
+  throw new RkfsError('usage', `driver=${driver} is not in this version: leave the option out`)
+}
+
 /** The single options of several `-o`. */
 export function splitMountOptions(given: readonly string[]): string[] {
   return given.flatMap(list => list.split(',')).filter(option => option !== '')

@@ -5,7 +5,7 @@ import { Frontend } from '../channel/frontend.js'
 import type { Mounted } from '../channel/mount-port.js'
 import type { ChannelHost } from './channel-host.js'
 import type { Log } from './log.js'
-import { formatMountOptions, parseMountOptions } from './mount-options.js'
+import { checkDriver, formatMountOptions, parseMountOptions } from './mount-options.js'
 
 export interface ActiveMount {
   readonly directory: string
@@ -48,9 +48,7 @@ export class Mounts {
   ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
     const options = formatMountOptions(choices)
-    if (choices.driver !== 'kernel') {
-      throw new RkfsError('usage', `driver=${choices.driver} is not built into this version: leave the option out`)
-    }
+    checkDriver(choices)
     if (resolve(directory) !== directory) throw new RkfsError('usage', `${directory} is not an absolute path`)
     const inHome = relative(this.#home, directory)
     if (inHome === '' || !inHome.startsWith('..')) {

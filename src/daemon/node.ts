@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { defaultNodeName } from '../adapters/host/machine.js'
 import { createAuthority, createSigningRequest, issueCertificate } from '../adapters/pki/authority.js'
 import { CspHome, type ChannelIdentity, type NodeKey } from '../adapters/pki/csp-home.js'
 import { Invitations } from '../adapters/pki/invitations.js'
-import { decodeToken, encodeToken } from '../adapters/pki/token.js'
+import { decodeToken, encodeToken, type Token } from '../adapters/pki/token.js'
 import { verifyMemberCertificate } from '../adapters/pki/verify.js'
 import { enroll, type Enrolled, type EnrollHandler, type Enrollment } from '../adapters/rpc/enrollment.js'
 import { RpcNode } from '../adapters/rpc/rpc-node.js'
@@ -16,6 +17,7 @@ import {
   withoutMember,
   type Descriptor,
 } from '../channel/descriptor.js'
+import { AddressBook, withEntry } from './address-book.js'
 import {
   channelFolder,
   channelNames,
@@ -29,9 +31,10 @@ import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import type { Log } from './log.js'
 import { Mounts } from './mounts.js'
-import { channelStatus } from './status.js'
+import { channelStatus, wasRemoved } from './status.js'
 
 const changeMs = 30_000
+const renewBeforeMs = 30 * 86_400_000
 
 /** A node: its identity, its port, the channels it has a part in and its mounts. */
 export class Node {
@@ -43,6 +46,7 @@ export class Node {
   readonly #key: NodeKey
   readonly #rpc: RpcNode
   readonly #hosts = new Map<string, ChannelHost>()
+  readonly #addressBooks = new Map<string, AddressBook>()
   /** Channels that could not be opened, and why: the node serves the others. */
   readonly #broken = new Map<string, string>()
   readonly startedAt = performance.now()
@@ -58,6 +62,7 @@ export class Node {
     this.#rpc = new RpcNode({
       listen: config.listen,
       nodeKey: key,
+      advertise: config.advertise,
       log: (level, message, fields) => log[level](message, fields),
     })
   }
@@ -68,6 +73,7 @@ export class Node {
     const node = new Node(home, config, csp, key, log)
     node.#listen = await node.#rpc.start()
     for (const name of channelNames(home)) {
+      await node.#renewOwn(name)
       if (isClosed(channelFolder(home, name))) continue
       try {
         await node.#open(name)
@@ -94,6 +100,11 @@ export class Node {
   }
   get broken(): ReadonlyMap<string, string> {
     return this.#broken
+  }
+
+  /** The names of the channels that are closed here. */
+  get closed(): string[] {
+    return channelNames(this.home).filter(name => !this.#hosts.has(name) && !this.#broken.has(name))
   }
 
   host(channel: string): ChannelHost {
@@ -140,7 +151,22 @@ export class Node {
     })
     this.#hosts.set(name, host)
     this.#broken.delete(name)
+    this.#keepAddress(host)
     return host
+  }
+
+  #keepAddress(host: ChannelHost): void {
+    const name = this.config.name === defaultNodeName() ? undefined : this.config.name
+    const book = new AddressBook(host, { address: this.advertised, name })
+    this.#addressBooks.set(host.name, book)
+    const notes: { readonly name: string; onNote?: AddressBook['note'] } = host
+    notes.onNote = (from, topic, body) => book.note(from, topic, body)
+    book.start()
+  }
+
+  #closeAddressBook(name: string): void {
+    this.#addressBooks.get(name)?.close()
+    this.#addressBooks.delete(name)
   }
 
   /** Opens a channel that was closed, or could not be opened before. */
@@ -157,6 +183,7 @@ export class Node {
     if (!force) await host.drained(changeMs)
     await this.mounts.unmountAll(mount => mount.host === host, force)
     await host.handOver()
+    this.#closeAddressBook(name)
     this.#hosts.delete(name)
     await host.close()
     setClosed(channelFolder(this.home, name), true)
@@ -172,6 +199,14 @@ export class Node {
     }
     if (this.has(name)) throw new RkfsError('exists', `this node has a channel ${name} already`)
     let identity = await this.csp.identity(name, Date.now())
+    if (identity !== undefined && (await this.csp.authority(name)) === undefined) {
+      throw new RkfsError(
+        'refused',
+        `this node has a certificate of a channel ${name} that another node owns (${this.csp.certificatePath(name)}): ` +
+          `take part in it with a token (\`rkfs join\`), or move csp/signcerts/${name}.pem and csp/cacerts/${name}.pem ` +
+          'away to make a channel of your own',
+      )
+    }
     if (identity === undefined) {
       const authority = await createAuthority(name)
       await this.csp.storeAuthority(name, authority)
@@ -236,7 +271,7 @@ export class Node {
     return host as ChannelHost & { invitations: Invitations }
   }
 
-  async invite(name: string, expiresSeconds: number): Promise<{ token: string; expires: number }> {
+  async invite(name: string, expiresSeconds: number): Promise<{ token: string; expires: number; address: string }> {
     const host = this.#ownersOnly(name, 'invite members')
     const { secret, expires } = await host.invitations.issue(expiresSeconds)
     const ca = new X509Certificate(host.identity.caPem)
@@ -248,7 +283,7 @@ export class Node {
       secret,
       expires,
     })
-    return { token, expires }
+    return { token, expires, address: this.advertised }
   }
 
   /** The owner's side of `join`. */
@@ -273,12 +308,26 @@ export class Node {
     const validity = { now: Date.now(), days: this.config.certDays }
     const pem = await issueCertificate(authority, csrDer, memberId, memberName, validity)
     const certificate = new X509Certificate(pem).raw
-    await this.#admit(host, memberId, memberName, address, certificate)
+    if (host.channel.descriptor.members.some(m => m.id === memberId)) this.#renewed(host, memberId, certificate)
+    else await this.#admit(host, memberId, memberName, address, certificate)
     return {
       certificate,
       ca: new X509Certificate(authority.caPem).raw,
       descriptor: encodeDescriptor(host.channel.descriptor),
     }
+  }
+
+  /** A member has a new certificate. It counts at once: without it there may be no majority that could note it down. */
+  #renewed(host: ChannelHost, member: MemberId, certificate: Uint8Array): void {
+    const encoded = Buffer.from(certificate).toString('base64')
+    host
+      .changeMembers(descriptor => withEntry(descriptor, member, { certificate: encoded }), changeMs)
+      .then(
+        () => this.#log.info('a certificate was renewed', { channel: host.name, member }),
+        (error: unknown) => {
+          this.#log.warn('a renewed certificate is not in the descriptor', { channel: host.name, member, error })
+        },
+      )
   }
 
   async #admit(host: ChannelHost, id: MemberId, name: string, address: string, certificate: Uint8Array): Promise<void> {
@@ -325,22 +374,76 @@ export class Node {
     text: string,
     progress: (p: Progress) => void,
     signal: AbortSignal,
-  ): Promise<{ channel: string; member: MemberId }> {
+  ): Promise<{ channel: string; member: MemberId; renewedUntil?: string }> {
     const token = decodeToken(text, Math.floor(Date.now() / 1000))
     const name = token.channel
-    if (this.has(name)) {
-      throw new RkfsError('exists', `this node has a channel ${name} already: it cannot join another one of that name`)
-    }
-    const csrDer = await createSigningRequest(this.#key.key, this.config.name)
-    const enrolled = await enroll({ token, csrDer, name: this.config.name, listenAddress: this.advertised, signal })
-    const pem = (der: Uint8Array): string => new X509Certificate(der).toString()
-    await this.csp.storeMembership(name, pem(enrolled.ca), pem(enrolled.certificate))
+    if (this.has(name)) return this.#renew(token, signal)
+    const enrolled = await this.#enroll(token, signal)
     const descriptor = decodeDescriptor(enrolled.descriptor)
     const identity = (await this.csp.identity(name, Date.now()))!
     createChannelFolder(this.home, descriptor, this.#owner(identity), false, this.#storeLog)
     const host = await this.#open(name)
     await caughtUp(host, progress, signal)
     return { channel: name, member: this.id }
+  }
+
+  /** Asks the token's owner for a certificate and stores it. */
+  async #enroll(token: Token, signal: AbortSignal): Promise<Enrolled> {
+    const csrDer = await createSigningRequest(this.#key.key, this.config.name)
+    const enrolled = await enroll({ token, csrDer, name: this.config.name, listenAddress: this.advertised, signal })
+    const pem = (der: Uint8Array): string => new X509Certificate(der).toString()
+    await this.csp.storeMembership(token.channel, pem(enrolled.ca), pem(enrolled.certificate))
+    return enrolled
+  }
+
+  /** `join` on a member: a new certificate in place of one that ends soon, or has ended. */
+  async #renew(
+    token: Token,
+    signal: AbortSignal,
+  ): Promise<{ channel: string; member: MemberId; renewedUntil: string }> {
+    const name = token.channel
+    const descriptor = this.#hosts.get(name)?.channel.descriptor ?? readDescriptor(channelFolder(this.home, name))
+    if (descriptor.id !== token.channelId) {
+      throw new RkfsError('exists', `this node has a channel ${name} already: it cannot join another one of that name`)
+    }
+    const open = this.#hosts.get(name)
+    const removed = open === undefined ? !descriptor.members.some(m => m.id === this.id) : wasRemoved(open)
+    if (removed) {
+      throw new RkfsError(
+        'refused',
+        `this node was removed from ${name}: stop it, move its home ${this.home} away, and join with a new one`,
+      )
+    }
+    await this.#enroll(token, signal)
+    const identity = (await this.csp.identity(name, Date.now()))!
+    if (open !== undefined) this.#useIdentity(open, identity)
+    else if (this.#broken.has(name)) await this.#open(name)
+    return { channel: name, member: this.id, renewedUntil: identity.notAfter.toISOString() }
+  }
+
+  #useIdentity(host: ChannelHost, identity: ChannelIdentity): void {
+    this.#rpc.renew(identity.channelId, identity.certificatePem, identity.keyPem)
+    const open: { identity: ChannelIdentity } = host
+    open.identity = identity
+  }
+
+  /** The owner issues its own certificate anew when it ends soon, or has ended. */
+  async #renewOwn(name: string): Promise<void> {
+    try {
+      const end = await this.csp.certificateEnd(name)
+      if (end === undefined || end.getTime() - Date.now() > renewBeforeMs) return
+      if (readDescriptor(channelFolder(this.home, name)).owner !== this.id) return
+      const authority = await this.csp.authority(name)
+      if (authority === undefined) return
+      const csr = await createSigningRequest(this.#key.key, this.config.name)
+      const validity = { now: Date.now(), days: this.config.certDays }
+      const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
+      await this.csp.storeMembership(name, authority.caPem, certificate)
+      this.#log.info('renewed the certificate of this node', { channel: name })
+    } catch (error) {
+      // what is wrong with the files is told when the channel is opened
+      this.#log.warn('the certificate of this node could not be renewed', { channel: name, error: messageOf(error) })
+    }
   }
 
   summaries(): ChannelSummary[] {
@@ -375,7 +478,10 @@ export class Node {
     }
     await this.mounts.unmountAll(() => true, force)
     if (!force) await Promise.all(this.hosts.map(host => host.handOver()))
-    for (const host of this.hosts) await host.close()
+    for (const host of this.hosts) {
+      this.#closeAddressBook(host.name)
+      await host.close()
+    }
     this.#hosts.clear()
     await this.#rpc.stop()
   }

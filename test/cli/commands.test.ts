@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { encodeToken } from '../../src/adapters/pki/token.js'
 import { RkfsError } from '../../src/base/errors.js'
 import { openHome } from '../../src/daemon/home.js'
 import type { ControlHandlers } from '../../src/daemon/control-server.js'
@@ -13,6 +14,14 @@ async function nodeWith(t: Tap, handlers: Partial<ControlHandlers>): Promise<str
   const server = await fakeNode(home, handlers)
   t.teardown(() => server.stop())
   return home
+}
+const descriptor = {
+  name: 'demo',
+  id: '00112233445566aa',
+  owner: 'a'.repeat(16),
+  version: 1,
+  nextSlot: 2,
+  members: [{ id: 'a'.repeat(16), name: 'a', address: 'a:1', role: 'voter', state: 'voter', slot: 1, certificate: '' }],
 }
 type Tap = { testdir(): string; teardown(fn: () => Promise<void>): void }
 
@@ -77,18 +86,30 @@ t.test('errors of the node: one line and the exit code of their kind', async t =
   t.match(fault.stderr, /^rkfs: x is not a function \(a fault of rkfs[^\n]*\n$/)
 })
 
-t.test('member invite prints the token alone', async t => {
+t.test('member invite prints the token alone; what is wrong with the address goes to standard error', async t => {
   let expires = 0
+  let address = 'alpha.example.org:7400'
   const home = await nodeWith(t, {
     'member.invite': args => {
       expires = args.expires
-      return Promise.resolve({ token: 'rkfs1-abc', expires: 1 })
+      return Promise.resolve({ token: 'rkfs1-abc', expires: 1, address })
     },
   })
   const { code, stdout } = await rkfs(['member', 'invite', 'demo', '--expires', '2h'], { home })
   t.equal(code, 0)
   t.equal(stdout, 'rkfs1-abc\n')
   t.equal(expires, 7200)
+  for (const [local, word] of [
+    ['127.0.0.1:7400', /other machines cannot reach 127\.0\.0\.1:7400.*--listen/],
+    ['0.0.0.0:7400', /no address that another machine could connect to.*advertise/],
+  ] as const) {
+    address = local
+    const warned = await rkfs(['member', 'invite', 'demo'], { home })
+    t.equal(warned.code, 0)
+    t.equal(warned.stdout, 'rkfs1-abc\n')
+    t.match(warned.stderr, word)
+  }
+  t.equal(expires, 86_400)
 })
 
 t.test('verify exits 1 when a member differs and names it', async t => {
@@ -198,6 +219,53 @@ t.test('config and doctor work without a node', async t => {
   t.match(doctor.stdout, /ok +node: Node\.js 20/)
   t.match(doctor.stdout, /warn +settings: listen is 0\.0\.0\.0:9000/)
   t.match(doctor.stdout, /warn +node: does not run/)
+})
+
+t.test('status lists closed channels in one line; channel list reads the disk while no node runs', async t => {
+  const home = await nodeWith(t, {
+    status: () => Promise.resolve({ ...report([channel]), closed: ['old', 'older'] }),
+  })
+  t.match((await rkfs(['status'], { home })).stdout, /\nclosed on this node: old, older \(/)
+  const down = t.testdir({
+    version: '1\n',
+    channels: { demo: { 'descriptor.json': JSON.stringify(descriptor), closed: '' } },
+  })
+  const { code, stdout, stderr } = await rkfs(['channel', 'list'], { home: down })
+  t.equal(code, 1)
+  t.match(stdout, /demo +00112233445566aa +member +closed +1/)
+  t.match(stderr, /no node is running on .*this is what its disk says/)
+})
+
+t.test('a mount driver that is not there is refused before a node is started', async t => {
+  const home = join(t.testdir(), 'home')
+  const { code, stderr } = await rkfs(['mount', 'demo', join(home, '..', 'm'), '-o', 'driver=fuse-native'], { home })
+  t.equal(code, 2)
+  t.match(stderr, /driver=fuse-native is not in this version/)
+  t.notOk(existsSync(home))
+})
+
+t.test('stop without a node is done already', async t => {
+  const home = join(t.testdir(), 'home')
+  const { code, stdout, stderr } = await rkfs(['stop'], { home })
+  t.same({ code, stdout, stderr }, { code: 0, stdout: `no node is running on ${home}\n`, stderr: '' })
+})
+
+t.test('join on a member says until when its certificate holds', async t => {
+  const home = await nodeWith(t, {
+    ping: () => Promise.resolve({ version: '0', pid: 1 }),
+    join: () => Promise.resolve({ channel: 'demo', member: 'a'.repeat(16), renewedUntil: '2030-01-02T03:04:05.000Z' }),
+  })
+  const token = encodeToken({
+    channel: 'demo',
+    channelId: '00112233445566aa',
+    addresses: ['127.0.0.1:7400'],
+    caFingerprint: new Uint8Array(32),
+    secret: new Uint8Array(16),
+    expires: Math.floor(Date.now() / 1000) + 100,
+  })
+  const { code, stdout } = await rkfs(['join', token], { home })
+  t.equal(code, 0)
+  t.equal(stdout, 'certificate renewed until 2030-01-02: this node stays a member of demo\n')
 })
 
 t.test('umount when nothing is mounted', async t => {

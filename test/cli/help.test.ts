@@ -40,6 +40,7 @@ t.test('every command of the design is there, with a description and an example'
   ])
   for (const { path, command } of commands) {
     const help = helpOf(command)
+    t.notMatch(help, /\(default.*\(default/, `${path} names each default once`)
     t.match(help, `Usage: rkfs ${path.split(' ')[0]}`, path)
     t.match(help, /Examples?:\n {2}/, `${path} has an example`)
     t.ok(command.description().length > 10, `${path} is described`)

@@ -71,6 +71,12 @@ export class CspHome {
     return { pem, key, memberId: memberIdOfKey(key) }
   }
 
+  /** When this node's certificate in a channel ends, or ended; undefined without one. Throws `corrupt`. */
+  async certificateEnd(channel: string): Promise<Date | undefined> {
+    const pem = await readIfThere(this.certificatePath(channel))
+    return pem === undefined ? undefined : new Date(readCertificate(pem, this.certificatePath(channel)).validTo)
+  }
+
   /** Stores a channel's CA and this node's certificate. */
   async storeMembership(channel: string, caPem: string, certificatePem: string): Promise<void> {
     await this.ensure()

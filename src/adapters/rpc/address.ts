@@ -22,3 +22,13 @@ export function parseAddress(text: string): Address {
 export function formatAddress(host: string, port: number): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
 }
+
+/**
+ * From where an address can be reached, as far as its text tells: `wildcard` is none that anybody could connect to
+ * (`0.0.0.0`), `loopback` reaches the machine itself.
+ */
+export function addressReach(address: string): 'wildcard' | 'loopback' | 'network' {
+  const { host } = parseAddress(address)
+  if (host === '0.0.0.0' || /^[0:]*:[0:]*$/.test(host)) return 'wildcard'
+  return /^(127(\.\d+){3}|localhost|(.*\.)?localhost|[0:]*:0*1|::ffff:127\..*)$/i.test(host) ? 'loopback' : 'network'
+}

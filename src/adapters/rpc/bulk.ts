@@ -70,7 +70,7 @@ export function bulkBuffer(length: number): Buffer {
 function ownCopy(bytes: Uint8Array): Uint8Array {
   const copy = bulkBuffer(bytes.length)
   copyInto(copy, 0, bytes)
-  return copy
+  return new Uint8Array(copy.buffer, copy.byteOffset, copy.length)
 }
 
 /** `Buffer.copy`, for `TypedArray.set` is several times slower where shared memory is concerned. */

@@ -6,6 +6,7 @@ import type { MemberId } from '../../base/ids.js'
 import type { PeerMessage, Transport, TransportEvents } from '../../channel/transport-port.js'
 import { SnapshotRequestSchema, type SnapshotChunk, type SnapshotRequest } from '../../gen/rkfs/v1/peer_pb.js'
 import type { MemberCertificate } from '../pki/verify.js'
+import { addressReach } from './address.js'
 import type { SubscribeCall } from './incoming.js'
 import { QuietLog, type Log } from './log.js'
 import type { PeerTarget } from './peer-client.js'
@@ -44,6 +45,8 @@ export interface ChannelTransportOptions extends PortIdentity {
   readonly onPeerProblem: (member: MemberId, reason: string | undefined) => void
   readonly snapshot: SnapshotHandler
   readonly log: Log
+  /** Where this node listens, for the peers; host:port. */
+  readonly advertise?: string
 }
 
 /** What is asked of `fetchSnapshot`. */
@@ -63,6 +66,8 @@ export class ChannelTransport implements Transport {
   readonly #onClose: () => void
   #identity: PortIdentity
   #peers: readonly Peer[] = []
+  /** Where peers say that they listen, while the descriptor still has the address `instead`. */
+  readonly #moved = new Map<MemberId, { readonly address: string; readonly instead: string }>()
   #closed = false
 
   /** Made by `RpcNode.openChannel` alone. */
@@ -99,6 +104,25 @@ export class ChannelTransport implements Transport {
       if (link) link.retarget(target)
       else this.#links.set(peer.id, this.#link(target, peer.id))
     }
+  }
+
+  /**
+   * A peer, known by its certificate, says where it listens. It holds until the descriptor has another address for it. An
+   * address that only the peer's own machine can reach does not replace one that others can, and one where somebody else
+   * answers does no harm: we look at the certificate there.
+   */
+  moved(member: MemberId, address: string): void {
+    const peer = this.#peers.find(each => each.id === member)
+    if (peer === undefined || address === '' || member === this.#options.self) return
+    try {
+      const reach = addressReach(address)
+      if (reach === 'wildcard' || (reach === 'loopback' && addressReach(peer.address) === 'network')) return
+    } catch {
+      return
+    }
+    if (address === peer.address) this.#moved.delete(member)
+    else this.#moved.set(member, { address, instead: peer.address })
+    this.#links.get(member)?.retarget(this.#target(peer))
   }
 
   /** A new certificate of this node's own: for connections from now on. */
@@ -196,8 +220,10 @@ export class ChannelTransport implements Transport {
   }
 
   #target(peer: Peer): PeerTarget {
-    const { channelId, caPem } = this.#options
-    return { address: peer.address, member: peer.id, channelId, caPem, own: this.#identity }
+    const { channelId, caPem, advertise } = this.#options
+    const moved = this.#moved.get(peer.id)
+    const address = moved?.instead === peer.address ? moved.address : peer.address
+    return { address, member: peer.id, channelId, caPem, own: this.#identity, advertise }
   }
 
   #refusal(member: MemberId, certificate: Uint8Array): string | undefined {

@@ -137,6 +137,7 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
     case 'propose-refused':
       return kindOf('proposeRefused', {
         session: u64(message.session),
+        index: u64(message.index),
         refusals: message.refusals.map(({ sequence, errno }) => ({ sequence: u64(sequence), errno })),
       })
     case 'propose-again':
@@ -214,11 +215,12 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
       return { kind: 'propose', restart: kind.value.restart, first: numberOf(kind.value.first), proposals }
     }
     case 'proposeRefused': {
-      const { refusals, session } = kind.value
+      const { refusals, session, index } = kind.value
       if (refusals.length > pendingOperationsMax) throw malformed('frame: too many refusals')
       return {
         kind: 'propose-refused',
         session: numberOf(session),
+        index: numberOf(index),
         refusals: refusals.map(({ sequence, errno }) => {
           if (errno < 1 || errno > errnoMax) throw malformed(`frame: errno ${errno}`)
           return { sequence: numberOf(sequence), errno }

@@ -20,6 +20,8 @@ export interface PeerTarget {
   /** The only member that will do; any member of the channel when it is left out. */
   readonly member?: MemberId
   readonly own?: PortIdentity
+  /** Where we listen, for the peer; host:port. */
+  readonly advertise?: string
 }
 
 /** Options of every gRPC client here: one connection a client, no proxy, no name service beyond addresses, no retries. */

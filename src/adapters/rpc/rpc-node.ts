@@ -31,11 +31,15 @@ export interface RpcNodeOptions {
   /** host:port; port 0 lets the system choose. */
   readonly listen: string
   readonly nodeKey: NodeKey
+  /** host:port that the peers are told, where it differs from `listen`. */
+  readonly advertise?: string
   readonly log: Log
 }
 
 /** A channel on this node. `enroll` is given on the owner only. */
-export type OpenChannelOptions = Omit<ChannelTransportOptions, 'log'> & { readonly enroll?: EnrollHandler }
+export type OpenChannelOptions = Omit<ChannelTransportOptions, 'log' | 'advertise'> & {
+  readonly enroll?: EnrollHandler
+}
 
 interface OpenChannel {
   readonly transport: ChannelTransport
@@ -124,12 +128,16 @@ export class RpcNode {
     const { channelId, enroll } = options
     if (this.#channels.has(channelId)) throw new RkfsError('exists', `channel ${options.name} is open already`)
     this.#port.setChannel(options)
-    const transport = new ChannelTransport({ ...options, log: this.#options.log }, () => {
+    const transport = new ChannelTransport({ ...options, log: this.#options.log, advertise: this.#advertise }, () => {
       this.#channels.delete(channelId)
       this.#port?.removeChannel(channelId)
     })
     this.#channels.set(channelId, { transport, ca: new X509Certificate(options.caPem), enroll })
     return transport
+  }
+
+  get #advertise(): string {
+    return this.#options.advertise || (this.#address ?? '')
   }
 
   /** A new certificate of this node in an open channel: for connections from now on. */
@@ -200,6 +208,7 @@ export class RpcNode {
           )
         }
         const socket = this.#sockets.get(call.getPeer())
+        caller.channel.transport.moved(caller.memberId, hello.address)
         caller.channel.transport.acceptSubscribe(call, caller, caller.certificate, () => socket?.destroy())
       } catch (error) {
         this.#failed(call, error)

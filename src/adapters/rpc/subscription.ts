@@ -48,7 +48,10 @@ export class Subscription {
     this.#call.on('end', () => void this.#failed(new RkfsError('unavailable', 'the peer closed the connection')))
     this.#call.write(
       create(SubscribeRequestSchema, {
-        kind: { case: 'hello', value: { channelId: target.channelId, protocolVersion } },
+        kind: {
+          case: 'hello',
+          value: { channelId: target.channelId, protocolVersion, address: target.advertise ?? '' },
+        },
       }),
     )
     this.#timer = setInterval(() => this.#tick(), pingMs)

@@ -1,8 +1,15 @@
 import type { Command } from 'commander'
+import { messageOf } from '../../base/errors.js'
+import { channelsOnDisk, type ChannelOnDisk } from '../../daemon/channels-on-disk.js'
+import { isNoNode } from '../../daemon/control-client.js'
+import type { ChannelSummary } from '../../daemon/control-protocol.js'
 import { checkChannelName } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { exitCodes } from '../exit-codes.js'
+import { nodeIdOnDisk } from '../home-on-disk.js'
 import { ensureNode } from '../node-process.js'
 import { hint, say, table } from '../output.js'
+import { reachWarning } from '../reach-warning.js'
 import { memberRows, memberHeader } from './member.js'
 
 export function addChannel(program: Command): void {
@@ -11,11 +18,12 @@ export function addChannel(program: Command): void {
     .command('create')
     .description('make a channel with this node as its owner and only member')
     .argument('<channel>', '1 to 64 letters, digits, dots, hyphens and underscores')
-    .addHelpText('after', '\nExample:\n  rkfs channel create demo')
+    .option('--listen <host:port>', 'where the node listens for other members, if it is started by this command')
+    .addHelpText('after', '\nExamples:\n  rkfs channel create demo\n  rkfs channel create demo --listen 192.0.2.7:7400')
     .action(create)
   channel
     .command('list')
-    .description('list this node’s channels')
+    .description('list this node’s channels; while the node does not run, what its disk says (exit code 1)')
     .option('--json', 'for scripts')
     .addHelpText('after', '\nExample:\n  rkfs channel list')
     .action(list)
@@ -37,22 +45,37 @@ export function addChannel(program: Command): void {
     .action(close)
 }
 
-async function create(channel: string, _options: object, command: Command): Promise<void> {
+async function create(channel: string, options: { listen?: string }, command: Command): Promise<void> {
   checkChannelName(channel)
   const home = homeOf(command)
-  await ensureNode(home, {})
+  await ensureNode(home, { listen: options.listen })
   const made = await ask(home, 'channel.create', { channel }, { timeoutSeconds: agreeSeconds })
   say(`channel ${made.channel} is made (${made.id})`)
   hint(`mount it with \`rkfs mount ${channel} <dir>\`; invite others with \`rkfs member invite ${channel}\``)
+  const warning = reachWarning(made.address)
+  if (warning !== undefined) hint(warning)
 }
 
 async function list(options: { json?: boolean }, command: Command): Promise<void> {
-  const { channels } = await ask(homeOf(command), 'channel.list', {}, { timeoutSeconds: quickSeconds })
+  const channels = await summaries(homeOf(command))
   if (options.json) return say(JSON.stringify(channels, null, 2))
   if (channels.length === 0)
     return hint('no channels: make one with `rkfs channel create`, or join one with `rkfs join`')
   const rows = channels.map(c => [c.name, c.id, c.role, c.state, String(c.members), c.mounts.join(' ')])
   say(table(['CHANNEL', 'ID', 'ROLE', 'STATE', 'MEMBERS', 'MOUNTS'], rows).join('\n'))
+}
+
+async function summaries(home: string): Promise<readonly (ChannelSummary | ChannelOnDisk)[]> {
+  try {
+    const { channels } = await ask(home, 'channel.list', {}, { timeoutSeconds: quickSeconds })
+    return channels
+  } catch (error) {
+    const found = isNoNode(error) ? channelsOnDisk(home, nodeIdOnDisk(home)) : []
+    if (found.length === 0) throw error
+    hint(`rkfs: ${messageOf(error)}; this is what its disk says`)
+    process.exitCode = exitCodes.failed
+    return found
+  }
 }
 
 async function show(channel: string, options: { json?: boolean }, command: Command): Promise<void> {

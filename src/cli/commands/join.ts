@@ -1,24 +1,28 @@
 import type { Command } from 'commander'
 import { decodeToken } from '../../adapters/pki/token.js'
-import { parseDuration } from '../arguments.js'
+import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { ensureNode } from '../node-process.js'
 import { hint, say } from '../output.js'
 
+const LIMIT_SECONDS = 600
+
 export function addJoin(program: Command): void {
   program
     .command('join')
-    .description('become a member of a channel, with a token from `rkfs member invite`')
+    .description(
+      'become a member of a channel, with a token from `rkfs member invite`; on a member, renew its certificate',
+    )
     .argument('<token>', 'the whole line that `rkfs member invite` printed')
     .option('--listen <host:port>', 'where this node listens for other members, if it is started by this command')
-    .option('--timeout <time>', 'how long it may take', parseDuration, 600)
+    .option('--timeout <time>', `how long it may take, ${timeForms} (default: 10m)`, parseDuration)
     .addHelpText('after', '\nExamples:\n  rkfs join rkfs1-…\n  rkfs join rkfs1-… --listen 192.0.2.7:7400')
     .action(join)
 }
 
 interface Options {
   listen?: string
-  timeout: number
+  timeout?: number
 }
 
 async function join(token: string, options: Options, command: Command): Promise<void> {
@@ -26,7 +30,12 @@ async function join(token: string, options: Options, command: Command): Promise<
   decodeToken(token, Math.floor(Date.now() / 1000))
   const home = homeOf(command)
   await ensureNode(home, { listen: options.listen })
-  const joined = await ask(home, 'join', { token: token.trim() }, { timeoutSeconds: options.timeout })
+  const joined = await ask(home, 'join', { token: token.trim() }, { timeoutSeconds: options.timeout ?? LIMIT_SECONDS })
+  if (joined.renewedUntil !== undefined) {
+    return say(
+      `certificate renewed until ${joined.renewedUntil.slice(0, 10)}: this node stays a member of ${joined.channel}`,
+    )
+  }
   say(`this node (${joined.member}) is a member of ${joined.channel}`)
   hint(`mount it with \`rkfs mount ${joined.channel} <dir>\``)
 }

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { parseAddress } from '../../daemon/config.js'
 import type { MemberDescription } from '../../daemon/control-protocol.js'
-import { checkChannelName, parseDuration } from '../arguments.js'
+import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
 import { hint, say, table } from '../output.js'
+import { reachWarning } from '../reach-warning.js'
 
 const CERTIFICATE_BYTES_MAX = 64 * 1024
 const DAY = 86_400
@@ -16,7 +17,7 @@ export function addMember(program: Command): void {
     .command('invite')
     .description('print a token, on standard output alone, with which one machine can join')
     .argument('<channel>')
-    .option('--expires <time>', 'how long the token can be used (default: 24h)', parseDuration, DAY)
+    .option('--expires <time>', `how long the token can be used, ${timeForms} (default: 24h)`, parseDuration)
     .addHelpText('after', '\nExamples:\n  rkfs member invite demo\n  token=$(rkfs member invite demo --expires 1h)')
     .action(invite)
   member
@@ -44,12 +45,15 @@ export function addMember(program: Command): void {
     .action(list)
 }
 
-async function invite(channel: string, options: { expires: number }, command: Command): Promise<void> {
+async function invite(channel: string, options: { expires?: number }, command: Command): Promise<void> {
   checkChannelName(channel)
-  if (options.expires < 1) throw new RkfsError('usage', 'a token must be valid for 1 s at least (--expires)')
-  const args = { channel, expires: options.expires }
-  const { token } = await ask(homeOf(command), 'member.invite', args, { timeoutSeconds: agreeSeconds })
+  const expires = options.expires ?? DAY
+  if (expires < 1) throw new RkfsError('usage', 'a token must be valid for 1 s at least (--expires)')
+  const args = { channel, expires }
+  const { token, address } = await ask(homeOf(command), 'member.invite', args, { timeoutSeconds: agreeSeconds })
   say(token)
+  const warning = reachWarning(address)
+  if (warning !== undefined) hint(warning)
   if (process.stderr.isTTY)
     hint('on the new machine: `rkfs join <token>`. It can be used once; whoever has it can join.')
 }

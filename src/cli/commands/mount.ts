@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { mountsAt } from '../../adapters/fuse/mountinfo.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
-import { parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
+import { checkDriver, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
 import { checkChannelName, collect } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
 import { prepareDirectory } from '../mount-point.js'
@@ -30,10 +30,11 @@ Options for -o:
   sync=close|fsync|always   which calls wait until a majority has the change on its disk (default: close)
   timeout=S                 how long a change waits for a majority, 1 to 3600 seconds (default: 30)
   read=local|latest         latest: open and path lookup first catch up with all that is committed
-  ro                        refuse changes through this mount
-  allow_other               other users may use the mount
+  ro, rw                    ro: refuse changes through this mount (default: rw)
+  allow_other               other users may use the mount; a mount made by root is always open to all
   nonempty                  mount over a directory that is not empty
-  driver=kernel|fuse-native how to speak to the kernel (default: kernel)
+  locks=local               locks hold on this member; locks=channel is not in this version
+  driver=kernel             how to speak to the kernel; fuse-native is not in this version
 
 Examples:
   rkfs mount photos ~/photos
@@ -51,6 +52,7 @@ interface Options {
 async function mount(channel: string, dir: string, options: Options, command: Command): Promise<void> {
   checkChannelName(channel)
   const choices = parseMountOptions(options.o ?? [])
+  checkDriver(choices)
   const home = homeOf(command)
   const directory = prepareDirectory(dir, home, choices)
   const foreground = options.foreground === true

@@ -53,7 +53,7 @@ async function serve(options: Options, command: Command): Promise<void> {
   // Loaded here alone: the other commands start in a fraction of the time without it.
   const { runDaemon } = await import('../../daemon/daemon.js')
   running = await runDaemon({ home, config, log })
-  log.info('ready', { listen: config.listen, home })
+  log.info('ready', { listen: running.listen, home })
   if (stopRequests > 0) void stop(running, false, log)
   const code = await running.done
   log.info('ended', { code })

@@ -5,36 +5,45 @@ import { commandLine, isRunning } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
-import { parseDuration } from '../arguments.js'
+import { parseDuration, timeForms } from '../arguments.js'
 import { homeOf, quickSeconds } from '../context.js'
 import { ProgressBar } from '../progress.js'
 import { say } from '../output.js'
 
+const LIMIT_SECONDS = 120
+
 export function addStop(program: Command): void {
   program
     .command('stop')
-    .description('stop this home’s node: commit what is pending, unmount, end')
-    .option('--force', 'do not wait for pending changes or programs; a node that does not answer is killed')
-    .option('--timeout <time>', 'how long to wait', parseDuration, 120)
-    .addHelpText('after', '\nExamples:\n  rkfs stop\n  rkfs stop --force --timeout 10')
+    .description(
+      'stop this home’s node. Pending changes get 5 s to be committed, the rest stays in the journal and goes on at the ' +
+        'next start; mounts are taken away, also from programs that use them',
+    )
+    .option('--force', 'do not wait for pending changes; a node that does not answer is killed')
+    .option('--timeout <time>', `how long to wait for its end, ${timeForms} (default: 2m)`, parseDuration)
+    .addHelpText(
+      'after',
+      '\nExit code 0 also when no node runs.\n\nExamples:\n  rkfs stop\n  rkfs stop --force --timeout 10',
+    )
     .action(stop)
 }
 
-async function stop(options: { force?: boolean; timeout: number }, command: Command): Promise<void> {
+async function stop(options: { force?: boolean; timeout?: number }, command: Command): Promise<void> {
   const home = homeOf(command)
   const force = options.force === true
   inspectHome(home)
   const holder = lockHolder(home)
-  const deadline = performance.now() + options.timeout * 1000
+  const timeout = options.timeout ?? LIMIT_SECONDS
+  const deadline = performance.now() + timeout * 1000
   const bar = new ProgressBar()
   let pid = holder
   try {
     ;({ pid } = await callDaemon(home, 'ping', {}, { timeoutMs: quickSeconds * 1000 }))
-    await callDaemon(home, 'stop', { force }, { timeoutMs: options.timeout * 1000, onProgress: bar.update })
+    await callDaemon(home, 'stop', { force }, { timeoutMs: timeout * 1000, onProgress: bar.update })
   } catch (error) {
     // It may close the connection before its answer is through.
     const leaving = error instanceof RkfsError && error.code === 'failed' && pid !== undefined && !isRunning(pid)
-    if (isNoNode(error) && !isNode(pid)) throw error
+    if (isNoNode(error) && !isNode(pid)) return say(`no node is running on ${home}`)
     if (!leaving && !force && !isNoNode(error)) throw error
   } finally {
     bar.end()
@@ -44,7 +53,7 @@ async function stop(options: { force?: boolean; timeout: number }, command: Comm
     if (!force) {
       throw new RkfsError(
         'timeout',
-        `the node (process ${pid}) did not end within ${options.timeout} s: \`rkfs stop --force\` ends it at once`,
+        `the node (process ${pid}) did not end within ${timeout} s: \`rkfs stop --force\` ends it at once`,
       )
     }
     process.kill(pid, 'SIGKILL')

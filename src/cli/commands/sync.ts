@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { checkChannelName, parseDuration } from '../arguments.js'
+import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { say } from '../output.js'
 
@@ -12,14 +12,14 @@ export function addSync(program: Command): void {
     .description('wait until all changes made through this node are committed')
     .argument('<channel>')
     .option('--all', 'and are on all members')
-    .option('--timeout <time>', 'how long to wait at most; 0: no limit', parseDuration, 60)
+    .option('--timeout <time>', `how long to wait at most, ${timeForms}; 0: no limit (default: 60s)`, parseDuration)
     .addHelpText('after', '\nExamples:\n  rkfs sync demo\n  rkfs sync demo --all --timeout 5m')
     .action(sync)
 }
 
-async function sync(channel: string, options: { all?: boolean; timeout: number }, command: Command): Promise<void> {
+async function sync(channel: string, options: { all?: boolean; timeout?: number }, command: Command): Promise<void> {
   checkChannelName(channel)
-  const { timeout } = options
+  const { timeout = 60 } = options
   const args = { channel, all: options.all === true, timeout }
   const { index } = await ask(homeOf(command), 'sync', args, {
     timeoutSeconds: timeout === 0 ? 0 : timeout + GRACE_SECONDS,

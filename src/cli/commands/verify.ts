@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { VerifyReport } from '../../daemon/control-protocol.js'
-import { checkChannelName, parseDuration } from '../arguments.js'
+import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { bytes, counted, printable, say, table } from '../output.js'
@@ -12,7 +12,7 @@ export function addVerify(program: Command): void {
     .argument('<channel>')
     .option('--deep', 'read and compare every byte of every file, too')
     .option('--json', 'for scripts')
-    .option('--timeout <time>', 'how long it may take', parseDuration, 3600)
+    .option('--timeout <time>', `how long it may take, ${timeForms} (default: 1h)`, parseDuration)
     .addHelpText(
       'after',
       '\nExit code: 0 all members agree; 1 one differs or could not be asked.\n\nExamples:\n  rkfs verify demo\n  rkfs verify demo --deep',
@@ -23,13 +23,13 @@ export function addVerify(program: Command): void {
 interface Options {
   deep?: boolean
   json?: boolean
-  timeout: number
+  timeout?: number
 }
 
 async function verify(channel: string, options: Options, command: Command): Promise<void> {
   checkChannelName(channel)
   const args = { channel, deep: options.deep === true }
-  const report = await ask(homeOf(command), 'verify', args, { timeoutSeconds: options.timeout })
+  const report = await ask(homeOf(command), 'verify', args, { timeoutSeconds: options.timeout ?? 3600 })
   say(options.json ? JSON.stringify(report, null, 2) : formatVerify(channel, report, args.deep))
   if (!report.ok) process.exitCode = exitCodes.failed
 }

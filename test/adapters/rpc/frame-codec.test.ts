@@ -77,6 +77,7 @@ const samples: FrameMessage[] = [
   {
     kind: 'propose-refused',
     session: 1,
+    index: 5,
     refusals: [
       { sequence: 1, errno: 2 },
       { sequence: 2, errno: 4095 },
@@ -172,7 +173,10 @@ t.test('what is out of bounds', async t => {
   const again = encodeFrame([{ kind: 'propose-again' }])
   refused(Buffer.concat([again, again, Buffer.from([0x1a, 0])]), /unknown field/)
   refused(encodeFrame([{ kind: 'digest', index: 1, hash: bytes(31, 1) }]), /digest of 31/)
-  refused(encodeFrame([{ kind: 'propose-refused', session: 1, refusals: [{ sequence: 1, errno: 0 }] }]), /errno 0/)
+  refused(
+    encodeFrame([{ kind: 'propose-refused', session: 1, index: 5, refusals: [{ sequence: 1, errno: 0 }] }]),
+    /errno 0/,
+  )
   refused(
     encodeFrame([
       { kind: 'propose', restart: true, first: 1, proposals: [{ ...proposal(1, 3), payloadHash: bytes(3, 1) }] },

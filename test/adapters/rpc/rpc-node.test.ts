@@ -1,6 +1,7 @@
 import t from 'tap'
 
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
+import { addressReach } from '../../../src/adapters/rpc/address.js'
 import { allConnected, cluster, introduce, type Member, until } from './cluster.js'
 
 const note = (n: number): PeerMessage => ({ kind: 'position', lastIndex: n, durableIndex: n, appliedIndex: n })
@@ -113,4 +114,35 @@ t.test('a node that comes back on its port', async t => {
   }
   const kinds = a.events.filter(event => event.peer === b.id && event.kind !== 'problem').map(event => event.kind)
   t.same(kinds, ['connected', 'disconnected', 'connected', 'disconnected', 'connected', 'disconnected', 'connected'])
+})
+
+t.test('a member that moved is found again by what its hello says', async t => {
+  const members = await cluster(2)
+  t.teardown(() => Promise.all(members.map(member => member.stop())))
+  await allConnected(members)
+  const [a, b] = members as [Member, Member]
+  const old = b.address
+  await b.stop()
+  b.address = '127.0.0.1:0'
+  await b.start()
+  t.not(b.address, old)
+  b.transport.setPeers([{ id: a.id, address: a.address }])
+  await until('connected at the new address', () => a.transport.connected(b.id) && b.transport.connected(a.id))
+
+  // what no peer could connect to, or is not an address, is ignored
+  for (const address of ['', '0.0.0.0:7400', '[::]:7400', 'nonsense', 'h:99999']) a.transport.moved(b.id, address)
+  a.transport.moved('0123456789abcdef', '127.0.0.1:1')
+  // a new descriptor has the last word
+  a.transport.setPeers([{ id: b.id, address: b.address }])
+  t.equal(a.transport.connected(b.id), true)
+})
+
+t.test('addressReach', async t => {
+  for (const address of ['0.0.0.0:1', '[::]:1', '[0:0::0]:1']) t.equal(addressReach(address), 'wildcard', address)
+  for (const address of ['127.0.0.1:1', '127.1.2.3:1', 'localhost:1', '[::1]:1']) {
+    t.equal(addressReach(address), 'loopback', address)
+  }
+  for (const address of ['192.0.2.1:1', '10.0.0.1:1', 'localhost.example.org:1', '[2001:db8::1]:1', '[fe80::]:1']) {
+    t.equal(addressReach(address), 'network', address)
+  }
 })

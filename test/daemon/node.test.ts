@@ -1,0 +1,125 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { createSigningRequest, issueCertificate } from '../../src/adapters/pki/authority.js'
+import { CspHome } from '../../src/adapters/pki/csp-home.js'
+import { loadConfig } from '../../src/daemon/config.js'
+import { openHome } from '../../src/daemon/home.js'
+import { silentLog } from '../../src/daemon/log.js'
+import { Node } from '../../src/daemon/node.js'
+import { certificateEnd } from '../../src/daemon/status.js'
+
+const never = new AbortController().signal
+const day = 86_400_000
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 1500 && !holds(); i++) await new Promise(resolve => setTimeout(resolve, 20))
+  t.ok(holds(), what)
+}
+
+function start(home: string, name: string, certDays = '730', listen = '127.0.0.1:0'): Promise<Node> {
+  const { config } = loadConfig(home, {}, { listen, name, cert_days: certDays })
+  return Node.start(home, config, silentLog)
+}
+
+t.test('renewing certificates, and a certificate of a channel that another node owns', async t => {
+  const folder = t.testdir()
+  const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
+  let a = await start(homeA, 'alpha', '20')
+  t.teardown(() => a.stop(true))
+  let b = await start(homeB, 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  await b.join((await a.invite('demo', 60)).token, () => {}, never)
+  const before = b.host('demo').identity.notAfter
+  t.ok(before.getTime() < Date.now() + 21 * day)
+
+  await a.stop(false)
+  a = await start(homeA, 'alpha', '730', a.listen)
+  t.ok(a.host('demo').identity.notAfter.getTime() > Date.now() + 700 * day, 'the owner renews its own at its start')
+  await until('beta is back', () => a.host('demo').transport.connected(b.id))
+
+  const renewed = await b.join((await a.invite('demo', 60)).token, () => {}, never)
+  t.ok(Date.parse(renewed.renewedUntil!) > Date.now() + 700 * day)
+  t.equal(renewed.member, b.id)
+  t.equal(b.host('demo').identity.notAfter.toISOString(), renewed.renewedUntil)
+  const ends = (): number[] => b.host('demo').channel.descriptor.members.map(m => Date.parse(certificateEnd(m)!))
+  await until('the descriptor has both new certificates', () => ends().every(end => end > Date.now() + 700 * day))
+  t.equal(ends().length, 2)
+
+  await a.createChannel('other')
+  await t.rejects(
+    b.join((await a.invite('other', 60)).token, () => {}, AbortSignal.abort()),
+    { code: 'unavailable' },
+  )
+
+  await b.stop(true)
+  rmSync(join(homeB, 'channels', 'demo'), { recursive: true })
+  b = await start(homeB, 'beta', '730', b.listen)
+  await t.rejects(b.createChannel('demo'), { code: 'refused', message: /that another node owns.*rkfs join/ })
+  t.equal(await new CspHome(homeB).authority('demo'), undefined)
+})
+
+t.test('a certificate that has ended is renewed, though without it there is no majority', async t => {
+  const folder = t.testdir()
+  const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
+  const a = await start(homeA, 'alpha')
+  t.teardown(() => a.stop(true))
+  let b = await start(homeB, 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  const first = await a.invite('demo', 60)
+  await b.join(first.token, () => {}, never)
+  const { token } = await a.invite('demo', 60)
+  await b.stop(false)
+
+  const authority = (await a.csp.authority('demo'))!
+  const request = await createSigningRequest((await b.csp.nodeKey()).key, 'beta')
+  const ended = await issueCertificate(authority, request, b.id, 'beta', { now: Date.now() - 9 * day, days: 1 })
+  await b.csp.storeMembership('demo', authority.caPem, ended)
+  b = await start(homeB, 'beta')
+  t.match(b.broken.get('demo'), /expired/)
+  const renewed = await b.join(token, () => {}, never)
+  t.ok(Date.parse(renewed.renewedUntil!) > Date.now() + 700 * day)
+  t.same([...b.broken], [])
+  await until('connected again', () => a.host('demo').transport.connected(b.id))
+})
+
+t.test('closed channels, and a member that is to join another channel of the same name', async t => {
+  const folder = t.testdir()
+  const a = await start(openHome(join(folder, 'a')), 'alpha')
+  t.teardown(() => a.stop(true))
+  const b = await start(openHome(join(folder, 'b')), 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  await b.createChannel('demo')
+  const { token } = await a.invite('demo', 60)
+  await t.rejects(
+    b.join(token, () => {}, never),
+    { code: 'exists' },
+  )
+  t.same(b.closed, [])
+  await b.closeChannel('demo', false)
+  t.same(b.closed, ['demo'])
+})
+
+t.test('a member with another address and name is found, and the descriptor follows', async t => {
+  const folder = t.testdir()
+  const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
+  const a = await start(homeA, 'alpha')
+  t.teardown(() => a.stop(true))
+  let b = await start(homeB, 'beta')
+  t.teardown(() => b.stop(true))
+  const host = await a.createChannel('demo')
+  await b.join((await a.invite('demo', 60)).token, () => {}, never)
+  const old = b.listen
+  await b.stop(false)
+  b = await start(homeB, 'bee')
+  t.not(b.listen, old)
+  await until('connected again', () => host.transport.connected(b.id))
+  const entry = (): string => {
+    const { address, name } = host.channel.descriptor.members.find(m => m.id === b.id)!
+    return `${name} ${address}`
+  }
+  await until('the descriptor follows', () => entry() === `bee ${b.listen}`)
+})
