@@ -88,6 +88,8 @@ const applyBudget = 512
 const flushTicks = 5
 const flushRecords = 8192
 const compactTicks = 30
+/** Blobs that one step of the search for forgotten ones looks at. */
+const sweepBlobs = 2000
 /** Entries that stay behind the last one that all members have. */
 const compactMargin = 256
 /** Entries that are kept for members that are away; those that were away for longer get a snapshot. */
@@ -429,7 +431,7 @@ export class Channel implements TransportEvents {
     }
     if (this.#raft.role === 'leader') this.#lead()
     if (this.#ticks % flushTicks === 0 || this.#table.dirtyCount > flushRecords) this.#flush()
-    if (this.#ticks % compactTicks === 0) this.compact()
+    if (this.#ticks % compactTicks === 0 || this.#compacting) this.compact()
     this.#turn()
   }
 
@@ -1053,9 +1055,18 @@ export class Channel implements TransportEvents {
   /** Entries of this member's own that are cut from its log are proposed again by it (DESIGN §2, promise 5). */
   #truncating(index: number): void {
     this.#durable = Math.min(this.#durable, index - 1)
+    // other entries will have these numbers, and so will their blobs
+    this.blobs.clear()
+    if (this.#observers.size > 0) {
+      for (let at = index; at <= this.#log.lastIndex; at++) {
+        this.#invalidate(invalidationsOf(this.#log.entry(at).operation, this.view), undefined)
+      }
+    }
     for (const change of this.#pending.values()) {
       if (change.ordered === undefined || change.ordered < index) continue
       change.ordered = undefined
+      // another member may hold the entry and bring it back: its outcome is not known before it is seen
+      if (change.sentRound === 0) change.sentRound = -1
       if (change.journalled) continue
       this.#log.journal(journalRecord(change))
       change.journalled = true
@@ -1453,6 +1464,8 @@ export class Channel implements TransportEvents {
       const gone = new Set(dead)
       this.#dead = this.#dead.filter(blob => !gone.has(blob))
     }
+    const forgotten = this.#sweep()
+    dead.push(...forgotten)
     if (target < this.#log.firstIndex && dead.length === 0) return
     try {
       if (this.#synced < this.#flushed) {
@@ -1474,9 +1487,17 @@ export class Channel implements TransportEvents {
     }
   }
 
-  /** Whether a compaction has more to do at once. */
-  get compacting(): boolean {
-    return this.#compacting
+  /** Where the search for blobs that an earlier run left behind stands. */
+  #swept = -1
+
+  /** The next unused blobs from before the log's beginning, once through all of them after a start. */
+  #sweep(): number[] {
+    const end = this.#log.firstIndex * blobsPerEntryMax
+    if (this.#swept >= end) return []
+    const ids = this.#ports.log.blobIds(this.#swept, sweepBlobs)
+    const last = ids.at(-1)
+    this.#swept = last === undefined || last >= end || ids.length < sweepBlobs ? Infinity : last
+    return ids.filter(id => id < end && !this.#isUsed(id))
   }
 
   /** Blobs that an open file without a name still shows (`OrphanFiles`). */

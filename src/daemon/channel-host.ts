@@ -149,7 +149,7 @@ export class ChannelHost {
         note: (from, topic, body) => this.verification.note(from, topic, body),
         lostChange: (operation, payload, errno, path) => {
           this.log.warn('a change was refused after it was accepted', { operation: operation.kind, errno, path })
-          if (payload.length > 0) this.conflicts.add(path, `refused with ${errnoName(errno)}`, payload)
+          if (payload.length > 0) this.#keepConflict(path, `refused with ${errnoName(errno)}`, payload)
         },
         quarantined: reason => this.log.error('quarantined', { reason }),
       })
@@ -241,6 +241,14 @@ export class ChannelHost {
       files: this.#channel.table.inodes + 1_000_000_000,
       filesFree: 1_000_000_000,
       nameMax: 255,
+    }
+  }
+
+  #keepConflict(path: string, reason: string, data: Uint8Array): void {
+    try {
+      this.conflicts.add(path, reason, data)
+    } catch (error) {
+      this.log.error('the data of a refused change could not be kept', { path, reason, bytes: data.length, error })
     }
   }
 

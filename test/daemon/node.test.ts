@@ -103,10 +103,10 @@ t.test('closed channels, and a member that is to join another channel of the sam
   t.same(b.closed, ['demo'])
 })
 
-t.test('a member with another address and name is found, and the descriptor follows', async t => {
+t.test('a member, and the owner, with another address are found, and the descriptor follows', async t => {
   const folder = t.testdir()
   const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
-  const a = await start(homeA, 'alpha')
+  let a = await start(homeA, 'alpha')
   t.teardown(() => a.stop(true))
   let b = await start(homeB, 'beta')
   t.teardown(() => b.stop(true))
@@ -122,4 +122,11 @@ t.test('a member with another address and name is found, and the descriptor foll
     return `${name} ${address}`
   }
   await until('the descriptor follows', () => entry() === `bee ${b.listen}`)
+
+  const oldA = a.listen
+  await a.stop(false)
+  a = await start(homeA, 'alpha')
+  t.not(a.listen, oldA)
+  const ownersAddress = (): string | undefined => b.host('demo').channel.descriptor.members[0]?.address
+  await until('the descriptor has the new address of its owner', () => ownersAddress() === a.listen)
 })

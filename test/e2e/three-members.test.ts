@@ -1,10 +1,9 @@
-import t from 'tap'
-import { Cluster, isMounted, isRunning, skip, sleep, until, type Machine } from './support/cluster.js'
-import { run } from './support/process.js'
-import { describeTree, makeTree } from './support/tree.js'
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { mainPath } from './support/cluster.js'
+import t from 'tap'
+import { Cluster, isMounted, isRunning, mainPath, skip, until, type Machine } from './support/cluster.js'
+import { run } from './support/process.js'
+import { describeTree, makeTree } from './support/tree.js'
 
 if (skip !== false) {
   t.plan(0, skip)
@@ -173,9 +172,9 @@ await t.test('the embedded default: one command on a new home', async t => {
     await until('it answers', async () => (await solo.shell('cat x', 5)).stdout === 'hello\n')
     const node = await solo.pid()
     t.equal(child.exitCode, null, 'it stays')
-    const ended = new Promise(resolve => child.once('exit', (code, signal) => resolve(code ?? signal)))
     child.kill('SIGTERM')
-    t.equal(await Promise.race([ended, sleep(15_000)]), 0)
+    await until('it ends', () => child.exitCode !== null || child.signalCode !== null, 15)
+    t.equal(child.exitCode, 0)
     t.notOk(isMounted(solo.directory))
     await until('its node ends', () => !isRunning(node), 5)
   })

@@ -110,7 +110,7 @@ t.test('every message comes back as it was', async t => {
   t.same(decodeFrame(encodeFrame([])), [])
 })
 
-t.test('payloads are views of the input', async t => {
+t.test('payloads are copies of the input', async t => {
   const sample = raft({
     kind: 'append',
     term: 1,
@@ -124,7 +124,7 @@ t.test('payloads are views of the input', async t => {
   const frame = encodeFrame([sample])
   const [decoded] = decodeFrame(frame) as [Extract<PeerMessage, { kind: 'raft' }>]
   const message = decoded.message as Extract<RaftMessage<EncodedEntry>, { kind: 'append' }>
-  t.equal(message.entries[0]!.data.payload.buffer, frame.buffer)
+  t.not(message.entries[0]!.data.payload.buffer, frame.buffer, 'a payload that is kept does not keep the frame')
   const from = performance.now()
   for (let i = 0; i < 100; i++) encodeFrame([sample])
   const middle = performance.now()
