@@ -46,12 +46,15 @@ export interface ChannelHostOptions {
 export class ChannelHost {
   readonly name: string
   readonly folder: string
-  readonly identity: ChannelIdentity
+  /** Replaced when the certificate is renewed. */
+  identity: ChannelIdentity
   readonly invitations: Invitations | undefined
   readonly conflicts: Conflicts
   readonly log: Log
   readonly verification: Verification
   readonly problems = new Map<MemberId, string>()
+  /** Notes between the daemons that are not about a verification. */
+  onNote: (from: MemberId, topic: string, body: string) => void = () => {}
   readonly #paths
   readonly #owner: LogOwner
   readonly #logStore: SqliteLogStore
@@ -146,7 +149,10 @@ export class ChannelHost {
         snapshotNeeded: (from, index) => this.#fetchSnapshot(from, index),
         entryAppended: () => {},
         marked: (id, index) => this.verification.marked(id, index),
-        note: (from, topic, body) => this.verification.note(from, topic, body),
+        note: (from, topic, body) => {
+          this.verification.note(from, topic, body)
+          this.onNote(from, topic, body)
+        },
         lostChange: (operation, payload, errno, path) => {
           this.log.warn('a change was refused after it was accepted', { operation: operation.kind, errno, path })
           if (payload.length > 0) this.#keepConflict(path, `refused with ${errnoName(errno)}`, payload)

@@ -159,8 +159,7 @@ export class Node {
     const name = this.config.name === defaultNodeName() ? undefined : this.config.name
     const book = new AddressBook(host, { address: this.advertised, name })
     this.#addressBooks.set(host.name, book)
-    const notes: { readonly name: string; onNote?: AddressBook['note'] } = host
-    notes.onNote = (from, topic, body) => book.note(from, topic, body)
+    host.onNote = (from, topic, body) => book.note(from, topic, body)
     book.start()
   }
 
@@ -423,8 +422,7 @@ export class Node {
 
   #useIdentity(host: ChannelHost, identity: ChannelIdentity): void {
     this.#rpc.renew(identity.channelId, identity.certificatePem, identity.keyPem)
-    const open: { identity: ChannelIdentity } = host
-    open.identity = identity
+    host.identity = identity
   }
 
   /** The owner issues its own certificate anew when it ends soon, or has ended. */

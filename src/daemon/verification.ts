@@ -53,7 +53,9 @@ export class Verification {
   note(from: MemberId, topic: string, body: string): void {
     let value: Record<string, unknown>
     try {
-      value = JSON.parse(body) as Record<string, unknown>
+      const parsed = JSON.parse(body) as unknown
+      if (typeof parsed !== 'object' || parsed === null) return
+      value = parsed as Record<string, unknown>
     } catch {
       return
     }
