@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
+import { bulkAllocated } from '../host/bulk-memory.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, Invalidation, Mounted, MountOptions } from '../../channel/mount-port.js'
 import { abortConnection } from './abort.js'
@@ -142,6 +143,7 @@ export class KernelMount implements Mounted {
     }
     Atomics.sub(this.#shared, 0, message.byteLength)
     Atomics.notify(this.#shared, 0)
+    if (message instanceof SharedArrayBuffer) bulkAllocated(message.byteLength)
     this.#dispatcher.dispatch(message)
   }
 

@@ -4,6 +4,7 @@
  */
 import { readSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { bulkMemory } from '../host/bulk-memory.js'
 import { REQUEST_BYTES_MAX } from './protocol.js'
 
 /** Requests handed over and not yet dispatched: above this many bytes the reader waits, and with it the kernel. */
@@ -22,15 +23,15 @@ export interface ReaderEnd {
 }
 
 /**
- * A request that fills at least half of the buffer is given away together with it instead of being copied. That memory
- * is shared memory because V8 begins a full collection for every 64 MiB of other buffers: measured at bulk writes, a third
- * of the processor's time went there.
+ * A request that fills at least half of the buffer is given away together with it instead of being copied. It is
+ * shared memory for the reason given at `bulkMemory`, and counted by both threads, for each
+ * of them keeps it until its own collection.
  */
 const TRANSFER_BYTES_MIN = REQUEST_BYTES_MAX / 2
 
 function serve({ fd, shared }: ReaderStart): string | undefined {
   const port = parentPort!
-  let memory = new SharedArrayBuffer(REQUEST_BYTES_MAX)
+  let memory: ArrayBufferLike = bulkMemory(REQUEST_BYTES_MAX)
   let buffer = Buffer.from(memory)
   for (;;) {
     let length: number
@@ -49,7 +50,7 @@ function serve({ fd, shared }: ReaderStart): string | undefined {
     let backlog = Atomics.add(shared, 0, size) + size
     if (whole) {
       port.postMessage(memory)
-      memory = new SharedArrayBuffer(REQUEST_BYTES_MAX)
+      memory = bulkMemory(REQUEST_BYTES_MAX)
       buffer = Buffer.from(memory)
     } else {
       const message = new ArrayBuffer(length)

@@ -1,3 +1,4 @@
+import { bulkMemory } from '../host/bulk-memory.js'
 import { malformed } from '../../base/bytes.js'
 
 /**
@@ -62,9 +63,9 @@ export class PairReader {
   }
 }
 
-/** Memory for bulk: shared, because V8 begins a full collection for every 64 MiB of other buffers. */
+/** Memory for a message: see `bulkMemory`. */
 export function bulkBuffer(length: number): Buffer {
-  return length < sharedBytesMin ? Buffer.allocUnsafeSlow(length) : Buffer.from(new SharedArrayBuffer(length))
+  return length < sharedBytesMin ? Buffer.allocUnsafeSlow(length) : Buffer.from(bulkMemory(length))
 }
 
 function ownCopy(bytes: Uint8Array): Uint8Array {
