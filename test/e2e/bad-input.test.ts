@@ -44,7 +44,8 @@ await t.test('wrong usage and wrong places', async t => {
   await refused(t, one, ['mount', '--frob', 'demo', at('x')], 2, /unknown option '--frob'/)
   await refused(t, one, ['mount', 'demo', at('x'), '-o', 'sync=sometimes'], 2, /sync must be close, fsync or always/)
   await refused(t, one, ['mount', 'nope', at('x')], 1, /no channel nope \(it has demo\)/)
-  for (const command of ['status', 'sync', 'verify', 'conflicts']) await refused(t, one, [command, 'nope'], 1, /no channel nope/)
+  for (const command of ['status', 'sync', 'verify', 'conflicts'])
+    await refused(t, one, [command, 'nope'], 1, /no channel nope/)
   await refused(t, one, ['member', 'remove', 'demo', 'nobody'], 1, /no member nobody/)
   await refused(t, one, ['mount', 'demo', join(one.home, 'here')], 1, /inside the node's home/)
   await refused(t, one, ['mount', 'demo', one.home], 1, /inside the node's home/)
@@ -73,7 +74,13 @@ await t.test('wrong usage and wrong places', async t => {
   await until('it listens', () => taken.listening)
   const { port } = taken.address() as { port: number }
   const other = await cluster.machine('port')
-  await refused(t, other, ['mount', 'demo', other.directory, '--listen', `127.0.0.1:${port}`], 1, new RegExp(`${port}.*in use.*--listen`))
+  await refused(
+    t,
+    other,
+    ['mount', 'demo', other.directory, '--listen', `127.0.0.1:${port}`],
+    1,
+    new RegExp(`${port}.*in use.*--listen`),
+  )
   t.notOk(isMounted(other.directory))
   await refused(t, other, ['mount', 'demo', other.directory, '--listen', 'nonsense'], 2, /HOST:PORT/)
 
@@ -139,9 +146,21 @@ await t.test('keys, certificates and tokens', async t => {
   const publicKey = createPublicKey(createPrivateKey(readFileSync(key, 'utf8')))
   const past = { now: Date.now() - 10 * 86_400_000, days: 9 }
   const bad: [string, string | undefined, RegExp][] = [
-    ['expired', await issueCertificate(authority, publicKey, undefined, 'b', past), /demo\.pem: .*certificate expired on/],
-    ['foreign', await issueCertificate(await createAuthority('demo'), publicKey, undefined, 'b'), /demo\.pem was not signed by/],
-    ["another's", readFileSync(join(a.home, 'csp/signcerts/demo.pem'), 'utf8'), /node\.pem is not the key of .*demo\.pem/],
+    [
+      'expired',
+      await issueCertificate(authority, publicKey, undefined, 'b', past),
+      /demo\.pem: .*certificate expired on/,
+    ],
+    [
+      'foreign',
+      await issueCertificate(await createAuthority('demo'), publicKey, undefined, 'b'),
+      /demo\.pem was not signed by/,
+    ],
+    [
+      "another's",
+      readFileSync(join(a.home, 'csp/signcerts/demo.pem'), 'utf8'),
+      /node\.pem is not the key of .*demo\.pem/,
+    ],
     ['no certificate', 'nonsense', /demo\.pem is not an X\.509 certificate/],
     ['missing', undefined, /signcerts\/demo\.pem is missing/],
   ]
@@ -221,7 +240,11 @@ await t.test('damaged files', async t => {
   for (const channel of ['one', 'two']) {
     await machine.must('channel', 'create', channel)
     await machine.must('mount', channel, at(channel))
-    const made = await machine.shell('for i in 1 2 3 4 5 6 7 8 9; do echo $i > $i; head -c 200000 /dev/urandom > random-$i; done', 30, at(channel))
+    const made = await machine.shell(
+      'for i in 1 2 3 4 5 6 7 8 9; do echo $i > $i; head -c 200000 /dev/urandom > random-$i; done',
+      30,
+      at(channel),
+    )
     t.equal(made.code, 0)
   }
   const sums = async (channel: string): Promise<string> => (await machine.shell('sha256sum *', 30, at(channel))).stdout
@@ -263,7 +286,11 @@ await t.test('damaged files', async t => {
     ['descriptor.json', 'nonsense', n => writeFileSync(join(folder, n), '{')],
   )
   const hash = (name: string): string =>
-    existsSync(join(folder, name)) ? createHash('sha256').update(readFileSync(join(folder, name))).digest('hex') : 'gone'
+    existsSync(join(folder, name))
+      ? createHash('sha256')
+          .update(readFileSync(join(folder, name)))
+          .digest('hex')
+      : 'gone'
 
   for (const [name, what, damage] of damages) {
     await t.test(`${name}: ${what}`, async t => {
@@ -278,10 +305,16 @@ await t.test('damaged files', async t => {
         const wrong = right.filter(line => !lines.includes(line))
         for (const line of wrong) {
           const file = line.split(/\s+/)[1]!
-          t.match(lines.find(l => l.includes(`${file}:`)), /Input\/output error/, `${file} is refused, not wrong`)
+          t.match(
+            lines.find(l => l.includes(`${file}:`)),
+            /Input\/output error/,
+            `${file} is refused, not wrong`,
+          )
         }
         const status = await machine.rkfs('status')
-        t.comment(`mounted; ${wrong.length} files refused; status ${status.code} ${/problem.*/.exec(status.stdout)?.[0] ?? ''}`)
+        t.comment(
+          `mounted; ${wrong.length} files refused; status ${status.code} ${/problem.*/.exec(status.stdout)?.[0] ?? ''}`,
+        )
         if (wrong.length > 0) {
           t.equal(status.code, 1, 'status tells of the damage')
           t.match(status.stdout, new RegExp(`${name} is damaged`))
@@ -343,4 +376,3 @@ await t.test('log.db-wal cut after a kill -9', async t => {
   await machine.mount()
   t.equal(await writer.missingOn(machine), '', 'with the whole file all is there')
 })
-

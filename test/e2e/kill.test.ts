@@ -46,7 +46,9 @@ await t.test('three members under load', async t => {
       await until('the dead mount disappears', () => !isMounted(victim.directory), 5)
       for (const machine of machines) t.equal(await hangs(machine), '')
       t.equal((await victim.shell('ls', 5)).stdout, '', 'an empty directory is left')
-      await until('the others write on', () => load.every((w, i) => w.machine === victim || w.acknowledged > before[i]! + 20))
+      await until('the others write on', () =>
+        load.every((w, i) => w.machine === victim || w.acknowledged > before[i]! + 20),
+      )
       for (const writer of load) {
         if (writer.machine === victim) t.match(writer.error, /error/, 'its program was told')
         else t.equal(writer.error, undefined, `${writer.prefix} saw no error`)
@@ -110,13 +112,18 @@ await t.test('three members under load', async t => {
     t.notOk(isMounted(leader.directory))
     t.equal((await leader.shell('ls', 5)).stdout, '')
     const before = load.map(w => w.acknowledged)
-    await until('the others write on', () => load.every((w, i) => w.machine === leader || w.acknowledged > before[i]! + 20), 10)
+    await until(
+      'the others write on',
+      () => load.every((w, i) => w.machine === leader || w.acknowledged > before[i]! + 20),
+      10,
+    )
     for (const w of load) if (w.machine !== leader) t.equal(w.error, undefined, w.prefix)
     await leader.mount()
     await Promise.all(load.map(w => w.stop()))
     await cluster.agree(machines)
     await cluster.same(machines)
-    for (const machine of machines) for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
+    for (const machine of machines)
+      for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
     t.match(await leader.must('verify', 'demo', '--deep'), /ok: all members agree/)
     for (const machine of machines) t.equal((await machine.must('conflicts', 'demo')).includes('/'), false)
   })
@@ -132,7 +139,8 @@ await t.test('three members under load', async t => {
     await Promise.all(machines.map(m => m.mount()))
     await cluster.agree(machines)
     await cluster.same(machines)
-    for (const machine of machines) for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
+    for (const machine of machines)
+      for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
   })
 })
 

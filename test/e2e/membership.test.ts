@@ -22,7 +22,13 @@ await t.test('only the owner admits and removes', async t => {
   await refused(t, b, ['member', 'invite', 'demo'], 4, /only the owner of channel demo \(a\) may invite/)
   await refused(t, b, ['member', 'remove', 'demo', 'c'], 4, /only the owner of channel demo \(a\) may remove/)
   const certificate = join(c.home, 'csp/signcerts/demo.pem')
-  await refused(t, b, ['member', 'add', 'demo', certificate, '127.0.0.1:1'], 4, /only the owner of channel demo \(a\) may add/)
+  await refused(
+    t,
+    b,
+    ['member', 'add', 'demo', certificate, '127.0.0.1:1'],
+    4,
+    /only the owner of channel demo \(a\) may add/,
+  )
   const owner = await a.rkfs('member', 'remove', 'demo', 'a')
   t.not(owner.code, 0, 'the owner cannot be removed')
   t.match(owner.stderr, /^rkfs: [^\n]*owner[^\n]*\n$/)
@@ -43,7 +49,8 @@ await t.test('a newcomer that joins while others write gets everything', async t
   for (const w of load) t.equal(w.error, undefined, w.prefix)
   await cluster.agree([...machines, d])
   await cluster.same([...machines, d])
-  for (const machine of [a, d]) for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
+  for (const machine of [a, d])
+    for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
   t.match(await d.must('verify', 'demo', '--deep'), /ok: all members agree/)
   await a.must('member', 'remove', 'demo', 'd')
   await cluster.agree(machines)
@@ -82,7 +89,14 @@ await t.test('it comes back with a new invitation, its folder moved away, its ke
   await until('it writes', () => load.every(w => w.acknowledged > 100) || load.some(w => w.error !== undefined))
   await Promise.all(load.map(w => w.stop()))
   for (const w of load) t.equal(w.error, undefined)
-  t.equal((await c.shell('mkdir again; echo 1 > again/x; mv again/x of-c/moved; ln of-c/moved again/y; echo more >> of-c/before')).code, 0)
+  t.equal(
+    (
+      await c.shell(
+        'mkdir again; echo 1 > again/x; mv again/x of-c/moved; ln of-c/moved again/y; echo more >> of-c/before',
+      )
+    ).code,
+    0,
+  )
   await cluster.same(machines)
   for (const machine of machines) {
     for (const w of load) t.equal(await w.missingOn(machine), '', `${w.prefix} on ${machine.name}`)
@@ -124,4 +138,3 @@ await t.test('leadership moves away from a leader that is stopped, at once', asy
     for (const w of load) t.equal(await w.missingOn(leader), '', w.prefix)
   }
 })
-

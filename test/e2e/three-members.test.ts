@@ -80,7 +80,8 @@ await t.test('three members', async t => {
       'rw,sync=fsync,timeout=20',
     ])
     await cluster.same(machines)
-    for (const machine of machines) t.equal((await machine.shell('cat always fsync close')).stdout, 'always\nfsync\nclose\n')
+    for (const machine of machines)
+      t.equal((await machine.shell('cat always fsync close')).stdout, 'always\nfsync\nclose\n')
     t.match(await b.must('umount', at('ro')), /is unmounted/)
     t.notOk(isMounted(at('ro')))
   })
@@ -92,7 +93,10 @@ await t.test('three members', async t => {
     await c.must('stop')
     for (const machine of [b, c]) t.notOk(isMounted(machine.directory), 'stop unmounts')
     // the leader finds out within an election timeout; until then it orders changes, but confirms none
-    const close = await a.python("f = os.open('unconfirmed', os.O_CREAT | os.O_WRONLY); os.write(f, b'x'); os.close(f)", 15)
+    const close = await a.python(
+      "f = os.open('unconfirmed', os.O_CREAT | os.O_WRONLY); os.write(f, b'x'); os.close(f)",
+      15,
+    )
     t.equal(close.code, 1)
     t.match(close.stderr, /Read-only file system|Input\/output error/)
     t.ok(close.seconds < 8, `${close.seconds} s`)
@@ -150,7 +154,9 @@ await t.test('the embedded default: one command on a new home', async t => {
   t.equal((await solo.shell('cat x')).stdout, 'hello\n')
 
   await t.test('umount of a mount in use says so; --force takes it away', async t => {
-    const user = spawn('/bin/bash', ['-c', 'cd "$0" && echo in && sleep 60', solo.directory], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const user = spawn('/bin/bash', ['-c', 'cd "$0" && echo in && sleep 60', solo.directory], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
     t.teardown(() => user.kill('SIGKILL'))
     await new Promise(resolve => user.stdout.once('data', resolve))
     const busy = await solo.rkfs('umount', solo.directory)
@@ -181,6 +187,8 @@ await t.test('the embedded default: one command on a new home', async t => {
 })
 
 await t.test('nothing is left mounted', async t => {
-  const { stdout } = await run('grep', ['-c', ` ${cluster.root}/mnt/solo `, '/proc/self/mountinfo'], { limitSeconds: 5 })
+  const { stdout } = await run('grep', ['-c', ` ${cluster.root}/mnt/solo `, '/proc/self/mountinfo'], {
+    limitSeconds: 5,
+  })
   t.equal(stdout.trim(), '0')
 })

@@ -5,8 +5,25 @@ import { unmountCommand } from './mount-point.js'
 /**
  * Waits for the end of its input, which comes when the daemon dies however it dies, and then unmounts; a line of input
  * ends it without. Signals that a service manager sends to the whole group are ignored: the daemon may only be about to die.
+ *
+ * The input does not end while a thread of the killed daemon is left: the notifier, in the kernel, waiting for a directory
+ * that a caller holds whose answer will never come. Such a daemon shows as a zombie, and only aborting the connection,
+ * which umount2(2) does with MNT_FORCE before all else, lets both go.
  */
-const SCRIPT = 'trap "" TERM INT HUP; read x && exit; exec "$@"'
+const SCRIPT = `trap "" TERM INT HUP
+daemon=$1 directory=$2
+shift 2
+(
+  while sleep 1; do
+    read -r stat <"/proc/$daemon/stat" || exit
+    case \${stat##*) } in Z* | X*) break ;; esac
+  done
+  exec umount -f -i -c -- "$directory"
+) </dev/null &
+guard=$!
+if read -r line; then kill -9 "$guard"; exit; fi
+kill -9 "$guard"
+exec "$@"`
 
 /** A child process that unmounts lazily when this process is gone, so that no dead mount stays behind (FUSE.md §6). */
 export class Watchdog {
@@ -15,7 +32,7 @@ export class Watchdog {
 
   constructor(directory: string, log: MountOptions['log']) {
     const { program, args } = unmountCommand(directory, true)
-    this.#child = spawn('/bin/sh', ['-c', SCRIPT, 'rkfs-watchdog', program, ...args], {
+    this.#child = spawn('/bin/sh', ['-c', SCRIPT, 'rkfs-watchdog', String(process.pid), directory, program, ...args], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
       cwd: '/',

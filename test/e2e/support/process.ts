@@ -42,12 +42,15 @@ export function run(
       timedOut = true
       child.kill('SIGKILL')
     }, options.limitSeconds * 1000)
-    const lastResort = setTimeout(() => {
-      child.stdout.destroy()
-      child.stderr.destroy()
-      child.unref()
-      settle(null)
-    }, options.limitSeconds * 1000 + 2000)
+    const lastResort = setTimeout(
+      () => {
+        child.stdout.destroy()
+        child.stderr.destroy()
+        child.unref()
+        settle(null)
+      },
+      options.limitSeconds * 1000 + 2000,
+    )
     options.signal?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true })
     child.once('error', reject)
     child.once('close', code => settle(code))
