@@ -10,6 +10,8 @@ export class Blobs {
   /** Blobs of changes that are in memory: this member's own on their way, and the log's newest. */
   readonly #inMemory: (id: BlobId) => Uint8Array | undefined
   #cache = new Map<BlobId, Uint8Array>()
+  /** Told of each read that failed. */
+  onDamage: ((error: unknown) => void) | undefined
   #bytes = 0
 
   constructor(log: LogStore, inMemory: (id: BlobId) => Uint8Array | undefined) {
@@ -27,8 +29,14 @@ export class Blobs {
     }
     const recent = this.#inMemory(id)
     if (recent !== undefined) return recent
-    const data = id < 0 ? undefined : this.#log.blob(id)
-    if (data === undefined) throw new RkfsError('corrupt', `blob ${id} of the change log is missing`)
+    let data: Uint8Array | undefined
+    try {
+      data = id < 0 ? undefined : this.#log.blob(id)
+      if (data === undefined) throw new RkfsError('corrupt', `blob ${id} of the change log is missing`)
+    } catch (error) {
+      this.onDamage?.(error)
+      throw error
+    }
     this.#remember(id, data)
     return data
   }

@@ -154,6 +154,7 @@ export class Channel implements TransportEvents {
   #diskFull: string | undefined
   #failure: string | undefined
   #quarantine: string | undefined
+  #damage: string | undefined
   #stopped = false
   #restoring = false
   readonly #observers = new Set<ChannelObserver>()
@@ -189,6 +190,7 @@ export class Channel implements TransportEvents {
       this.#applied = log.anchor
     }
     this.blobs = new Blobs(log, id => (id < 0 ? this.#journalledBlob(id) : this.#log.recentBlob(id)))
+    this.blobs.onDamage = error => this.#damaged(error)
     this.#digests = new DigestBook(options.self)
     const stored = membersDescriptor(this.#table)
     this.#descriptor = stored === undefined ? options.descriptor : decodeDescriptor(stored)
@@ -273,6 +275,10 @@ export class Channel implements TransportEvents {
   get quarantine(): string | undefined {
     return this.#quarantine
   }
+  /** The first thing that could not be read from this member's disk; what is whole is still served. */
+  get damage(): string | undefined {
+    return this.#damage
+  }
   get restoring(): boolean {
     return this.#restoring
   }
@@ -337,7 +343,16 @@ export class Channel implements TransportEvents {
       return () => {}
     }
     if (this.#waiting.length > 0 || !this.#ready()) this.#waiting.push(waiting)
-    else this.#accept(waiting)
+    else {
+      try {
+        this.#accept(waiting)
+      } catch (error) {
+        if (!(error instanceof RkfsError)) throw error
+        this.#fail(error)
+        options.done(EIO)
+        return () => {}
+      }
+    }
     this.#turn()
     return () => {
       if (waiting.cancelled) return
@@ -559,7 +574,18 @@ export class Channel implements TransportEvents {
     })
   }
 
+  /** What cannot be read or does not fit stops this member: it must say nothing that rests on it. */
   #endTurn(): void {
+    try {
+      this.#runTurn()
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      this.#fail(error)
+    }
+  }
+
+  #runTurn(): void {
+    if (this.#failure !== undefined) return
     this.#applyCommitted()
     if (this.#overlayStale) {
       this.#rebuildOverlay()
@@ -1206,6 +1232,7 @@ export class Channel implements TransportEvents {
 
   #watch = false
   #watchTable(): void {
+    this.#table.onDamage = error => this.#damaged(error)
     this.#table.onChange = (table, ino, key) => {
       if (this.#watch && this.#overlay.has(table, ino, key)) this.#overlayStale = true
     }
@@ -1396,6 +1423,12 @@ export class Channel implements TransportEvents {
         this.#ports.transport.send(member.id, { kind: 'diverged', index, reason: this.#quarantine! })
       }
     } else this.#ports.report('error', `the state of member ${verdict} differs at entry ${index}`)
+  }
+
+  #damaged(error: unknown): void {
+    if (this.#damage !== undefined) return
+    this.#damage = messageOf(error)
+    this.#ports.report('error', `something on this member's disk cannot be read: ${this.#damage}`)
   }
 
   #quarantineSelf(reason: string): void {

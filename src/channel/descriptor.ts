@@ -144,7 +144,7 @@ export function withoutMember(descriptor: Descriptor, id: MemberId): Descriptor 
   const member = descriptor.members.find(m => m.id === id)
   if (member === undefined) throw new RkfsError('not-found', `${id} is not a member of ${descriptor.name}`)
   if (id === descriptor.owner) {
-    throw new RkfsError('refused', `${member.name} owns ${descriptor.name} and cannot be removed from it`)
+    throw new RkfsError('refused', `${member.name} is the owner of ${descriptor.name} and cannot be removed from it`)
   }
   return {
     ...descriptor,

@@ -458,15 +458,16 @@ export class Node {
           mounts: status.mounts.map(mount => mount.dir),
         }
       }
-      const descriptor = readDescriptor(channelFolder(this.home, name))
-      return {
-        name,
-        id: descriptor.id,
-        role: descriptor.owner === this.id ? 'owner' : 'member',
-        state: this.#broken.has(name) ? 'failed' : 'closed',
-        members: descriptor.members.length,
-        mounts: [],
+      const state = this.#broken.has(name) ? ('failed' as const) : ('closed' as const)
+      let descriptor: Descriptor
+      try {
+        descriptor = readDescriptor(channelFolder(this.home, name))
+      } catch {
+        // why it is not open is told by `status`; the other channels are none the worse
+        return { name, id: '', role: 'member', state: 'failed', members: 0, mounts: [] }
       }
+      const role = descriptor.owner === this.id ? ('owner' as const) : ('member' as const)
+      return { name, id: descriptor.id, role, state, members: descriptor.members.length, mounts: [] }
     })
   }
 

@@ -64,7 +64,7 @@ export function wasRemoved({ identity, channel, problems, transport }: RemovalSi
 function stateOf(host: ChannelHost): ChannelState {
   const { channel, identity } = host
   if (channel.quarantine !== undefined) return 'quarantined'
-  if (channel.failure !== undefined || wasRemoved(host)) return 'failed'
+  if (channel.failure !== undefined || channel.damage !== undefined || wasRemoved(host)) return 'failed'
   if (channel.configuration.learners.includes(identity.memberId)) return 'learner'
   if (channel.role === 'leader') return quorumOf(host).ok ? 'leader' : 'no-quorum'
   if (channel.leader !== undefined && quorumOf(host).ok) return 'follower'
@@ -76,6 +76,7 @@ function problemsOf(host: ChannelHost): string[] {
   const problems: string[] = []
   if (channel.quarantine !== undefined) problems.push(`this member stopped serving: ${channel.quarantine}`)
   if (channel.failure !== undefined) problems.push(channel.failure)
+  if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)

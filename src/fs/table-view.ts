@@ -35,6 +35,8 @@ export class TableView implements View {
   #live = new Map<number, number>()
   #inodes: number
   #dataBytes: number
+  /** Told of each read of the store that failed. */
+  onDamage: ((error: unknown) => void) | undefined
   /** Told of each record that changes, before it does. */
   onChange: ((table: Table, ino: number, key: string) => void) | undefined
 
@@ -69,10 +71,21 @@ export class TableView implements View {
     }
     const dirty = this.#dirty.get(groupId(table, ino))?.get(key)
     if (dirty !== undefined) return dirty.record as Records[T] | undefined
-    const bytes = this.#store.get(table, ino, key)
-    const record = bytes === undefined ? undefined : decodeRecord(table, bytes)
+    const record = this.#reading(() => {
+      const bytes = this.#store.get(table, ino, key)
+      return bytes === undefined ? undefined : decodeRecord(table, bytes)
+    })
     this.#remember(id, record)
     return record
+  }
+
+  #reading<R>(read: () => R): R {
+    try {
+      return read()
+    } catch (error) {
+      this.onDamage?.(error)
+      throw error
+    }
   }
 
   /** Two generations stand in for an LRU: what is used moves to the younger, the older one goes whole. */
@@ -109,7 +122,9 @@ export class TableView implements View {
 
   scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
     const stored = (from: string | undefined, count: number): [string, Records[T]][] =>
-      this.#store.scan(table, ino, from, count).map(({ key, value }) => [key, decodeRecord(table, value)])
+      this.#reading(() =>
+        this.#store.scan(table, ino, from, count).map(({ key, value }) => [key, decodeRecord(table, value)]),
+      )
     const group = this.#dirty.get(groupId(table, ino))
     if (group === undefined) return stored(after, limit)
     return mergeScan(stored, group as unknown as Map<string, { record: Records[T] | undefined }>, after, limit)

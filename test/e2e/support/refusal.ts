@@ -1,15 +1,10 @@
+import type { Test } from 'tap'
 import type { Machine } from './cluster.js'
 import type { Outcome } from './process.js'
 
-interface Tap {
-  equal(found: unknown, wanted: unknown, message?: string): unknown
-  match(found: unknown, wanted: unknown, message?: string): unknown
-  notMatch(found: unknown, wanted: unknown, message?: string): unknown
-}
-
 /** A command that must be refused: exit code, one line on standard error that says why, nothing on standard output. */
 export async function refused(
-  t: Tap,
+  t: Test,
   machine: Machine,
   args: readonly string[],
   code: number,
