@@ -15,8 +15,8 @@ import {
   pendingOperationsMax,
   uncommittedBytesMax,
 } from '../base/limits.js'
-import { apply, getInode, membersDescriptor } from '../fs/apply.js'
-import { cutOf } from '../fs/extents.js'
+import { apply, extendWrite, getInode, membersDescriptor } from '../fs/apply.js'
+import { cutOf, firstBlob } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type MembersOperation, type Operation } from '../fs/operation.js'
 import { isDirectory, S_IFDIR } from '../fs/records.js'
@@ -26,15 +26,15 @@ import { TableView } from '../fs/table-view.js'
 import type { View } from '../fs/view.js'
 import { encodeEntry, payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { EncodedEntry, EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
-import { decodeProposal } from '../oplog/proposal-codec.js'
 import { Raft } from '../raft/raft.js'
 import type { Configuration, HardState, RaftEntry, RaftHost, RaftMessage, Role } from '../raft/types.js'
 import { Blobs } from './blobs.js'
 import { configurationOf, decodeDescriptor, encodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
 import { DigestBook } from './digest-book.js'
 import { invalidationsOf } from './invalidations.js'
-import type { LogAnchor } from './log-port.js'
+import type { JournalRecord, LogAnchor } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
+import { changeOfJournal, isSmallWrite, OpenWrite } from './open-write.js'
 import { journalRecord, PendingChanges, type PendingChange } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { raftEntryOf, StagedLog } from './staged-log.js'
@@ -121,6 +121,10 @@ export class Channel implements TransportEvents {
   #stateMissing = false
   #descriptor: Descriptor
   readonly #pending = new PendingChanges()
+  /** The newest of this member's changes, while small writes may still become part of it. */
+  #open: OpenWrite | undefined
+  /** Where this leader's last small write ended: one that goes on there is the first of more, as a rule. */
+  #written: { readonly ino: number; readonly kind: string; readonly end: number } | undefined
   #waiting: Waiting[] = []
   #waiters: Waiter[] = []
   readonly #barriers = new Map<number, Barrier>()
@@ -171,7 +175,7 @@ export class Channel implements TransportEvents {
     this.#ports = ports
     this.#events = events
     const { log, state, hasher } = ports
-    this.#log = new StagedLog(log, hasher, ports.tail)
+    this.#log = new StagedLog(log, hasher)
     this.#table = new TableView(state, hasher)
     this.#overlay = new OverlayView(this.#table)
     this.#watchTable()
@@ -189,7 +193,10 @@ export class Channel implements TransportEvents {
       this.#stateMissing = true
       this.#applied = log.anchor
     }
-    this.blobs = new Blobs(log, id => (id < 0 ? this.#journalledBlob(id) : this.#log.recentBlob(id)))
+    this.blobs = new Blobs(
+      log,
+      id => this.#openBlob(id) ?? (id < 0 ? this.#journalledBlob(id) : this.#log.recentBlob(id)),
+    )
     this.blobs.onDamage = error => this.#damaged(error)
     this.#digests = new DigestBook(options.self)
     const stored = membersDescriptor(this.#table)
@@ -345,7 +352,7 @@ export class Channel implements TransportEvents {
     if (this.#waiting.length > 0 || !this.#ready()) this.#waiting.push(waiting)
     else {
       try {
-        this.#accept(waiting)
+        if (!this.#continueWrite(waiting)) this.#accept(waiting)
       } catch (error) {
         if (!(error instanceof RkfsError)) throw error
         this.#fail(error)
@@ -381,6 +388,7 @@ export class Channel implements TransportEvents {
 
   /** Waits until this member's changes up to `sequence` are on a majority; `whole`: and all that its view shows now. */
   whenDurable(sequence: number, whole: boolean, timeoutMs: number, done: (errno: number) => void): () => void {
+    this.#closeWrite()
     const index = whole && this.#leading ? this.#log.lastIndex : 0
     const waiter: Waiter = { sequence, index, deadline: this.#ports.monotonicMs() + timeoutMs, done }
     if (this.#isDurable(waiter)) done(0)
@@ -596,10 +604,12 @@ export class Channel implements TransportEvents {
     if (push) {
       this.#urgent = false
       this.#unsentBytes = 0
+      this.#closeWrite()
       this.#forward()
       this.#sendMessages()
     } else this.#pushLater()
-    if (this.#persist(push)) {
+    if (this.#persist()) {
+      this.#noteDurable()
       const answers = this.#answers
       this.#answers = []
       for (const answer of answers) answer()
@@ -659,10 +669,10 @@ export class Channel implements TransportEvents {
     }
   }
 
-  /** Whether all that is staged is written: with `push` to the log, so that a sync covers it. */
-  #persist(push: boolean): boolean {
+  /** Whether all that is staged is written. */
+  #persist(): boolean {
     try {
-      this.#log.persist(push)
+      this.#log.persist()
       if (this.#diskFull !== undefined) this.#ports.report('info', 'the disk has room again')
       this.#diskFull = undefined
       return true
@@ -679,19 +689,28 @@ export class Channel implements TransportEvents {
 
   #sync(): void {
     const { log } = this.#ports
-    if (log.durableIndex >= this.#log.lastIndex) return
+    this.#noteDurable()
+    if (this.#durable >= this.#log.lastIndex) return
     const generation = this.#log.generation
-    log.sync(index => {
+    log.sync(() => {
       if (this.#stopped) return
       // an index that was cut off meanwhile is other entries' now: the next sync tells
-      if (generation === this.#log.generation) {
-        this.#durable = Math.max(this.#durable, Math.min(index, this.#log.lastIndex))
-        this.#raft.durable(this.#durable)
-        // a follower's acknowledgement; a leader's own copy hurries nobody
-        if (!this.#leading) this.#urgent = true
-      } else this.#sync()
+      if (generation === this.#log.generation) this.#noteDurable()
+      else this.#sync()
       this.#turn()
     })
+  }
+
+  /** What the log has on stable storage, by a sync that was asked for or by one of its own. */
+  #noteDurable(): void {
+    // what is decided but not written may have cut off what the log still counts
+    if (this.#log.dirty) return
+    const durable = Math.min(this.#ports.log.durableIndex, this.#log.lastIndex)
+    if (durable <= this.#durable) return
+    this.#durable = durable
+    this.#raft.durable(durable)
+    // a follower's acknowledgement; a leader's own copy hurries nobody
+    if (!this.#leading) this.#urgent = true
   }
 
   #changeRole(): void {
@@ -713,6 +732,7 @@ export class Channel implements TransportEvents {
   }
 
   #takeLead(): void {
+    this.#closeWrite()
     this.#leading = true
     this.#expected.clear()
     this.#leftAside.clear()
@@ -742,6 +762,7 @@ export class Channel implements TransportEvents {
 
   #leaveLead(): void {
     this.#leading = false
+    this.#closeWrite()
     this.#overlayStale = true
     for (const observer of this.#observers) observer.invalidateAll()
   }
@@ -795,6 +816,7 @@ export class Channel implements TransportEvents {
 
   /** Gives a proposal its place in the log, or answers why not. 0 also for one that has its place already. */
   #order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
+    this.#closeWrite()
     const last = this.#overlay.get('session', 0, proposal.origin)
     if (
       last !== undefined &&
@@ -926,6 +948,7 @@ export class Channel implements TransportEvents {
   }
 
   #accept({ operation, payload, kind, options, deadline }: Waiting): void {
+    this.#closeWrite()
     const proposal: Proposal = {
       kind,
       origin: this.self,
@@ -952,7 +975,9 @@ export class Channel implements TransportEvents {
       lost: options.lost,
     }
     if (this.#leading) {
-      const errno = this.#order(proposal, operation, change)
+      const errno = this.#goesOn(change, options)
+        ? this.#openAsLeader(change)
+        : this.#order(proposal, operation, change)
       if (errno !== 0) return options.done(errno)
       this.#pending.add(change)
       this.#unanswered++
@@ -962,6 +987,10 @@ export class Channel implements TransportEvents {
     if (isContentOperation(operation)) {
       const errno = this.#show(change)
       if (errno !== 0) return options.done(errno)
+      if (isSmallWrite(operation) && !options.durable) {
+        const start = operation.kind === 'write' ? operation.offset : change.shownOffset!
+        this.#open = new OpenWrite(change, start, -proposal.sequence, proposal.sequence)
+      }
     }
     this.#pending.add(change)
     this.#unanswered++
@@ -969,6 +998,82 @@ export class Channel implements TransportEvents {
     this.#log.journal(journalRecord(change))
     change.journalled = true
     if (change.visible && !options.durable) this.#answerLater(change)
+  }
+
+  /** Whether a leader's small write follows on its last one. */
+  #goesOn({ operation }: PendingChange, options: ChangeOptions): boolean {
+    const before = this.#written
+    this.#written = undefined
+    if (!isSmallWrite(operation) || options.durable) return false
+    const { ino, kind } = operation
+    const start = operation.kind === 'write' ? operation.offset : (getInode(this.#overlay, ino)?.size ?? 0)
+    this.#written = { ino, kind, end: start + operation.length }
+    return before?.ino === ino && before.kind === kind && before.end === start
+  }
+
+  /** As leader: shows a write where it will stand in the log, and lets it grow before it is put there. */
+  #openAsLeader(change: PendingChange): number {
+    const { operation, proposal } = change
+    assert(isSmallWrite(operation), 'only small writes are left open')
+    const index = this.#log.lastIndex + 1
+    const start = operation.kind === 'write' ? operation.offset : (getInode(this.#overlay, operation.ino)?.size ?? 0)
+    this.#overlay.tag = index
+    const stale = this.#observers.size === 0 ? [] : invalidationsOf(operation, this.#overlay)
+    const errno = apply(this.#overlay, operation, { time: proposal.time, number: index })
+    if (errno !== 0) return errno
+    this.#overlay.set('session', 0, proposal.origin, { session: proposal.session, sequence: proposal.sequence })
+    change.visible = true
+    this.#log.journal(journalRecord(change))
+    change.journalled = true
+    this.#unsentBytes += change.bytes
+    this.#open = new OpenWrite(change, start, index, index)
+    this.#invalidate(stale, change.mount)
+    return 0
+  }
+
+  /** Makes a small write part of the open one if it goes on where that ends. */
+  #continueWrite({ operation, payload, options }: Waiting): boolean {
+    const open = this.#open
+    if (open === undefined || options.durable || !isSmallWrite(operation)) return false
+    if (!open.continues(operation, options.mount)) return false
+    const { ino, length } = operation
+    // another member's change may have moved the end of the file
+    if (operation.kind === 'append' && getInode(this.#overlay, ino)?.size !== open.end) return false
+    const write = { kind: 'write', ino, offset: open.end, length, killPrivileges: false } as const
+    this.#overlay.tag = open.tag
+    const stale = this.#observers.size === 0 ? [] : invalidationsOf(write, this.#overlay)
+    const time = this.#ports.now()
+    const place = { time, number: open.number }
+    if (extendWrite(this.#overlay, ino, open.end, length, open.payload.length, place) !== 0) return false
+    this.#log.journal(open.take(payload, time))
+    this.#pending.grow(open.change, length)
+    this.#unsentBytes += length
+    if (this.#leading) this.#written = { ino, kind: operation.kind, end: open.end }
+    this.#invalidate(stale, options.mount)
+    this.#answers.push(() => options.done(0))
+    return true
+  }
+
+  /** The open write grows no more; a leader gives it the place in the log at which it is shown already. */
+  #closeWrite(): void {
+    const open = this.#open
+    if (open === undefined) return
+    this.#open = undefined
+    const { change } = open
+    const { proposal, operation } = open.proposal(this.#ports.hasher)
+    change.proposal = proposal
+    change.operation = operation
+    if (!this.#leading) return
+    assert(open.number === this.#log.lastIndex + 1, 'an open write has lost its place in the log')
+    this.#appendEntry(proposal, operation)
+    this.#writers.count(proposal.origin, change.bytes)
+    change.ordered = open.number
+  }
+
+  /** The blob of the open write. */
+  #openBlob(id: number): Uint8Array | undefined {
+    const open = this.#open
+    return open !== undefined && id === firstBlob(open.number) ? open.payload : undefined
   }
 
   /** Lays a change of this member over the state before it is ordered. */
@@ -1139,16 +1244,21 @@ export class Channel implements TransportEvents {
       add({ ...stored.entry, payload: stored.payload }, stored.operation, false, index)
     }
     const done = this.#table.get('session', 0, this.self)
+    const journal = new Map<string, JournalRecord[]>()
     for (const record of this.#ports.log.journal()) {
-      const { session, sequence } = record
+      const key = `${record.session}/${record.sequence}`
+      journal.set(key, [...(journal.get(key) ?? []), record])
+    }
+    for (const records of journal.values()) {
+      const { session, sequence } = records[0]!
       const applied =
         done !== undefined && (session < done.session || (session === done.session && sequence <= done.sequence))
       if (applied || inLog.has(`${session}/${sequence}`)) {
         this.#log.unjournal(session, sequence)
         continue
       }
-      const proposal = decodeProposal(record.proposal, record.payload)
-      add(proposal, decodeOperation(proposal.operation), true, undefined)
+      const { proposal, operation } = changeOfJournal(records, this.#ports.hasher)
+      add(proposal, operation, true, undefined)
     }
     found.sort((a, b) => a.proposal.session - b.proposal.session || a.proposal.sequence - b.proposal.sequence)
     for (const change of found) this.#pending.add(change)
@@ -1261,6 +1371,7 @@ export class Channel implements TransportEvents {
   }
 
   #rebuildOverlay(): void {
+    this.#closeWrite()
     this.#overlayStale = false
     this.#overlayLacks = false
     this.#overlay.clear()
@@ -1478,6 +1589,7 @@ export class Channel implements TransportEvents {
   /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
   holdFlush(): { index: number; release: () => void } {
     this.#flush()
+    this.#ports.log.settle()
     this.#flushHeld = true
     return { index: this.#flushed, release: () => (this.#flushHeld = false) }
   }
@@ -1515,6 +1627,7 @@ export class Channel implements TransportEvents {
         this.#compacting = more
       }
       this.#ports.log.commit()
+      if (this.#ports.log.clean()) this.#compacting = true
     } catch (error) {
       if (!(error instanceof RkfsError) || error.code !== 'disk-full') this.#fail(error)
     }
@@ -1594,7 +1707,7 @@ export class Channel implements TransportEvents {
   stop(): void {
     if (this.#stopped) return
     if (this.serving) {
-      this.#persist(true)
+      this.#persist()
       this.#flush()
     }
     this.#stopped = true

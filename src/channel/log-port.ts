@@ -2,8 +2,9 @@
  * The port to one channel's change log: entries, their payloads cut into blobs, term and vote, and the journal of this
  * member's own changes that are not yet in the log. Implemented on SQLite (`adapters/sqlite`) and in memory (tests, simulator).
  *
- * Writes are collected in a transaction that the first of them opens and `commit` ends (one a turn of the event loop);
- * what was committed is safe from the death of the process, and after `sync` from the loss of power.
+ * Appends, truncations and the journal's changes are collected until `commit` (one a turn of the event loop); any other
+ * write first commits them. What was committed is safe from the death of the process, and after `sync` from the loss of
+ * power.
  */
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
@@ -26,10 +27,14 @@ export interface LogAnchor {
   readonly hash: Uint8Array
 }
 
-/** One change of this member that is not known to be in the log; `proposal` is the encoded proposal without its payload. */
+/**
+ * One change of this member that is not known to be in the log, or a part of one that grew while it waited (`OpenWrite`).
+ * `proposal`: of part 0 the encoded proposal without its payload, of the others their time.
+ */
 export interface JournalRecord {
   readonly session: number
   readonly sequence: number
+  readonly part: number
   readonly proposal: Uint8Array
   readonly payload: Uint8Array
 }
@@ -66,13 +71,10 @@ export interface LogStore {
   setSetting(name: string, value: string): void
 
   journalPut(record: JournalRecord): void
-  /** Removes the journalled changes of a session up to a sequence number. */
+  /** All parts of a change. */
   journalRemove(session: number, sequence: number): void
-  /** Removes one. */
-  journalRemoveOne(session: number, sequence: number): void
-  /** All of them, by session and sequence. */
+  /** All of them, by session, sequence and part. */
   journal(): JournalRecord[]
-  journalBlob(session: number, sequence: number): Uint8Array | undefined
 
   /** Makes what was written so far safe from the death of this process; no effect when nothing was. */
   commit(): void
@@ -92,6 +94,13 @@ export interface LogStore {
   putBlob(id: BlobId, data: Uint8Array): void
   /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs stay. */
   reset(anchor: LogAnchor): void
+  /**
+   * Rewrites what is left in files whose content is mostly dead, so that their space is free; one bounded step. Answers
+   * whether more is left to do.
+   */
+  clean(): boolean
+  /** Makes all that was committed visible to other readers of the database (a snapshot), on stable storage. */
+  settle(): void
   /** All blob ids in ascending order from `after` on, at most `limit`. */
   blobIds(after: BlobId, limit: number): BlobId[]
   close(): void
@@ -101,17 +110,4 @@ export interface LogStore {
 export interface LogOwner {
   readonly channelId: string
   readonly member: MemberId
-}
-
-/**
- * A plain file of small records beside the log: what is appended survives the death of this process (not the loss of
- * power), for the price of one write(2). The log takes the records over in batches; a generation tells which it has.
- */
-export interface LogTail {
-  /** The records of a generation, oldest first, up to the first that is damaged or another generation's. */
-  records(generation: number): Uint8Array[]
-  /** Throws `disk-full`. */
-  append(generation: number, record: Uint8Array): void
-  /** The next record is written at the start, over those of older generations. */
-  rewind(): void
 }

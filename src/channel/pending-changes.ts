@@ -5,9 +5,10 @@ import { encodeProposal } from '../oplog/proposal-codec.js'
 
 /** A change of this member that is not known to be committed. */
 export interface PendingChange {
-  readonly proposal: Proposal
-  readonly operation: Operation
-  readonly bytes: number
+  /** Of an open write (`OpenWrite`) these are its first part's until it is closed. */
+  proposal: Proposal
+  operation: Operation
+  bytes: number
   readonly mount: number | undefined
   /** Shown in this member's view before it is committed. */
   visible: boolean
@@ -52,6 +53,11 @@ export class PendingChanges {
     return this.#changes.get(keyOf(session, sequence))
   }
 
+  grow(change: PendingChange, bytes: number): void {
+    change.bytes += bytes
+    this.#bytes += bytes
+  }
+
   remove(change: PendingChange): void {
     if (this.#changes.delete(keyOf(change.proposal.session, change.proposal.sequence))) this.#bytes -= change.bytes
   }
@@ -69,5 +75,5 @@ export class PendingChanges {
 /** A change as the journal keeps it over the death of this process. */
 export function journalRecord(change: PendingChange): JournalRecord {
   const { session, sequence, payload } = change.proposal
-  return { session, sequence, proposal: encodeProposal(change.proposal), payload }
+  return { session, sequence, part: 0, proposal: encodeProposal(change.proposal), payload }
 }

@@ -5,7 +5,7 @@ import type { StateStore } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
 import type { Role } from '../raft/types.js'
 import type { Descriptor } from './descriptor.js'
-import type { LogStore, LogTail } from './log-port.js'
+import type { LogStore } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Transport } from './transport-port.js'
@@ -16,8 +16,6 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export interface ChannelPorts {
   readonly log: LogStore
   readonly state: StateStore
-  /** Where small writes wait for the log to take them over together; without it each is written to the log at once. */
-  readonly tail?: LogTail
   readonly transport: Transport
   readonly hasher: Hasher
   /** Wall clock, nanoseconds since 1970. */

@@ -1,20 +1,22 @@
-import { assert } from '../base/assert.js'
+import { assert, unreachable } from '../base/assert.js'
 import { equalBytes } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
 import type { Hasher } from '../base/hash.js'
-import { blobsPerEntryMax, KiB, MiB } from '../base/limits.js'
-import { cutOf } from '../fs/extents.js'
+import { blobsPerEntryMax, MiB } from '../base/limits.js'
+import { cutOf, payloadCuts } from '../fs/extents.js'
 import { hashOfEncoded } from '../oplog/codec.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
 import { configurationOf, decodeDescriptor } from './descriptor.js'
-import type { BlobId, JournalRecord, LogStore, LogTail } from './log-port.js'
+import type { BlobId, JournalRecord, LogStore } from './log-port.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
-import { decodeStaged, encodeStaged, performStaged, stagedBytes, type StagedWrite } from './staged-write.js'
 
-/** What waits in the tail at most; more, or larger, goes to the log at once. */
-const tailBytesMax = 256 * KiB
-const tailSetting = 'tail'
+/** A write to the log that is decided but perhaps not in the store yet. */
+type StagedWrite =
+  | { readonly kind: 'append'; readonly entry: StoredEntry }
+  | { readonly kind: 'truncate'; readonly index: number }
+  | { readonly kind: 'journal'; readonly record: JournalRecord }
+  | { readonly kind: 'unjournal'; readonly session: number; readonly sequence: number }
 
 /** Decoded entries kept in memory for sending and applying. */
 const recentBytesMax = 16 * MiB
@@ -42,11 +44,6 @@ export class StagedLog implements RaftLog<StoredEntry> {
   #recentBytes = 0
   #lastIndex: number
   #staged: StagedWrite[] = []
-  readonly #tail: LogTail | undefined
-  /** How many of `#staged`, from the first, the tail has, and in which generation. */
-  #tailed = 0
-  #tailBytes = 0
-  #generation = 1
   /** Highest index that `persist` has written; entries above must not leave memory. */
   #written: number
   /** Changes with every truncation: a sync that began before says nothing about what came after. */
@@ -54,30 +51,12 @@ export class StagedLog implements RaftLog<StoredEntry> {
   /** Told before entries from an index on are removed. */
   onTruncate: ((index: number) => void) | undefined
 
-  constructor(store: LogStore, hasher: Hasher, tail?: LogTail) {
+  constructor(store: LogStore, hasher: Hasher) {
     this.#store = store
     this.#hasher = hasher
-    this.#tail = tail
-    this.#generation = Number(store.setting(tailSetting) ?? '0') + 1
-    this.#takeTailOver()
     this.#lastIndex = store.lastIndex
     this.#written = store.lastIndex
     this.#recentFirst = store.lastIndex + 1
-  }
-
-  /** What a process that died had left in the tail belongs to the log. */
-  #takeTailOver(): void {
-    const records = this.#tail?.records(this.#generation) ?? []
-    if (records.length === 0) return
-    for (const record of records) performStaged(this.#store, decodeStaged(record, this.#hasher))
-    this.#endTail()
-    this.#store.commit()
-    this.#generation++
-  }
-
-  /** In the open transaction: the records of this generation are the log's now. */
-  #endTail(): void {
-    this.#store.setSetting(tailSetting, String(this.#generation))
   }
 
   get firstIndex(): number {
@@ -186,41 +165,36 @@ export class StagedLog implements RaftLog<StoredEntry> {
     this.#staged.push({ kind: 'unjournal', session, sequence })
   }
 
-  /**
-   * Makes what is staged safe from the death of this process. `push`: in the log itself, where a sync covers it;
-   * without, small writes go to the tail, because a transaction costs SQLite whole pages. On failure (`disk-full`) all of
-   * it stays staged and the error goes on.
-   */
-  persist(push: boolean): void {
-    if (this.#staged.length === 0 || (!push && this.#persistInTail())) return
-    for (const write of this.#staged) performStaged(this.#store, write)
-    if (this.#tailed > 0) this.#endTail()
+  /** Makes what is staged safe from the death of this process. On failure (`disk-full`) all of it stays staged and the error goes on. */
+  persist(): void {
+    if (this.#staged.length === 0) return
+    for (const write of this.#staged) this.#perform(write)
     this.#store.commit()
     this.#staged = []
-    this.#forgetTail()
     this.#written = this.#lastIndex
     while (this.#recentBytes > recentBytesMax && this.#recentFirst <= this.#written) this.#forget(this.#recentFirst++)
   }
 
-  #persistInTail(): boolean {
-    if (this.#tail === undefined) return false
-    let bytes = this.#tailBytes
-    for (let at = this.#tailed; at < this.#staged.length; at++) bytes += stagedBytes(this.#staged[at]!)
-    if (bytes > tailBytesMax) return false
-    while (this.#tailed < this.#staged.length) {
-      this.#tail.append(this.#generation, encodeStaged(this.#staged[this.#tailed]!))
-      this.#tailed++
+  #perform(write: StagedWrite): void {
+    switch (write.kind) {
+      case 'append': {
+        const { entry, operation, header, payload } = write.entry
+        const { index, term } = entry
+        this.#store.append([{ index, term, header, payload, cuts: payloadCuts(operation) }])
+        break
+      }
+      case 'truncate':
+        this.#store.truncateFrom(write.index)
+        break
+      case 'journal':
+        this.#store.journalPut(write.record)
+        break
+      case 'unjournal':
+        this.#store.journalRemove(write.session, write.sequence)
+        break
+      default:
+        unreachable(write)
     }
-    this.#tailBytes = bytes
-    return true
-  }
-
-  #forgetTail(): void {
-    if (this.#tailed === 0) return
-    this.#tailed = 0
-    this.#tailBytes = 0
-    this.#generation++
-    this.#tail!.rewind()
   }
 
   configurationsAfter(after: number): { index: number; configuration: Configuration }[] {
@@ -234,11 +208,6 @@ export class StagedLog implements RaftLog<StoredEntry> {
 
   /** The store forgot its entries and begins anew (a snapshot was installed). */
   reopened(): void {
-    if (this.#tailed > 0) {
-      this.#endTail()
-      this.#store.commit()
-      this.#forgetTail()
-    }
     this.#recent.clear()
     this.#recentBytes = 0
     this.#staged = []

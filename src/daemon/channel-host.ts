@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Invitations } from '../adapters/pki/invitations.js'
 import type { ChannelIdentity } from '../adapters/pki/csp-home.js'
@@ -8,7 +7,6 @@ import type { EnrollHandler } from '../adapters/rpc/enrollment.js'
 import type { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
-import { LogTailFile } from '../adapters/host/log-tail-file.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { AssertionFailure } from '../base/assert.js'
@@ -59,7 +57,6 @@ export class ChannelHost {
   readonly #owner: LogOwner
   readonly #logStore: SqliteLogStore
   #stateStore: SqliteStateStore
-  readonly #tail: LogTailFile
   readonly #transport: ChannelTransport
   readonly #channel: Channel
   readonly #timer: NodeJS.Timeout
@@ -115,9 +112,11 @@ export class ChannelHost {
         snapshot: async (_from, _request, sink) => {
           if (!this.#channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
           const hold = this.#channel.holdFlush()
+          const unpin = this.#logStore.pin()
           try {
             await sendSnapshot(this.#paths, sink, hold.release)
           } finally {
+            unpin()
             hold.release()
           }
         },
@@ -128,10 +127,8 @@ export class ChannelHost {
       this.#logStore.close()
       throw error
     }
-    this.#tail = new LogTailFile(join(this.folder, 'log.tail'))
     const ports: ChannelPorts = {
       log: this.#logStore,
-      tail: this.#tail,
       state: this.#stateStore,
       transport: this.#transport,
       hasher: nodeHasher,
@@ -161,7 +158,6 @@ export class ChannelHost {
       })
     } catch (error) {
       void this.#transport.close()
-      this.#tail.close()
       this.#stateStore.close()
       this.#logStore.close()
       throw error
@@ -377,7 +373,6 @@ export class ChannelHost {
     this.verification.close()
     this.#channel.stop()
     await this.#transport.close()
-    this.#tail.close()
     this.#stateStore.close()
     this.#logStore.close()
   }

@@ -99,6 +99,7 @@ export class Verification {
     const { channel } = this.#host
     const digest = channel.digest().hash
     const hold = deep ? channel.holdFlush() : undefined
+    const unpin = this.#host.logStore.pin()
     const problems: string[] = []
     let found: DeepResult | undefined
     try {
@@ -123,6 +124,7 @@ export class Verification {
           problems.push('the digest of the stored records differs from the one kept in memory')
       }
     } finally {
+      unpin()
       hold?.release()
     }
     const entries = await this.#checkChain(index, problems)

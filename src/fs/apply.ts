@@ -24,7 +24,7 @@ import {
   xattrNameBytesMax,
   xattrValueBytesMax,
 } from '../base/limits.js'
-import { firstBlob, payloadCuts, placeBlobs, removeRange } from './extents.js'
+import { firstBlob, payloadCuts, placeBlobs, placeTail, removeRange } from './extents.js'
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -379,6 +379,33 @@ function write(view: View, operation: WriteOperation | AppendOperation, { time, 
   putInode(view, operation.ino, {
     ...inode,
     mode: operation.killPrivileges ? withoutPrivileges(inode.mode) : inode.mode,
+    size: Math.max(inode.size, end),
+    allocated: inode.allocated + growth,
+    mtime: time,
+    ctime: time,
+  })
+  return 0
+}
+
+/**
+ * Lays the next part of an open write over a view that shows the ones before it: `length` bytes at `offset`, which are
+ * those of the blob `firstBlob(place.number)` from `from` on. What it amounts to is one `write` of all parts.
+ */
+export function extendWrite(
+  view: View,
+  ino: number,
+  offset: number,
+  length: number,
+  from: number,
+  { time, number }: Place,
+): number {
+  const inode = getInode(view, ino)
+  if (inode === undefined) return ENOENT
+  const end = offset + length
+  if (end > fileSizeMax) return EFBIG
+  const growth = placeTail(view, ino, offset, length, firstBlob(number), from)
+  putInode(view, ino, {
+    ...inode,
     size: Math.max(inode.size, end),
     allocated: inode.allocated + growth,
     mtime: time,

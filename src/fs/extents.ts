@@ -103,30 +103,48 @@ export function placeBlobs(view: View, ino: number, offset: number, cuts: readon
   let growth = 0
   let at = offset
   cuts.forEach((cut, part) => {
-    let taken = 0
-    while (taken < cut) {
-      const number = Math.floor(at / chunkBytes)
-      const start = at % chunkBytes
-      const length = Math.min(cut - taken, chunkBytes - start)
-      const key = chunkKey(number)
-      const old = view.get('chunk', ino, key) ?? []
-      const last = old.at(-1)
-      // a log that grows by small records: nothing is cut, and a plain copy costs little
-      const chunk =
-        last === undefined || last.start + last.length <= start
-          ? old.slice()
-          : cutChunk(old, start, start + length, extent => {
-              growth -= extent.length
-              view.refer(extent.blob, -extent.length)
-            })
-      insertExtent(chunk, { start, length, blob: first + (first < 0 ? -part : part), offset: taken })
-      view.refer(first + (first < 0 ? -part : part), length)
-      view.set('chunk', ino, key, chunk)
-      growth += length
-      taken += length
-      at += length
-    }
+    growth += placeTail(view, ino, at, cut, first + (first < 0 ? -part : part), 0)
+    at += cut
   })
+  return growth
+}
+
+/** Puts the bytes of a blob from `from` on over `[offset, offset + length)` of a file. Answers the growth. */
+export function placeTail(view: View, ino: number, offset: number, length: number, blob: number, from: number): number {
+  let growth = 0
+  let taken = 0
+  while (taken < length) {
+    const at = offset + taken
+    const start = at % chunkBytes
+    const count = Math.min(length - taken, chunkBytes - start)
+    growth += placeExtent(view, ino, chunkKey(Math.floor(at / chunkBytes)), {
+      start,
+      length: count,
+      blob,
+      offset: from + taken,
+    })
+    taken += count
+  }
+  return growth
+}
+
+/** Puts an extent over a chunk. Answers the growth of the bytes allocated. */
+function placeExtent(view: View, ino: number, key: string, extent: Extent): number {
+  const { start, length, blob } = extent
+  let growth = length
+  const old = view.get('chunk', ino, key) ?? []
+  const last = old.at(-1)
+  // a log that grows by small records: nothing is cut, and a plain copy costs little
+  const chunk =
+    last === undefined || last.start + last.length <= start
+      ? old.slice()
+      : cutChunk(old, start, start + length, cut => {
+          growth -= cut.length
+          view.refer(cut.blob, -cut.length)
+        })
+  insertExtent(chunk, extent)
+  view.refer(blob, length)
+  view.set('chunk', ino, key, chunk)
   return growth
 }
 

@@ -46,7 +46,9 @@ export class OverlayView implements View {
     const id = groupId(table, ino)
     let group = this.#groups.get(id)
     if (group === undefined) this.#groups.set(id, (group = new Map()))
+    const before = group.get(key)
     group.set(key, { record, tag: this.#tag })
+    if (before?.tag === this.#tag) return
     this.#made.push({ tag: this.#tag, group: id, key })
   }
 

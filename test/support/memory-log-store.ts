@@ -127,27 +127,24 @@ export class MemoryLogStore implements LogStore {
   }
 
   journalPut(record: JournalRecord): void {
-    const { session, sequence, proposal, payload } = record
-    this.#journal.set(`${session}/${sequence}`, {
+    const { session, sequence, part, proposal, payload } = record
+    this.#journal.set(`${session}/${sequence}/${part}`, {
       session,
       sequence,
+      part,
       proposal: proposal.slice(),
       payload: payload.slice(),
     })
   }
   journalRemove(session: number, sequence: number): void {
     for (const [key, one] of this.#journal) {
-      if (one.session === session && one.sequence <= sequence) this.#journal.delete(key)
+      if (one.session === session && one.sequence === sequence) this.#journal.delete(key)
     }
   }
-  journalRemoveOne(session: number, sequence: number): void {
-    this.#journal.delete(`${session}/${sequence}`)
-  }
   journal(): JournalRecord[] {
-    return [...this.#journal.values()].sort((a, b) => a.session - b.session || a.sequence - b.sequence)
-  }
-  journalBlob(session: number, sequence: number): Uint8Array | undefined {
-    return this.#journal.get(`${session}/${sequence}`)?.payload
+    return [...this.#journal.values()].sort(
+      (a, b) => a.session - b.session || a.sequence - b.sequence || a.part - b.part,
+    )
   }
 
   commit(): void {
@@ -174,6 +171,14 @@ export class MemoryLogStore implements LogStore {
 
   syncNow(): void {
     this.durableIndex = Math.max(this.durableIndex, this.#committedIndex)
+  }
+
+  settle(): void {
+    this.commit()
+    this.syncNow()
+  }
+  clean(): boolean {
+    return false
   }
 
   compact(index: number, live: (blob: BlobId) => boolean): boolean {

@@ -1,26 +1,35 @@
 import { ByteReader, ByteWriter, equalBytes, malformed } from '../../base/bytes.js'
 import type { Hasher } from '../../base/hash.js'
-import { MiB } from '../../base/limits.js'
+import { KiB, MiB } from '../../base/limits.js'
 import type { LogAnchor, LogOwner, LogRecord } from '../../channel/log-port.js'
 import type { HardState } from '../../raft/types.js'
+import type { StreamPosition } from './segment-files.js'
 import type { FileFormat } from './wal-database.js'
 
-/** `log.db`. 16 KiB pages: DESIGN.md beside this file has the figures. */
+/**
+ * `log.db`. 16 KiB pages: DESIGN.md beside this file has the figures. `blob` has the small ones, `bulk` says where in the
+ * segments the others lie; a journalled payload likewise is in its row or in a segment.
+ */
 export const logFormat: FileFormat = {
   name: 'log.db',
   applicationId: 0x726b666c,
-  version: 1,
+  version: 2,
   pageBytes: 16 * 1024,
   cacheBytes: 16 * MiB,
-  checkpointBytes: 64 * MiB,
+  checkpointBytes: 16 * MiB,
   schema: `
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, payload INTEGER NOT NULL, cuts BLOB, header BLOB NOT NULL);
     CREATE TABLE blob (id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL);
-    CREATE TABLE journal (session INTEGER, sequence INTEGER, crc INTEGER NOT NULL, proposal BLOB NOT NULL, payload BLOB NOT NULL,
-      PRIMARY KEY (session, sequence)) WITHOUT ROWID;
+    CREATE TABLE bulk (id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL);
+    CREATE INDEX bulk_by_segment ON bulk (segment);
+    CREATE TABLE journal (session INTEGER, sequence INTEGER, part INTEGER, crc INTEGER NOT NULL, proposal BLOB NOT NULL, payload BLOB,
+      segment INTEGER, offset INTEGER, length INTEGER NOT NULL, PRIMARY KEY (session, sequence, part)) WITHOUT ROWID;
     CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
   `,
 }
+
+/** Payloads from this size on stay in the segment they were written to. */
+export const bulkBytesMin = 2 * KiB
 
 /** Names of the store's own settings; those of its user begin with a colon. */
 export const ownSettings = {
@@ -28,6 +37,8 @@ export const ownSettings = {
   anchor: 'anchor',
   hardState: 'hard-state',
   keptBytes: 'kept-bytes',
+  /** All of the stream up to here is in the database. */
+  settled: 'settled',
 } as const
 
 const scratch = new Uint8Array(16)
@@ -52,11 +63,13 @@ export function blobCrc(id: number, data: Uint8Array, hasher: Hasher): number {
 export function journalCrc(
   session: number,
   sequence: number,
+  part: number,
   proposal: Uint8Array,
   payload: Uint8Array,
   hasher: Hasher,
 ): number {
-  return crcFrom(crcFrom(seedOf(session, sequence, hasher), proposal, hasher), payload, hasher)
+  const seed = seedOf(session * 65536 + part, sequence, hasher)
+  return crcFrom(crcFrom(seed, proposal, hasher), payload, hasher)
 }
 
 /** Null for the usual one blob (or none), whose length the payload's is. */
@@ -105,6 +118,15 @@ export function encodeAnchor(anchor: LogAnchor): Uint8Array {
 export function decodeAnchor(bytes: Uint8Array): LogAnchor {
   const reader = new ByteReader(bytes, 'anchor')
   return { index: reader.u64(), term: reader.u64(), hash: Uint8Array.from(reader.raw(32)) }
+}
+
+export function encodePosition({ segment, offset }: StreamPosition): Uint8Array {
+  return new ByteWriter(16).u64(segment).u64(offset).done()
+}
+
+export function decodePosition(bytes: Uint8Array): StreamPosition {
+  const reader = new ByteReader(bytes, 'place in the segments')
+  return { segment: reader.u64(), offset: reader.u64() }
 }
 
 export function encodeHardState(state: HardState): Uint8Array {

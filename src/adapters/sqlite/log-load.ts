@@ -6,10 +6,12 @@ import type { LogAnchor, LogOwner } from '../../channel/log-port.js'
 import { decodeEntry, hashOfEncoded } from '../../oplog/codec.js'
 import type { HardState } from '../../raft/types.js'
 import { corrupt, type Place } from './failures.js'
-import { decodeAnchor, decodeHardState, decodeOwner } from './log-format.js'
+import { decodeAnchor, decodeHardState, decodeOwner, decodePosition } from './log-format.js'
 import { LogIndex } from './log-index.js'
 import type { Mark } from './log-mark.js'
-import { LogReader } from './log-reader.js'
+import type { LogReader } from './log-reader.js'
+import type { Replayed } from './log-replay.js'
+import { isBefore, type StreamPosition } from './segment-files.js'
 
 /** What a log's user asks of it without touching the disk. */
 export interface LoadedLog {
@@ -20,6 +22,8 @@ export interface LoadedLog {
   readonly lastHash: Uint8Array
   /** Bytes of blobs of entries before the anchor. */
   readonly keptBytes: number
+  /** All of the stream up to here is in the database. */
+  readonly settled: StreamPosition
 }
 
 /** All entries are verified up to this many, beyond it the last ones. */
@@ -27,12 +31,13 @@ const verifiedEntriesMax = 100_000
 const verifiedEntries = 4096
 
 /** Reads a log's index and verifies the end of its chain; `corrupt` says what is wrong. */
-export function loadLog(db: Database.Database, place: Place, hasher: Hasher, verify: boolean): LoadedLog {
-  const reader = new LogReader(db, place, hasher)
+export function loadLog(reader: LogReader, db: Database.Database, hasher: Hasher, verify: boolean): LoadedLog {
+  const { place } = reader
   try {
     const anchor = decodeAnchor(reader.ownSetting('anchor'))
     const hardState = decodeHardState(reader.ownSetting('hardState'))
     const keptBytes = Number(new TextDecoder().decode(reader.ownSetting('keptBytes')))
+    const settled = decodePosition(reader.ownSetting('settled'))
     const index = new LogIndex(anchor.index)
     const rows = db.prepare('SELECT idx, term, payload, length(header) FROM entry ORDER BY idx').raw()
     for (const row of rows.iterate()) {
@@ -43,7 +48,7 @@ export function loadLog(db: Database.Database, place: Place, hasher: Hasher, ver
     let lastHash = anchor.hash
     if (verify) lastHash = verifyChain(reader, index, anchor, place, hasher)
     else if (index.last > anchor.index) lastHash = Uint8Array.from(hashOfEncoded(reader.header(index.last)))
-    return { index, anchor, hardState, lastHash, keptBytes }
+    return { index, anchor, hardState, lastHash, keptBytes, settled }
   } catch (error) {
     if (error instanceof RkfsError && error.code === 'corrupt' && !error.message.startsWith(place.path)) {
       throw corrupt(place, messageOf(error), error)
@@ -84,14 +89,21 @@ export function checkOwner(found: Uint8Array, owner: LogOwner, place: Place): vo
 }
 
 /** Refuses a log that has lost what its mark says was on stable storage. */
-export function checkMark(mark: Mark, log: LoadedLog, reader: LogReader): void {
+export function checkMark(mark: Mark, log: LoadedLog, replayed: Replayed, reader: LogReader): void {
   const { place } = reader
   const { hardState } = log
+  if (isBefore(replayed.end, mark.stream)) {
+    const { segment, offset } = replayed.end
+    throw corrupt(place, `segment ${segment} has no sound record at byte ${offset}, but more was acknowledged`)
+  }
   if (mark.index > log.index.last) {
     throw corrupt(place, `it ends at entry ${log.index.last}, but entries up to ${mark.index} were acknowledged`)
   }
   if (mark.index >= log.anchor.index) {
-    const hash = mark.index === log.anchor.index ? log.anchor.hash : hashOfEncoded(reader.header(mark.index))
+    const hash =
+      mark.index === log.anchor.index
+        ? log.anchor.hash
+        : hashOfEncoded(replayed.hot.entry(mark.index)?.header ?? reader.header(mark.index))
     if (!equalBytes(hash, mark.hash)) throw corrupt(place, `entry ${mark.index} is not the one that was acknowledged`)
   }
   const older = hardState.term < mark.hardState.term

@@ -5,6 +5,7 @@ import type { Hasher } from '../../base/hash.js'
 import { zeroHash } from '../../oplog/codec.js'
 import type { HardState } from '../../raft/types.js'
 import { corrupt, type Place, translate } from './failures.js'
+import { type StreamPosition, streamStart } from './segment-files.js'
 import { syncFolder, type WalPosition } from './wal-database.js'
 
 /** What the log had on stable storage at its last sync: SQLite passes over the loss of a WAL's end, this does not. */
@@ -14,11 +15,13 @@ export interface Mark {
   readonly hash: Uint8Array
   readonly hardState: HardState
   readonly wal: WalPosition
+  /** The segments, up to here. */
+  readonly stream: StreamPosition
 }
 
 const magic = 0x4d4c4b52
-const version = 1
-const markBytes = 88
+const version = 2
+const markBytes = 104
 const noVote = '0000000000000000'
 
 export const emptyMark: Mark = {
@@ -27,10 +30,11 @@ export const emptyMark: Mark = {
   hash: zeroHash,
   hardState: { term: 0, vote: undefined },
   wal: { salts: new Uint8Array(8), frames: 0 },
+  stream: streamStart,
 }
 
 /**
- * `log.mark`: 88 bytes, overwritten in place after each sync and not synced itself. After a loss of power it is at worst
+ * `log.mark`: 104 bytes, overwritten in place after each sync and not synced itself. After a loss of power it is at worst
  * old, never ahead of the log; where it must go back (truncation, close) it is synced first.
  */
 export class LogMark {
@@ -94,6 +98,7 @@ function encodeMark(mark: Mark, hasher: Hasher): Uint8Array {
   writer.u32(magic).u32(version).u64(mark.index).u64(mark.term).raw(mark.hash)
   writer.u64(mark.hardState.term).raw(fromHex(mark.hardState.vote ?? noVote))
   writer.raw(mark.wal.salts).u32(mark.wal.frames)
+  writer.u64(mark.stream.segment).u64(mark.stream.offset)
   return writer.u32(hasher.crc32(writer.done())).done()
 }
 
@@ -107,6 +112,7 @@ function decodeMark(bytes: Uint8Array, hasher: Hasher): Mark {
   const vote = toHex(reader.raw(8))
   const salts = reader.raw(8)
   const frames = reader.u32()
+  const stream = { segment: reader.u64(), offset: reader.u64() }
   const crc = reader.u32()
   reader.end()
   if (!ok || crc !== hasher.crc32(bytes.subarray(0, markBytes - 4))) throw new Error('its CRC does not match')
@@ -116,6 +122,7 @@ function decodeMark(bytes: Uint8Array, hasher: Hasher): Mark {
     hash,
     hardState: { term: hardTerm, vote: vote === noVote ? undefined : vote },
     wal: { salts, frames },
+    stream,
   }
 }
 

@@ -5,10 +5,22 @@ import type { EncodedEntry } from '../../oplog/entry.js'
 import { corrupt, type Place } from './failures.js'
 import { blobCrc, decodeCuts, headerMatches, journalCrc, ownSettings, unsealSetting } from './log-format.js'
 import type { JournalRecord } from '../../channel/log-port.js'
+import type { SegmentReader } from './segment-reader.js'
 
 type EntryRow = [term: number, payload: number, cuts: Uint8Array | null, header: Uint8Array]
 type BlobRow = [crc: number, data: Uint8Array]
-type JournalRow = [session: number, sequence: number, crc: number, proposal: Uint8Array, payload: Uint8Array]
+type BulkRow = [crc: number, segment: number, offset: number, length: number]
+type JournalRow = [
+  session: number,
+  sequence: number,
+  part: number,
+  crc: number,
+  proposal: Uint8Array,
+  payload: Uint8Array | null,
+  segment: number | null,
+  offset: number | null,
+  length: number,
+]
 
 /** Reads a log through any connection, and checks all that it reads. */
 export class LogReader {
@@ -16,19 +28,21 @@ export class LogReader {
   #hasher: Hasher
   #entry: Database.Statement
   #blob: Database.Statement
+  #bulk: Database.Statement
+  #segments: SegmentReader
   #setting: Database.Statement
   #journal: Database.Statement
-  #journalOne: Database.Statement
 
-  constructor(db: Database.Database, place: Place, hasher: Hasher) {
+  constructor(db: Database.Database, place: Place, hasher: Hasher, segments: SegmentReader) {
+    this.#segments = segments
     this.place = place
     this.#hasher = hasher
     this.#entry = db.prepare('SELECT term, payload, cuts, header FROM entry WHERE idx = ?').raw()
     this.#blob = db.prepare('SELECT crc, data FROM blob WHERE id = ?').raw()
+    this.#bulk = db.prepare('SELECT crc, segment, offset, length FROM bulk WHERE id = ?').raw()
     this.#setting = db.prepare('SELECT value FROM setting WHERE name = ?').pluck()
-    const journal = 'SELECT session, sequence, crc, proposal, payload FROM journal'
-    this.#journal = db.prepare(`${journal} ORDER BY session, sequence`).raw()
-    this.#journalOne = db.prepare(`${journal} WHERE session = ? AND sequence = ?`).raw()
+    const journal = 'SELECT session, sequence, part, crc, proposal, payload, segment, offset, length FROM journal'
+    this.#journal = db.prepare(`${journal} ORDER BY session, sequence, part`).raw()
   }
 
   setting(name: string): Uint8Array | undefined {
@@ -87,27 +101,30 @@ export class LogReader {
 
   blob(id: number): Uint8Array | undefined {
     const row = this.#blob.get(id) as BlobRow | undefined
-    if (row === undefined) return undefined
-    if (!(row[1] instanceof Uint8Array) || row[0] !== blobCrc(id, row[1], this.#hasher)) {
-      throw corrupt(this.place, `the CRC of blob ${id} (entry ${Math.floor(id / blobsPerEntryMax)}) does not match`)
-    }
-    return row[1]
+    if (row !== undefined) return this.#checked(id, row[0], row[1])
+    const bulk = this.#bulk.get(id) as BulkRow | undefined
+    if (bulk === undefined) return undefined
+    const [crc, segment, offset, length] = bulk
+    return this.#checked(id, crc, this.#segments.read(segment, offset, length))
   }
 
-  #journalRecord([session, sequence, crc, proposal, payload]: JournalRow): JournalRecord {
+  #checked(id: number, crc: number, data: Uint8Array): Uint8Array {
+    if (!(data instanceof Uint8Array) || crc !== blobCrc(id, data, this.#hasher)) {
+      throw corrupt(this.place, `the CRC of blob ${id} (entry ${Math.floor(id / blobsPerEntryMax)}) does not match`)
+    }
+    return data
+  }
+
+  #journalRecord([session, sequence, part, crc, proposal, inRow, segment, offset, length]: JournalRow): JournalRecord {
+    const payload = segment === null ? inRow : this.#segments.read(segment, offset!, length)
     const whole = proposal instanceof Uint8Array && payload instanceof Uint8Array
-    if (!whole || crc !== journalCrc(session, sequence, proposal, payload, this.#hasher)) {
+    if (!whole || crc !== journalCrc(session, sequence, part, proposal, payload, this.#hasher)) {
       throw corrupt(this.place, `the CRC of journalled change ${session}/${sequence} does not match`)
     }
-    return { session, sequence, proposal, payload }
+    return { session, sequence, part, proposal, payload }
   }
 
   journal(): JournalRecord[] {
     return (this.#journal.all() as JournalRow[]).map(row => this.#journalRecord(row))
-  }
-
-  journalRecord(session: number, sequence: number): JournalRecord | undefined {
-    const row = this.#journalOne.get(session, sequence) as JournalRow | undefined
-    return row && this.#journalRecord(row)
   }
 }

@@ -1,11 +1,13 @@
 import Database from 'better-sqlite3'
 import { createHash } from 'node:crypto'
+import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Hasher } from '../../base/hash.js'
 import { blobsPerEntryMax } from '../../base/limits.js'
 import type { AppliedPosition, Table } from '../../fs/store-port.js'
 import { corrupt, type Place, stateRemedy, translate } from './failures.js'
 import { LogReader } from './log-reader.js'
+import { SegmentReader, segmentsName } from './segment-reader.js'
 import { blobBatchBytesMax, type BlobBatch, packRecords, recordBatchBytesMax } from './snapshot-protocol.js'
 import { StateReader, type StateRecord } from './state-reader.js'
 
@@ -40,6 +42,7 @@ export class SnapshotView implements SnapshotReader {
   #logDb: Database.Database
   #state: StateReader
   #log: LogReader
+  #segments: SegmentReader
   #logPlace: Place
 
   constructor(statePath: string, logPath: string) {
@@ -49,7 +52,8 @@ export class SnapshotView implements SnapshotReader {
       this.#stateDb = openReading(statePath)
       this.#logDb = openReading(logPath)
       this.#state = new StateReader(this.#stateDb, statePlace, workerHasher)
-      this.#log = new LogReader(this.#logDb, this.#logPlace, workerHasher)
+      this.#segments = new SegmentReader(join(dirname(logPath), segmentsName), this.#logPlace)
+      this.#log = new LogReader(this.#logDb, this.#logPlace, workerHasher, this.#segments)
       this.position = this.#state.position()
     } catch (error) {
       this.close()
@@ -121,6 +125,7 @@ export class SnapshotView implements SnapshotReader {
   close(): void {
     this.#stateDb?.close()
     this.#logDb?.close()
+    this.#segments?.close()
   }
 }
 

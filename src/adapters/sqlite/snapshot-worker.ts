@@ -16,10 +16,11 @@ function fail(id: number, error: unknown): void {
   answer({ id, kind: 'failed', failure: { code, message: messageOf(error) } })
 }
 
-/** The memory of each blob, if it is the blob's alone. */
+/** The memory of each blob, if it is the blob's alone; shared memory is not given away, the receiver counts it. */
 function ownBuffers(batch: BlobBatch): { batch: BlobBatch; buffers: ArrayBuffer[] } {
   const data = batch.data.map(one => (one.byteLength === one.buffer.byteLength ? one : Uint8Array.from(one)))
-  return { batch: { ids: batch.ids, data }, buffers: data.map(one => one.buffer as ArrayBuffer) }
+  const buffers = data.map(one => one.buffer).filter(buffer => buffer instanceof ArrayBuffer)
+  return { batch: { ids: batch.ids, data }, buffers }
 }
 
 function serve(view: SnapshotView): void {

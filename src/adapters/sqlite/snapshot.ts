@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads'
 import { messageOf, RkfsError } from '../../base/errors.js'
+import { bulkAllocated } from '../host/bulk-memory.js'
 import type { AppliedPosition, RecordWrite } from '../../fs/store-port.js'
 import {
   type BlobBatch,
@@ -106,6 +107,7 @@ export class Snapshot {
         const answer = await this.#ask({ kind: 'blobs', stream })
         if (answer.kind !== 'blobs' || answer.batch === undefined) return
         const { ids, data }: BlobBatch = answer.batch
+        for (const { buffer } of data) if (buffer instanceof SharedArrayBuffer) bulkAllocated(buffer.byteLength)
         yield ids.map((id, at) => ({ id, data: data[at]! }))
       }
     } finally {

@@ -1,7 +1,8 @@
 /** Steady writing keeps the WAL bounded, and nothing is lost over its recycling. */
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { blobsPerEntryMax } from '../../../src/base/limits.js'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
 import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
@@ -35,6 +36,48 @@ void t.test('the log', async t => {
   t.notOk(existsSync(`${path}-wal`))
   store = SqliteLogStore.open(path, owner, hasher, quiet)
   t.equal(store.lastIndex, last)
+  store.close()
+})
+
+void t.test('space of what is dead is found again, and what is alive survives the moving', async t => {
+  const folder = folderFor(t)
+  const path = join(folder, 'log.db')
+  let store = SqliteLogStore.open(path, owner, hasher, quiet)
+  const records = moreRecords(store, 160, 1, () => 900_000)
+  for (const record of records) {
+    store.append([record])
+    store.commit()
+  }
+  await syncOf(store)
+  const isLive = (id: number): boolean => Math.floor(id / blobsPerEntryMax) % 4 === 1
+  while (store.compact(160, isLive)) store.commit()
+  store.commit()
+  const bytes = (): number =>
+    readdirSync(join(folder, 'segments')).reduce((sum, name) => sum + statSync(join(folder, 'segments', name)).size, 0)
+  t.ok(bytes() > 140e6)
+  const unpin = store.pin()
+  while (store.clean());
+  await syncOf(store)
+  t.ok(bytes() > 140e6, 'nothing is removed while another reader has the log open')
+  unpin()
+  await syncOf(store)
+  t.ok(bytes() < 110e6, `the segments have ${bytes()} bytes`)
+  const check = (): void => {
+    for (const record of records) {
+      const id = record.index * blobsPerEntryMax
+      const blob = store.blob(id)
+      if (!isLive(id)) t.equal(blob, undefined)
+      else t.ok(blob && Buffer.from(blob).equals(record.payload.subarray(0, record.cuts[0])), `blob ${id}`)
+    }
+  }
+  check()
+  store.close()
+  store = SqliteLogStore.open(path, owner, hasher, quiet)
+  check()
+  t.same(
+    readdirSync(join(folder, 'segments')).filter(name => !/^(\d{8}|spare)$/.test(name)),
+    [],
+  )
   store.close()
 })
 

@@ -1,5 +1,5 @@
 /** Damaged files: what is read is what was written, or an RkfsError; nothing acknowledged is silently gone. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
@@ -84,7 +84,8 @@ function damageAll(
       tally.refused++
     }
   }
-  for (const file of readdirSync(source)) {
+  for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
+    if (statSync(join(source, file)).isDirectory()) continue
     const bytes = readFileSync(join(source, file))
     const stride = Math.max(1, Math.floor(bytes.length / 400)) | 1
     for (let at = 0; at < bytes.length; at += at < 128 ? 1 : stride) {
@@ -108,11 +109,12 @@ interface Tap {
 }
 
 function fillLog(store: SqliteLogStore, count: number): void {
-  store.append(moreRecords(store, count, 2, index => [0, 50, 3000, 40_000][index % 4]!))
+  store.append(moreRecords(store, count, 2, index => [0, 50, 1000, 40_000][index % 4]!))
   store.setSetting('session', '12')
   store.journalPut({
     session: 3,
     sequence: store.lastIndex,
+    part: 0,
     proposal: new Uint8Array(50).fill(1),
     payload: new Uint8Array(500).fill(2),
   })
@@ -217,10 +219,10 @@ void t.test('another owner, another version, a damaged file left as it is', t =>
   t.throws(() => SqliteStateStore.open(join(folder, 'state.db'), other, hasher, quiet), { code: 'refused' })
   for (const file of ['log.db', 'state.db']) {
     const bytes = readFileSync(join(folder, file))
-    bytes.writeUInt32BE(2, 60)
+    bytes.writeUInt32BE(3, 60)
     writeFileSync(join(folder, file), bytes)
   }
-  t.throws(() => openLog(folder), { code: 'version', message: /format version 2.*reads version 1/ })
+  t.throws(() => openLog(folder), { code: 'version', message: /format version 3.*reads version 2/ })
   t.throws(() => openState(folder), { code: 'version' })
 
   const cut = join(root, 'wal')

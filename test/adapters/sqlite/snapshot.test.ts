@@ -15,7 +15,7 @@ void t.test('a snapshot is one moment, read in batches while writing goes on', a
   const log = SqliteLogStore.open(logPath, owner, hasher, quiet)
   const state = SqliteStateStore.open(statePath, owner, hasher, quiet)
   log.append(moreRecords(log, 40, 1, () => 250_000))
-  log.commit()
+  log.settle()
   const writes: RecordWrite[] = []
   for (let n = 1; n <= 5000; n++) {
     writes.push({ table: 'inode', ino: n, key: '', value: new Uint8Array(300).fill(n) })
@@ -36,7 +36,7 @@ void t.test('a snapshot is one moment, read in batches while writing goes on', a
     liveBytes: new Map([...live].map(([id, bytes]) => [id, -bytes])),
   })
   while (log.compact(31, () => false)) log.commit()
-  log.commit()
+  log.settle()
 
   const expected = new Map(writes.map(one => [`${one.table} ${one.ino} ${one.key}`, one.value!]))
   let batches = 0

@@ -109,14 +109,8 @@ export class SimLogStore implements LogStore {
   journalRemove(session: number, sequence: number): void {
     this.#write(store => store.journalRemove(session, sequence))
   }
-  journalRemoveOne(session: number, sequence: number): void {
-    this.#write(store => store.journalRemoveOne(session, sequence))
-  }
   journal(): JournalRecord[] {
     return this.#live.journal()
-  }
-  journalBlob(session: number, sequence: number): Uint8Array | undefined {
-    return this.#live.journalBlob(session, sequence)
   }
   commit(): void {
     this.#live.commit()
@@ -128,6 +122,13 @@ export class SimLogStore implements LogStore {
   syncNow(): void {
     this.#live.syncNow()
     this.#durableWrites = this.#commits.at(-1)!
+  }
+  settle(): void {
+    this.commit()
+    this.syncNow()
+  }
+  clean(): boolean {
+    return this.#live.clean()
   }
   compact(index: number, live: (blob: BlobId) => boolean): boolean {
     const verdicts = new Map<BlobId, boolean>()

@@ -1,0 +1,214 @@
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fdatasyncSync,
+  fsync,
+  fsyncSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+  writevSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { assert } from '../../base/assert.js'
+import { MiB } from '../../base/limits.js'
+import { type Place, translate } from './failures.js'
+import { segmentName } from './segment-reader.js'
+
+/** A segment that has reached this size gets no more records. */
+const segmentBytes = 32 * MiB
+const spareName = 'spare'
+
+/** A place in the stream of records that the segments make up. */
+export interface StreamPosition {
+  readonly segment: number
+  readonly offset: number
+}
+
+export const streamStart: StreamPosition = { segment: 1, offset: 0 }
+
+export function isBefore(a: StreamPosition, b: StreamPosition): boolean {
+  return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset)
+}
+
+/** The numbers of the segments in a folder, in order. */
+export function listSegments(folder: string): number[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter(name => /^\d{8}$/.test(name))
+    .map(Number)
+    .sort((a, b) => a - b)
+}
+
+/** A segment's size, or undefined when it does not exist. */
+export function segmentSize(folder: string, segment: number): number | undefined {
+  return statSync(join(folder, segmentName(segment)), { throwIfNoEntry: false })?.size
+}
+
+/**
+ * The writing side of the segments: appended to one after the other, and synced. A segment that is removed is kept as a
+ * spare for the next one: overwriting blocks that are there already makes a sync twice as fast as growing a file.
+ */
+export class SegmentFiles {
+  readonly folder: string
+  readonly #place: Place
+  readonly #folderFile: number
+  #file: number
+  #position: StreamPosition
+  /** Segments that are complete, and not yet synced. */
+  #sealed: number[] = []
+  /** Those of them that a sync is under way for. */
+  readonly #syncing = new Set<number>()
+  #dirty = false
+  #folderDirty = false
+  #syncs = 0
+  #closed = false
+
+  /** Goes on at `position`, the end of the sound records; segments beyond it hold nothing that counts. */
+  constructor(folder: string, position: StreamPosition, place: Place) {
+    this.folder = folder
+    this.#place = place
+    this.#position = position
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      for (const segment of listSegments(folder)) if (segment > position.segment) this.#drop(segment)
+      this.#folderFile = openSync(folder, 'r')
+      const path = join(folder, segmentName(position.segment))
+      if (!existsSync(path)) {
+        closeSync(openSync(path, 'wx', 0o600))
+        this.#folderDirty = true
+      }
+      this.#file = openSync(path, 'r+')
+    } catch (error) {
+      throw translate(place, error)
+    }
+  }
+
+  /** Where the next record goes. */
+  get position(): StreamPosition {
+    return this.#position
+  }
+  /** Whether something was appended that no sync has begun to cover. */
+  get dirty(): boolean {
+    return this.#dirty
+  }
+
+  /** Where the next batch of records will begin: in a new segment when this one is full. */
+  begin(): StreamPosition {
+    if (this.#position.offset >= segmentBytes) this.#next()
+    return this.#position
+  }
+
+  #next(): void {
+    try {
+      const segment = this.#position.segment + 1
+      const path = join(this.folder, segmentName(segment))
+      const spare = join(this.folder, spareName)
+      if (existsSync(spare)) renameSync(spare, path)
+      else closeSync(openSync(path, 'wx', 0o600))
+      const file = openSync(path, 'r+')
+      // a reused file may be longer: its end must tell where the records end
+      if (fstatSync(this.#file).size > this.#position.offset) ftruncateSync(this.#file, this.#position.offset)
+      this.#sealed.push(this.#file)
+      this.#file = file
+      this.#position = { segment, offset: 0 }
+      this.#folderDirty = true
+      this.#dirty = true
+    } catch (error) {
+      throw translate(this.#place, error)
+    }
+  }
+
+  /** Writes at the position that `begin` told. On failure (`disk-full`) the position stays, and what is there counts for nothing. */
+  append(parts: readonly Uint8Array[], bytes: number): void {
+    const { segment, offset } = this.#position
+    try {
+      let done = writevSync(this.#file, parts, offset)
+      if (done < bytes) {
+        // a write is short when the disk is nearly full: the rest tells
+        const all = Buffer.concat(parts)
+        while (done < bytes) done += writeSync(this.#file, all, done, bytes - done, offset + done)
+      }
+    } catch (error) {
+      throw translate(this.#place, error)
+    }
+    this.#dirty = true
+    this.#position = { segment, offset: offset + bytes }
+  }
+
+  /** Puts all that was appended so far on stable storage; in the thread pool. Not called back once this is closed. */
+  sync(done: (error: unknown) => void): void {
+    const sealed = this.#sealed
+    const folder = this.#folderDirty
+    this.#sealed = []
+    this.#folderDirty = false
+    this.#dirty = false
+    this.#syncs++
+    for (const file of sealed) this.#syncing.add(file)
+    let waiting = 1 + sealed.length + (folder ? 1 : 0)
+    let failure: unknown
+    const one = (error: unknown): void => {
+      failure ??= error ?? undefined
+      if (--waiting > 0) return
+      for (const file of sealed) {
+        this.#syncing.delete(file)
+        closeSync(file)
+      }
+      this.#syncs--
+      if (!this.#closed) done(failure === undefined ? undefined : translate(this.#place, failure))
+      else if (this.#syncs === 0) this.#closeFiles()
+    }
+    for (const file of sealed) fdatasync(file, one)
+    fdatasync(this.#file, one)
+    if (folder) fsync(this.#folderFile, one)
+  }
+
+  syncNow(): void {
+    try {
+      for (const file of [...this.#syncing, ...this.#sealed, this.#file]) fdatasyncSync(file)
+      if (this.#folderDirty || this.#syncs > 0) fsyncSync(this.#folderFile)
+    } catch (error) {
+      throw translate(this.#place, error)
+    }
+    for (const file of this.#sealed) closeSync(file)
+    this.#sealed = []
+    this.#folderDirty = false
+    this.#dirty = false
+  }
+
+  /** Removes a segment that nothing refers to. */
+  remove(segment: number): void {
+    assert(segment < this.#position.segment, `segment ${segment} is removed while it is written`)
+    const path = join(this.folder, segmentName(segment))
+    const spare = join(this.folder, spareName)
+    const file = openSync(path, 'r')
+    const whole = fstatSync(file).size >= segmentBytes
+    closeSync(file)
+    if (whole && !existsSync(spare)) renameSync(path, spare)
+    else rmSync(path)
+  }
+
+  #drop(segment: number): void {
+    rmSync(join(this.folder, segmentName(segment)))
+  }
+
+  /** A descriptor that the pool still syncs is closed by its callback. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (this.#syncs === 0) this.#closeFiles()
+  }
+
+  #closeFiles(): void {
+    for (const file of this.#sealed) closeSync(file)
+    closeSync(this.#file)
+    closeSync(this.#folderFile)
+  }
+}

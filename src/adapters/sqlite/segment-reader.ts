@@ -1,0 +1,71 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { KiB } from '../../base/limits.js'
+import { bulkMemory } from '../host/bulk-memory.js'
+import { corrupt, type Place } from './failures.js'
+
+/** The folder of a log's segments, beside `log.db`. */
+export const segmentsName = 'segments'
+
+/** Descriptors kept open for reading. */
+const openFilesMax = 32
+const bulkBytesMin = 64 * KiB
+
+export function segmentName(segment: number): string {
+  return String(segment).padStart(8, '0')
+}
+
+/** Reads from the segments of a log, in any thread. */
+export class SegmentReader {
+  readonly folder: string
+  readonly #place: Place
+  /** Least recently used first. */
+  readonly #files = new Map<number, number>()
+
+  constructor(folder: string, place: Place) {
+    this.folder = folder
+    this.#place = place
+  }
+
+  /** Throws `corrupt` when the bytes are not there. */
+  read(segment: number, offset: number, length: number): Uint8Array {
+    const bytes = length >= bulkBytesMin ? new Uint8Array(bulkMemory(length)) : new Uint8Array(length)
+    const file = this.#open(segment)
+    let done = 0
+    while (done < length) {
+      const count = readSync(file, bytes, done, length - done, offset + done)
+      if (count === 0) throw corrupt(this.#place, `segment ${segment} ends before byte ${offset + length}`)
+      done += count
+    }
+    return bytes
+  }
+
+  #open(segment: number): number {
+    let file = this.#files.get(segment)
+    if (file !== undefined) this.#files.delete(segment)
+    else {
+      try {
+        file = openSync(join(this.folder, segmentName(segment)), 'r')
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+        throw corrupt(this.#place, `segment ${segment} of ${this.folder} is missing`, error)
+      }
+      if (this.#files.size >= openFilesMax) this.forget(this.#files.keys().next().value!)
+    }
+    this.#files.set(segment, file)
+    return file
+  }
+
+  /** The file is about to be removed. */
+  forget(segment: number): void {
+    const file = this.#files.get(segment)
+    if (file === undefined) return
+    this.#files.delete(segment)
+    closeSync(file)
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) closeSync(file)
+    this.#files.clear()
+  }
+}
