@@ -109,6 +109,16 @@ export function changeOfJournal(
   const first = decodeProposal(proposal, payload)
   let { time } = first
   for (const other of others) time = new ByteReader(other.proposal, 'part of a journalled change').i64()
-  const all = others.length === 0 ? payload : Buffer.concat(records.map(record => record.payload))
+  const all = others.length === 0 ? payload : joined(records.map(record => record.payload))
   return whole(first, decodeOperation(first.operation), all, time, hasher)
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
 }
