@@ -1,0 +1,5 @@
+/** The time that one case may take: a hundred times what the slowest needs on a local disk. */
+export const caseSeconds = 10
+/** Entries of a big directory in the table, and of the one with `--large`. */
+export const manyEntries = 3000
+export const largeEntries = 100_000

@@ -1,0 +1,106 @@
+// The table is proven on local file systems first: a case that fails there is wrong. Then rkfs is held to it.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { Cluster, isMounted, skip, type Machine } from '../e2e/support/cluster.js'
+import { run } from '../e2e/support/process.js'
+import { describe, runCases } from './runner.js'
+import { table } from './table.js'
+
+if (skip !== false) {
+  t.plan(0, skip)
+  process.exit(0)
+}
+t.setTimeout(600_000)
+
+const all = table.map((_, index) => index)
+const cluster = new Cluster()
+t.teardown(() => cluster.close())
+
+/** Runs cases in a directory and expects that none fails. */
+async function holds(t: Test, directory: string, indexes: readonly number[] = all): Promise<void> {
+  const begun = performance.now()
+  const reports = await runCases({ base: join(directory, 'conformance'), indexes })
+  const text = describe(reports)
+  const failed = reports.filter(report => report.outcome === 'failed')
+  for (const line of text.split('\n')) t.comment(line)
+  t.comment(`${((performance.now() - begun) / 1000).toFixed(1)} s`)
+  t.strictSame(
+    failed.map(({ index }) => `${table[index]!.group}: ${table[index]!.name}`),
+    [],
+    text.split('\n').at(-1),
+  )
+  for (const report of reports) {
+    if (report.outcome === 'skipped') t.match(report.reason, /^large: /, `${table[report.index]!.name} is not skipped`)
+  }
+}
+
+await t.test('the table is large and names nothing twice', async t => {
+  const names = table.map(({ group, name }) => `${group}: ${name}`)
+  t.ok(names.length >= 450, `${names.length} cases`)
+  t.equal(new Set(names).size, names.length)
+  t.equal(
+    table.every(({ rule }) => rule.length > 5 && rule.length < 120),
+    true,
+    'each cites its rule',
+  )
+})
+
+await t.test('it holds on tmpfs', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'rkfs-conformance.'))
+  t.teardown(async () => {
+    if (isMounted(directory)) await run('umount', ['-l', directory], { limitSeconds: 10 })
+    rmSync(directory, { recursive: true })
+  })
+  const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=1g', 'conformance', directory], { limitSeconds: 10 })
+  t.equal(mounted.code, 0, mounted.stderr)
+  await holds(
+    t,
+    directory,
+    all.filter(index => table[index]!.proof === undefined),
+  )
+})
+
+await t.test('where tmpfs deviates it holds on ext4', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'rkfs-conformance.'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const { stdout } = await run('stat', ['-f', '-c', '%T', directory], { limitSeconds: 5 })
+  if (stdout.trim() !== 'ext2/ext3') return t.comment(`${directory} is ${stdout.trim()}: not proven here`)
+  await holds(
+    t,
+    directory,
+    all.filter(index => table[index]!.proof === 'ext4'),
+  )
+})
+
+await t.test('it holds on a channel of one member', async t => {
+  const solo = await cluster.machine('solo')
+  await solo.must('mount', 'alone', solo.directory)
+  await holds(t, solo.directory)
+  await solo.must('umount', solo.directory)
+})
+
+await t.test('three members', async t => {
+  const machines = await cluster.members('a', 'b', 'c')
+  for (const machine of machines) await machine.mount()
+
+  await t.test('it holds through the mount of the leader', async t => {
+    const leader = await cluster.leader(machines)
+    await holds(t, within(leader, 'leader'))
+  })
+  await t.test('it holds through the mount of a follower', async t => {
+    const leader = await cluster.leader(machines)
+    const follower = machines.find(machine => machine !== leader)!
+    await holds(t, within(follower, 'follower'))
+    t.comment(`it led at the end: ${(await follower.status())?.state === 'leader'}`)
+  })
+  await t.test('all members have the same', async () => {
+    await cluster.same(machines)
+  })
+})
+
+/** A directory in a mount, by name alone: this process does not enter it. */
+function within(machine: Machine, name: string): string {
+  return join(machine.directory, name)
+}
