@@ -1,5 +1,7 @@
 /** The time that one case may take: a hundred times what the slowest needs on a local disk. */
 export const caseSeconds = 10
+/** The time in which the process that runs them comes up. */
+export const startSeconds = 30
 /** Entries of a big directory in the table, and of the one with `--large`. */
 export const manyEntries = 3000
 export const largeEntries = 100_000

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { caseSeconds } from './limits.js'
+import { loader } from './kit/loader.js'
+import { caseSeconds, startSeconds } from './limits.js'
 import { table } from './table.js'
 
 /** What a worker is told: the case by its place in the table. */
@@ -40,7 +41,7 @@ export async function runCases({ base, indexes, large = false, onReport }: RunOp
   let worker: ChildProcess | undefined
   try {
     for (const index of indexes) {
-      worker ??= start()
+      worker ??= await start()
       const begun = performance.now()
       const report = await runOne(worker, { index, base, large })
       if (report === undefined) {
@@ -58,14 +59,30 @@ export async function runCases({ base, indexes, large = false, onReport }: RunOp
   return reports
 }
 
-function start(): ChildProcess {
+/** Fails when the process does not come up: then each case would fail, for a reason that is not its own. */
+async function start(): Promise<ChildProcess> {
   // A process group of its own: the kill reaches what the case started, too.
-  return fork(fileURLToPath(new URL('./worker.ts', import.meta.url)), [], {
+  const worker = fork(fileURLToPath(new URL('./worker.ts', import.meta.url)), [], {
     serialization: 'advanced',
     detached: true,
     cwd: '/',
+    execArgv: [...loader],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+  await new Promise<void>((resolve, reject) => {
+    const fail = (): void => {
+      kill(worker)
+      reject(new Error('the process that runs the cases does not start'))
+    }
+    const timer = setTimeout(fail, startSeconds * 1000)
+    worker.once('exit', fail)
+    worker.once('message', () => {
+      clearTimeout(timer)
+      worker.off('exit', fail)
+      resolve()
+    })
+  })
+  return worker
 }
 
 /** Nothing when the process did not answer in time, or ended. */

@@ -29,7 +29,7 @@ async function holds(t: Test, directory: string, indexes: readonly number[] = al
   t.strictSame(
     failed.map(({ index }) => `${table[index]!.group}: ${table[index]!.name}`),
     [],
-    text.split('\n').at(-1),
+    text.split('\n').at(-1) ?? '',
   )
   for (const report of reports) {
     if (report.outcome === 'skipped') t.match(report.reason, /^large: /, `${table[report.index]!.name} is not skipped`)

@@ -105,3 +105,4 @@ process.on('message', (request: Request) => {
   )
 })
 process.on('disconnect', () => process.exit())
+process.send!('ready')

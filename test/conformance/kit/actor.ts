@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ActorCalls } from './actor-calls.js'
 import { SysError } from './errors.js'
+import { loader } from './loader.js'
 
 export type CallName = keyof ActorCalls
 
@@ -49,7 +50,10 @@ export class Actor {
   }
 
   static async start(): Promise<Actor> {
-    const child = fork(fileURLToPath(new URL('./actor-main.ts', import.meta.url)), [], { serialization: 'advanced' })
+    const child = fork(fileURLToPath(new URL('./actor-main.ts', import.meta.url)), [], {
+      serialization: 'advanced',
+      execArgv: [...loader],
+    })
     const actor = new Actor(child)
     await actor.#answer(0)
     return actor
