@@ -29,6 +29,8 @@ export interface Options {
   readonly needs?: readonly Need[]
   /** tmpfs deviates: the case is proven on ext4 in its place. */
   readonly proof?: 'ext4'
+  /** The time it may take, where `caseSeconds` is too short. */
+  readonly seconds?: number
 }
 
 export interface Case extends Options {
@@ -41,9 +43,12 @@ export interface Case extends Options {
 
 type Add = (name: string, rule: string, run: Body, options?: Options) => void
 
-/** A group of cases: one system call, or one subject. */
-export function cases(group: string, define: (add: Add) => void): readonly Case[] {
+/** A group of cases: one system call, or one subject. What `common` says is true of each. */
+export function cases(group: string, define: (add: Add) => void, common: Options = {}): readonly Case[] {
   const list: Case[] = []
-  define((name, rule, run, options = {}) => list.push({ group, name, rule, run, ...options }))
+  define((name, rule, run, options = {}) => {
+    const needs = [...new Set([...(common.needs ?? []), ...(options.needs ?? [])])]
+    list.push({ group, name, rule, run, ...common, ...options, needs })
+  })
   return list
 }

@@ -1,5 +1,5 @@
 // Runs the table on a directory:
-//   npx tsx test/conformance/run.ts DIR [--group GROUP]… [--case TEXT] [--json] [--times] [--large] [--keep] [--list]
+//   npx tsx test/conformance/run.ts DIR [--group GROUP]… [--case TEXT] [--jobs N] [--json] [--times] [--large] [--keep] [--list]
 import { spawnSync } from 'node:child_process'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,6 +12,7 @@ const { values, positionals } = parseArgs({
   options: {
     group: { type: 'string', multiple: true },
     case: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
     json: { type: 'boolean' },
     times: { type: 'boolean' },
     large: { type: 'boolean' },
@@ -31,7 +32,9 @@ if (values.list) {
   }
   console.log(`${indexes.length} cases`)
 } else if (positionals.length !== 1 || indexes.length === 0) {
-  console.error('usage: run.ts DIR [--group GROUP]… [--case TEXT] [--json] [--times] [--large] [--keep] [--list]')
+  console.error(
+    'usage: run.ts DIR [--group GROUP]… [--case TEXT] [--jobs N] [--json] [--times] [--large] [--keep] [--list]',
+  )
   process.exitCode = 2
 } else {
   await main(resolve(positionals[0]!))
@@ -40,7 +43,7 @@ if (values.list) {
 async function main(directory: string): Promise<void> {
   const base = join(directory, `conformance-${process.pid}`)
   try {
-    const reports = await runCases({ base, indexes, large: values.large ?? false })
+    const reports = await runCases({ base, indexes, jobs: Number(values.jobs), large: values.large ?? false })
     if (values.json) {
       for (const report of reports) console.log(JSON.stringify({ ...table[report.index], ...report }))
     } else {

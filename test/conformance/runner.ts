@@ -28,35 +28,40 @@ export interface RunOptions {
   readonly base: string
   /** Places in the table. */
   readonly indexes: readonly number[]
+  /** Cases at a time: where a call waits for other machines, the run is shorter. */
+  readonly jobs?: number
   readonly large?: boolean
-  readonly onReport?: (report: Report) => void
 }
 
 /**
- * Runs cases on a directory, one after the other, in a process that alone enters it. A case that takes too long is
- * killed with its process group, and the run goes on with a fresh process, also when the old one cannot be killed.
+ * Runs cases on a directory, in processes that alone enter it. A case that takes too long is killed with its process
+ * group, and the run goes on with a fresh process, also when the old one cannot be killed. Reports come in the order of
+ * the table.
  */
-export async function runCases({ base, indexes, large = false, onReport }: RunOptions): Promise<Report[]> {
+export async function runCases({ base, indexes, jobs = 1, large = false }: RunOptions): Promise<Report[]> {
+  const queue = [...indexes]
   const reports: Report[] = []
-  let worker: ChildProcess | undefined
-  try {
-    for (const index of indexes) {
-      worker ??= await start()
-      const begun = performance.now()
-      const report = await runOne(worker, { index, base, large })
-      if (report === undefined) {
-        kill(worker)
-        worker = undefined
+  const lane = async (): Promise<void> => {
+    let worker: ChildProcess | undefined
+    try {
+      for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
+        worker ??= await start()
+        const begun = performance.now()
+        const seconds = table[index]!.seconds ?? caseSeconds
+        const report = await runOne(worker, { index, base, large }, seconds)
+        if (report === undefined) {
+          kill(worker)
+          worker = undefined
+        }
+        const tookSeconds = (performance.now() - begun) / 1000
+        reports.push({ ...(report ?? died(index, tookSeconds >= seconds)), seconds: tookSeconds })
       }
-      const found = report ?? died(index, performance.now() - begun)
-      const timed = { ...found, seconds: (performance.now() - begun) / 1000 }
-      reports.push(timed)
-      onReport?.(timed)
+    } finally {
+      if (worker) await end(worker)
     }
-  } finally {
-    if (worker) await end(worker)
   }
-  return reports
+  await Promise.all(Array.from({ length: jobs }, lane))
+  return reports.sort((a, b) => a.index - b.index)
 }
 
 /** Fails when the process does not come up: then each case would fail, for a reason that is not its own. */
@@ -86,7 +91,7 @@ async function start(): Promise<ChildProcess> {
 }
 
 /** Nothing when the process did not answer in time, or ended. */
-function runOne(worker: ChildProcess, request: Request): Promise<Report | undefined> {
+function runOne(worker: ChildProcess, request: Request, seconds: number): Promise<Report | undefined> {
   return new Promise(resolve => {
     const settle = (report: Report | undefined): void => {
       clearTimeout(timer)
@@ -95,15 +100,15 @@ function runOne(worker: ChildProcess, request: Request): Promise<Report | undefi
       resolve(report)
     }
     const onExit = (): void => settle(undefined)
-    const timer = setTimeout(onExit, caseSeconds * 1000)
+    const timer = setTimeout(onExit, seconds * 1000)
     worker.on('message', settle)
     worker.on('exit', onExit)
     worker.send(request)
   })
 }
 
-function died(index: number, ms: number): Report {
-  const found = ms >= caseSeconds * 1000 ? `no end within ${caseSeconds} s` : 'the process ended'
+function died(index: number, late: boolean): Report {
+  const found = late ? 'no end within its time' : 'the process ended'
   return { index, outcome: 'failed', message: found, expected: 'success', found }
 }
 

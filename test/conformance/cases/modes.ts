@@ -87,6 +87,7 @@ export const chmod = cases('chmod', add => {
       as({ ...alice, groups: [staff] }, () => sys.chmod('f', 0o2755))
       equal(sys.stat('f').perm, 0o2755)
     },
+    { needs: ['root'] },
   )
   add('it shows through each name', 'POSIX link: one file', () => {
     file('a')
@@ -205,26 +206,41 @@ export const chown = cases('chown', add => {
     },
     root,
   )
-  add('the owner gives it to a group of his', 'POSIX chown: the group is the effective or a supplementary one', () => {
-    file('f')
-    own('f')
-    as({ ...alice, groups: [staff] }, () => sys.chown('f', -1, staff))
-    equal(owner('f'), [alice.uid, staff])
-    as(alice, () => sys.chown('f', alice.uid, alice.gid))
-    equal(owner('f'), [alice.uid, alice.gid])
-  })
-  add('the owner does not give it to a foreign group', 'chown(2): EPERM', () => {
-    file('f')
-    own('f')
-    fails('EPERM', () => as(alice, () => sys.chown('f', -1, staff)))
-    equal(owner('f'), [alice.uid, alice.gid])
-  })
-  add('the owner does not give it away', 'chown(2): EPERM: _POSIX_CHOWN_RESTRICTED', () => {
-    file('f')
-    own('f')
-    fails('EPERM', () => as(alice, () => sys.chown('f', bob.uid, -1)))
-    equal(owner('f'), [alice.uid, alice.gid])
-  })
+  add(
+    'the owner gives it to a group of his',
+    'POSIX chown: the group is the effective or a supplementary one',
+    () => {
+      file('f')
+      own('f')
+      as({ ...alice, groups: [staff] }, () => sys.chown('f', -1, staff))
+      equal(owner('f'), [alice.uid, staff])
+      as(alice, () => sys.chown('f', alice.uid, alice.gid))
+      equal(owner('f'), [alice.uid, alice.gid])
+    },
+    { needs: ['root'] },
+  )
+  add(
+    'the owner does not give it to a foreign group',
+    'chown(2): EPERM',
+    () => {
+      file('f')
+      own('f')
+      fails('EPERM', () => as(alice, () => sys.chown('f', -1, staff)))
+      equal(owner('f'), [alice.uid, alice.gid])
+    },
+    { needs: ['root'] },
+  )
+  add(
+    'the owner does not give it away',
+    'chown(2): EPERM: _POSIX_CHOWN_RESTRICTED',
+    () => {
+      file('f')
+      own('f')
+      fails('EPERM', () => as(alice, () => sys.chown('f', bob.uid, -1)))
+      equal(owner('f'), [alice.uid, alice.gid])
+    },
+    { needs: ['root'] },
+  )
   add('another does not take it', 'chown(2): EPERM', () => {
     file('f', '', 0o666)
     fails('EPERM', () => as(alice, () => sys.chown('f', alice.uid, alice.gid)))

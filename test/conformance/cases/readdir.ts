@@ -3,7 +3,7 @@ import { equal, fails, ok } from '../kit/check.js'
 import { entries, entriesOf, file, list } from '../kit/files.js'
 import { DT, O, S, SEEK } from '../kit/flags.js'
 import { sys } from '../kit/sys.js'
-import { largeEntries, manyEntries } from '../limits.js'
+import { largeEntries, largeEntriesSeconds, manyEntries, manyEntriesSeconds } from '../limits.js'
 
 const named = (found: readonly { name: string }[]): string[] =>
   found.map(entry => entry.name).filter(name => name !== '.' && name !== '..')
@@ -209,15 +209,20 @@ export const readdir = cases('readdir', add => {
     }
     await churn
   })
-  add(`${manyEntries} entries, each once`, 'POSIX readdir', () => {
-    sys.mkdir('d')
-    fill('d', counted(manyEntries))
-    const names = named(entries('d'))
-    equal(names.length, manyEntries)
-    equal(names.sort(), counted(manyEntries).sort())
-    for (let i = 0; i < manyEntries; i += 307) equal(sys.stat(`d/f${i}`).size, 0)
-    fails('ENOENT', () => sys.stat(`d/f${manyEntries}`))
-  })
+  add(
+    `${manyEntries} entries, each once`,
+    'POSIX readdir',
+    () => {
+      sys.mkdir('d')
+      fill('d', counted(manyEntries))
+      const names = named(entries('d'))
+      equal(names.length, manyEntries)
+      equal(names.sort(), counted(manyEntries).sort())
+      for (let i = 0; i < manyEntries; i += 307) equal(sys.stat(`d/f${i}`).size, 0)
+      fails('ENOENT', () => sys.stat(`d/f${manyEntries}`))
+    },
+    { seconds: manyEntriesSeconds },
+  )
   add(
     `${largeEntries} entries, each once`,
     'POSIX readdir',
@@ -229,7 +234,7 @@ export const readdir = cases('readdir', add => {
       for (let i = 0; i < largeEntries; i += 10_007) sys.unlink(`d/f${i}`)
       equal(named(entries('d')).length, largeEntries - 10)
     },
-    { needs: ['large'] },
+    { needs: ['large'], seconds: largeEntriesSeconds },
   )
   add('an entry that is renamed while it is listed is there afterwards', 'POSIX readdir, rename', () => {
     sys.mkdir('d')

@@ -110,22 +110,27 @@ export const stat = cases('stat', add => {
 export const access = cases('access', add => {
   const { F, R, W, X } = ACCESS
 
-  add('each permission of the owner', 'POSIX access', () => {
-    for (const [perm, can] of [
-      [0o400, R],
-      [0o200, W],
-      [0o100, X],
-    ] as const) {
-      file(`f${perm}`, '', perm)
-      sys.chown(`f${perm}`, alice.uid, alice.gid)
-      as(alice, () => {
-        for (const mode of [R, W, X]) {
-          if (mode === can) sys.access(`f${perm}`, mode)
-          else fails('EACCES', () => sys.access(`f${perm}`, mode), `${perm.toString(8)} for ${mode}`)
-        }
-      })
-    }
-  })
+  add(
+    'each permission of the owner',
+    'POSIX access',
+    () => {
+      for (const [perm, can] of [
+        [0o400, R],
+        [0o200, W],
+        [0o100, X],
+      ] as const) {
+        file(`f${perm}`, '', perm)
+        sys.chown(`f${perm}`, alice.uid, alice.gid)
+        as(alice, () => {
+          for (const mode of [R, W, X]) {
+            if (mode === can) sys.access(`f${perm}`, mode)
+            else fails('EACCES', () => sys.access(`f${perm}`, mode), `${perm.toString(8)} for ${mode}`)
+          }
+        })
+      }
+    },
+    { needs: ['root'] },
+  )
   add('F_OK asks for existence', 'POSIX access: F_OK', () => {
     file('f', '', 0)
     as(alice, () => {
@@ -171,12 +176,17 @@ export const access = cases('access', add => {
     },
     { needs: ['root'] },
   )
-  add('the groups of the process count', 'POSIX access; credentials(7): supplementary groups', () => {
-    file('f', '', 0o060)
-    sys.chown('f', 0, staff)
-    fails('EACCES', () => as(alice, () => sys.access('f', R)))
-    as({ ...alice, groups: [1, staff] }, () => sys.access('f', R | W))
-  })
+  add(
+    'the groups of the process count',
+    'POSIX access; credentials(7): supplementary groups',
+    () => {
+      file('f', '', 0o060)
+      sys.chown('f', 0, staff)
+      fails('EACCES', () => as(alice, () => sys.access('f', R)))
+      as({ ...alice, groups: [1, staff] }, () => sys.access('f', R | W))
+    },
+    { needs: ['root'] },
+  )
   add('AT_EACCESS and AT_SYMLINK_NOFOLLOW', 'faccessat(2)', () => {
     sys.symlink('missing', 'l')
     fails('ENOENT', () => sys.access('l', F))

@@ -98,12 +98,17 @@ export const tmpfile = cases('tmpfile', add => {
     sys.mkdir('d')
     fails('EACCES', () => as(alice, () => make(0, 0o600, 'd')))
   })
-  add('in a set-gid directory', 'open(2): the group of the directory', () => {
-    sys.mkdir('d')
-    sys.chown('d', 0, staff)
-    sys.chmod('d', 0o2777)
-    equal(sys.fstat(as(alice, () => make(0, 0o600, 'd'))).gid, staff)
-  })
+  add(
+    'in a set-gid directory',
+    'open(2): the group of the directory',
+    () => {
+      sys.mkdir('d')
+      sys.chown('d', 0, staff)
+      sys.chmod('d', 0o2777)
+      equal(sys.fstat(as(alice, () => make(0, 0o600, 'd'))).gid, staff)
+    },
+    { needs: ['root'] },
+  )
   add('under a default list', 'acl(5): object creation', () => {
     sys.mkdir('d')
     xattr.set('d', defaultAcl, encodeAcl({ user: 7, group: 4, other: 0 }))

@@ -99,6 +99,7 @@ export const unlink = cases('unlink', add => {
       as(alice, () => sys.unlink('d/f'))
       equal(list('d'), [])
     },
+    { needs: ['root'] },
   )
 })
 
