@@ -187,7 +187,7 @@ export const readdir = cases('readdir', add => {
   )
   add('removing what was listed empties the directory', 'POSIX readdir: rm -r', () => {
     sys.mkdir('d')
-    fill('d', counted(500))
+    fill('d', counted(200))
     const fd = sys.open('d', O.DIRECTORY)
     for (;;) {
       const some = named(sys.getdents(fd, 1000))
@@ -201,7 +201,7 @@ export const readdir = cases('readdir', add => {
     fill('d', counted(100, 'stays'))
     const other = await actor()
     let churning = true
-    const churn = other.do('churn', 'd', 300).finally(() => (churning = false))
+    const churn = other.do('churn', 'd', 100).finally(() => (churning = false))
     for (let i = 0; i < 200 && churning; i++) {
       const names = list('d').filter(name => name.startsWith('stays'))
       equal(names, counted(100, 'stays').sort())
