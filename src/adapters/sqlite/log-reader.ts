@@ -88,6 +88,8 @@ export class LogReader {
   entry(index: number): EncodedEntry {
     const row = this.#row(index)
     const cuts = this.#cuts(index, row)
+    const whole = cuts.length > 1 ? this.#bulkPayload(index, cuts) : undefined
+    if (whole !== undefined) return { header: row[3], payload: whole }
     const parts = cuts.map((length, part) => {
       const id = index * blobsPerEntryMax + part
       const data = this.blob(id)
@@ -97,6 +99,25 @@ export class LogReader {
     })
     // No copy for the usual one blob.
     return { header: row[3], payload: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
+  }
+
+  /** A payload of several blobs that lie one after the other in a segment, as they were written: with one read. */
+  #bulkPayload(index: number, cuts: readonly number[]): Uint8Array | undefined {
+    const rows = cuts.map((_, part) => this.#bulk.get(index * blobsPerEntryMax + part) as BulkRow | undefined)
+    const first = rows[0]
+    if (first === undefined) return undefined
+    let end = first[2]
+    for (const [part, length] of cuts.entries()) {
+      const row = rows[part]
+      if (row === undefined || row[1] !== first[1] || row[2] !== end || row[3] !== length) return undefined
+      end += length
+    }
+    const payload = this.#segments.read(first[1], first[2], end - first[2])
+    let at = 0
+    for (const [part, length] of cuts.entries()) {
+      this.#checked(index * blobsPerEntryMax + part, rows[part]![0], payload.subarray(at, (at += length)))
+    }
+    return payload
   }
 
   blob(id: number): Uint8Array | undefined {

@@ -73,6 +73,8 @@ export class SqliteLogStore implements LogStore {
   /** The stream is on stable storage up to here, and in the database up to there. */
   #synced: StreamPosition
   #settled: StreamPosition
+  /** Taking over failed: it is tried again when so many writes wait. */
+  #settleHeld = 0
   /** The open transaction refers to bytes in the segments that were not synced yet. */
   #unsyncedBulk = false
   /** A transaction that a sync must cover was committed since the last one began. */
@@ -334,7 +336,10 @@ export class SqliteLogStore implements LogStore {
   #commitStream(): void {
     const { fresh } = this.#hot
     if (fresh.length === 0) return
-    if (this.#hot.bytes > hotBytesMax) this.settle()
+    if (this.#hot.bytes > hotBytesMax) {
+      this.syncNow()
+      this.#settle()
+    }
     const { segment, offset: start } = this.#segments.begin()
     this.#existing.add(segment)
     let offset = start
@@ -434,11 +439,14 @@ export class SqliteLogStore implements LogStore {
   }
 
   #maybeSettle(): void {
-    if (this.#db.open || (this.#hot.size < settleWrites && this.#hot.bytes < settleBytes)) return
+    if (this.#db.open || this.#hot.size < this.#settleHeld) return
+    if (this.#hot.size < settleWrites && this.#hot.bytes < settleBytes) return
     try {
       this.#settle()
+      this.#settleHeld = 0
     } catch (error) {
-      // the segments have it all: it is tried again with the next sync
+      // the segments have it all: it is tried again when there is more of it
+      this.#settleHeld = this.#hot.size + settleWrites
       this.#log.warn({ file: this.#place.path, error: messageOf(error) }, 'the log cannot be taken over now')
     }
   }
