@@ -18,6 +18,18 @@ export const linkTargetBytesMax = 4095
 export const xattrNameBytesMax = 255
 export const xattrValueBytesMax = 64 * KiB
 export const xattrListBytesMax = 64 * KiB
+/** One copy_file_range(2) shares so much; the caller asks again for the rest. It bounds the work of one change. */
+export const cloneBytesMax = 256 * MiB
+/** Access times in one change. */
+export const accessTimesMax = 1024
+/** Files whose access time waits to be told; those that are read beyond it keep their old one. */
+export const accessWaitingMax = 16 * 1024
+/** A file up to this size is read anew from here when its access time is due, so that the read is seen. */
+export const accessReadBytesMax = MiB
+/** Ranges of one file that fallocate(2) reserved and no write joined; beyond that it is ENOSPC. */
+export const reservedRangesMax = 256
+/** Inodes without a name that a mount still remembers because a program may hold them. */
+export const ghostsMax = 4096
 /** As ext4's. */
 export const linkCountMax = 65000
 export const membersMax = 64

@@ -15,7 +15,8 @@ import {
   pendingOperationsMax,
   uncommittedBytesMax,
 } from '../base/limits.js'
-import { apply, extendWrite, getInode, membersDescriptor } from '../fs/apply.js'
+import { apply, getInode, membersDescriptor } from '../fs/apply.js'
+import { extendWrite } from '../fs/content.js'
 import { cutOf, firstBlob } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type MembersOperation, type Operation } from '../fs/operation.js'

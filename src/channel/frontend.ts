@@ -14,7 +14,8 @@ import {
 } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { fileSizeMax } from '../base/limits.js'
-import { getInode, xattrNames } from '../fs/apply.js'
+import { xattrNames } from '../fs/attributes.js'
+import { getInode } from '../fs/inodes.js'
 import { seek } from '../fs/extents.js'
 import {
   FALLOC_FL_KEEP_SIZE,

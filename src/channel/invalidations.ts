@@ -57,6 +57,10 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
     }
     case 'allocate':
       return [content(operation.ino, operation.offset, operation.length)]
+    case 'clone':
+      return operation.length === 0 ? [] : [content(operation.ino, operation.offset, operation.length)]
+    case 'access':
+      return operation.times.map(({ ino }) => attributes(ino))
     case 'setxattr':
     case 'removexattr':
       return [attributes(operation.ino)]

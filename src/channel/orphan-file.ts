@@ -1,5 +1,5 @@
 import { chunkBytes } from '../base/limits.js'
-import { blocksOf } from '../fs/apply.js'
+import { blocksOf } from '../fs/inodes.js'
 import { cutChunk, readPieces } from '../fs/extents.js'
 import type { Extent, Inode } from '../fs/records.js'
 import { chunkKey } from '../fs/store-port.js'

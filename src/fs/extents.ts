@@ -76,76 +76,124 @@ function insertExtent(chunk: Extent[], extent: Extent): void {
   } else chunk.splice(at, 0, extent)
 }
 
-/** Removes `[from, to)` of a file's content. Answers the bytes that were allocated there. */
-export function removeRange(view: View, ino: number, from: number, to: number): number {
-  let removed = 0
-  const drop = (extent: Extent): void => {
-    removed += extent.length
-    view.refer(extent.blob, -extent.length)
-  }
+/** Told of each run of a file's bytes that an extent covered and now does not. */
+export type Uncovered = (at: number, length: number) => void
+
+/** Chunks that are read at once. */
+const scanMax = 1024
+
+/** Removes the extents of `[from, to)` of a file. */
+export function removeRange(view: View, ino: number, from: number, to: number, uncovered?: Uncovered): void {
   const first = Math.floor(from / chunkBytes)
+  const limit = Math.min(scanMax, Math.ceil(to / chunkBytes) - first + 1)
   let after = first === 0 ? undefined : chunkKey(first - 1)
   for (;;) {
-    const found = view.scan('chunk', ino, after, 1024)
+    const found = view.scan('chunk', ino, after, limit)
     for (const [key, chunk] of found) {
       const base = parseInt(key, 16) * chunkBytes
-      if (base >= to) return removed
-      const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), drop)
+      if (base >= to) return
+      const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), extent => {
+        uncovered?.(base + extent.start, extent.length)
+        view.refer(extent.blob, -extent.length)
+      })
       view.set('chunk', ino, key, kept.length === 0 ? undefined : kept)
       after = key
     }
-    if (found.length < 1024) return removed
+    if (found.length < limit) return
   }
 }
 
-/** Puts blobs over `[offset, offset + sum of cuts)` of a file. Answers the growth of the bytes allocated. */
-export function placeBlobs(view: View, ino: number, offset: number, cuts: readonly number[], first: number): number {
-  let growth = 0
+/** Calls back with each run of `[from, to)` that an extent covers; holes cost nothing, however large. */
+export function visitCovered(
+  view: View,
+  ino: number,
+  from: number,
+  to: number,
+  visit: (at: number, length: number) => void,
+): void {
+  if (from >= to) return
+  const first = Math.floor(from / chunkBytes)
+  const limit = Math.min(scanMax, Math.ceil(to / chunkBytes) - first + 1)
+  let after = first === 0 ? undefined : chunkKey(first - 1)
+  for (;;) {
+    const found = view.scan('chunk', ino, after, limit)
+    for (const [key, chunk] of found) {
+      const base = parseInt(key, 16) * chunkBytes
+      if (base >= to) return
+      for (const extent of chunk) {
+        const start = Math.max(from, base + extent.start)
+        const end = Math.min(to, base + extent.start + extent.length)
+        if (start < end) visit(start, end - start)
+      }
+      after = key
+    }
+    if (found.length < limit) return
+  }
+}
+
+/** Puts the bytes of one blob from `blobOffset` on over `[at, at + length)` of a file. */
+export function placeExtent(
+  view: View,
+  ino: number,
+  at: number,
+  length: number,
+  blob: number,
+  blobOffset: number,
+  uncovered: Uncovered,
+): void {
+  for (let taken = 0; taken < length;) {
+    const number = Math.floor((at + taken) / chunkBytes)
+    const base = number * chunkBytes
+    const start = at + taken - base
+    const run = Math.min(length - taken, chunkBytes - start)
+    const key = chunkKey(number)
+    const old = view.get('chunk', ino, key) ?? []
+    const last = old.at(-1)
+    // a log that grows by small records: nothing is cut, and a plain copy costs little
+    const chunk =
+      last === undefined || last.start + last.length <= start
+        ? old.slice()
+        : cutChunk(old, start, start + run, extent => {
+            uncovered(base + extent.start, extent.length)
+            view.refer(extent.blob, -extent.length)
+          })
+    insertExtent(chunk, { start, length: run, blob, offset: blobOffset + taken })
+    view.refer(blob, run)
+    view.set('chunk', ino, key, chunk)
+    taken += run
+  }
+}
+
+/** Puts blobs over `[offset, offset + sum of cuts)` of a file. */
+export function placeBlobs(
+  view: View,
+  ino: number,
+  offset: number,
+  cuts: readonly number[],
+  first: number,
+  uncovered: Uncovered,
+): void {
   let at = offset
   cuts.forEach((cut, part) => {
-    growth += placeTail(view, ino, at, cut, first + (first < 0 ? -part : part), 0)
+    placeExtent(view, ino, at, cut, first + (first < 0 ? -part : part), 0, uncovered)
     at += cut
   })
-  return growth
 }
 
-/** Puts the bytes of a blob from `from` on over `[offset, offset + length)` of a file. Answers the growth. */
-export function placeTail(view: View, ino: number, offset: number, length: number, blob: number, from: number): number {
-  let growth = 0
-  let taken = 0
-  while (taken < length) {
-    const at = offset + taken
-    const start = at % chunkBytes
-    const count = Math.min(length - taken, chunkBytes - start)
-    growth += placeExtent(view, ino, chunkKey(Math.floor(at / chunkBytes)), {
-      start,
-      length: count,
-      blob,
-      offset: from + taken,
-    })
-    taken += count
+/** Puts pieces of another file (or of another part of this one) over a file from `offset` on; a hole makes a hole. */
+export function placePieces(
+  view: View,
+  ino: number,
+  offset: number,
+  pieces: readonly Piece[],
+  uncovered: Uncovered,
+): void {
+  let at = offset
+  for (const { length, blob, offset: blobOffset } of pieces) {
+    if (blob === undefined) removeRange(view, ino, at, at + length, uncovered)
+    else placeExtent(view, ino, at, length, blob, blobOffset, uncovered)
+    at += length
   }
-  return growth
-}
-
-/** Puts an extent over a chunk. Answers the growth of the bytes allocated. */
-function placeExtent(view: View, ino: number, key: string, extent: Extent): number {
-  const { start, length, blob } = extent
-  let growth = length
-  const old = view.get('chunk', ino, key) ?? []
-  const last = old.at(-1)
-  // a log that grows by small records: nothing is cut, and a plain copy costs little
-  const chunk =
-    last === undefined || last.start + last.length <= start
-      ? old.slice()
-      : cutChunk(old, start, start + length, cut => {
-          growth -= cut.length
-          view.refer(cut.blob, -cut.length)
-        })
-  insertExtent(chunk, extent)
-  view.refer(blob, length)
-  view.set('chunk', ino, key, chunk)
-  return growth
 }
 
 /** A piece of a file: bytes of a blob, or a hole of zeros (`blob` undefined). */

@@ -1,7 +1,8 @@
 import { ByteReader, ByteWriter, malformed } from '../base/bytes.js'
-import { fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
-import type { Operation } from './operation.js'
+import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
+import type { MakeOperation, Operation } from './operation.js'
 
+/** The place of a kind in this list is its number: new ones come last. */
 const kinds = [
   'mark',
   'make',
@@ -16,12 +17,17 @@ const kinds = [
   'setxattr',
   'removexattr',
   'members',
-] as const satisfies readonly Operation['kind'][]
+  'clone',
+  'access',
+  // a `make` whose mode the umask and the parent's default ACL decide on
+  'make-masked',
+] as const satisfies readonly (Operation['kind'] | 'make-masked')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
 export function encodeOperation(operation: Operation): Uint8Array {
   const writer = new ByteWriter(64)
-  writer.u8(kinds.indexOf(operation.kind))
+  const masked = operation.kind === 'make' && operation.umask !== undefined
+  writer.u8(kinds.indexOf(masked ? 'make-masked' : operation.kind))
   switch (operation.kind) {
     case 'mark':
       writer.u64(operation.id)
@@ -29,6 +35,7 @@ export function encodeOperation(operation: Operation): Uint8Array {
     case 'make':
       writer.u64(operation.parent).binary(operation.name).u64(operation.ino).u32(operation.mode)
       writer.u32(operation.uid).u32(operation.gid).u32(operation.rdev).binary(operation.target)
+      if (operation.umask !== undefined) writer.u32(operation.umask)
       break
     case 'link':
       writer.u64(operation.ino).u64(operation.parent).binary(operation.name)
@@ -84,6 +91,14 @@ export function encodeOperation(operation: Operation): Uint8Array {
     case 'members':
       writer.u64(operation.version).bytes(operation.descriptor)
       break
+    case 'clone':
+      writer.u64(operation.source).u64(operation.sourceOffset)
+      writer.u64(operation.ino).u64(operation.offset).u64(operation.length)
+      break
+    case 'access':
+      writer.u32(operation.times.length)
+      for (const { ino, atime } of operation.times) writer.u64(ino).i64(atime)
+      break
   }
   return writer.done()
 }
@@ -102,17 +117,9 @@ function decodeFields(reader: ByteReader): Operation {
     case 'mark':
       return { kind, id: reader.u64() }
     case 'make':
-      return {
-        kind,
-        parent: reader.u64(),
-        name: name(reader),
-        ino: reader.u64(),
-        mode: reader.u32(),
-        uid: reader.u32(),
-        gid: reader.u32(),
-        rdev: reader.u32(),
-        target: reader.binary(),
-      }
+      return make(reader)
+    case 'make-masked':
+      return { ...make(reader), umask: reader.u32() }
     case 'link':
       return { kind, ino: reader.u64(), parent: reader.u64(), name: name(reader) }
     case 'unlink':
@@ -165,8 +172,36 @@ function decodeFields(reader: ByteReader): Operation {
       return { kind, ino: reader.u64(), name: name(reader) }
     case 'members':
       return { kind, version: reader.u64(), descriptor: reader.bytes().slice() }
+    case 'clone':
+      return {
+        kind,
+        source: reader.u64(),
+        sourceOffset: reader.u64(),
+        ino: reader.u64(),
+        offset: reader.u64(),
+        length: reader.u64(),
+      }
+    case 'access': {
+      const count = reader.u32()
+      if (count > accessTimesMax) throw malformed('operation: too many access times')
+      return { kind, times: Array.from({ length: count }, () => ({ ino: reader.u64(), atime: reader.i64() })) }
+    }
     case undefined:
       throw malformed('operation: unknown kind')
+  }
+}
+
+function make(reader: ByteReader): MakeOperation {
+  return {
+    kind: 'make',
+    parent: reader.u64(),
+    name: name(reader),
+    ino: reader.u64(),
+    mode: reader.u32(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    rdev: reader.u32(),
+    target: reader.binary(),
   }
 }
 

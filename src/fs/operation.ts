@@ -1,6 +1,19 @@
 /** The changes that the state machine knows. All that is not a function of the state (inode numbers, times, owners) is settled by the member where the change began. */
 
-/** create(2), mkdir(2), mknod(2), symlink(2): `mode` has the type bits; `target` is for symbolic links. */
+/**
+ * The directory of files without a name: what is made in it has no link, until a `link` gives it one (linkat(2) of a file
+ * that was opened with O_TMPFILE). Their names here are `namelessKey`.
+ */
+export const nowhere = 0
+
+export function namelessKey(ino: number): string {
+  return ino.toString(16).padStart(14, '0')
+}
+
+/**
+ * create(2), mkdir(2), mknod(2), symlink(2): `mode` has the type bits; `target` is for symbolic links. With `umask` the
+ * parent's default ACL decides on the mode, or, where it has none, the umask (umask(2), acl(5)); without it `mode` stands.
+ */
 export interface MakeOperation {
   readonly kind: 'make'
   readonly parent: number
@@ -11,6 +24,7 @@ export interface MakeOperation {
   readonly gid: number
   readonly rdev: number
   readonly target: string
+  readonly umask?: number
 }
 
 export interface LinkOperation {
@@ -82,7 +96,31 @@ export interface AllocateOperation {
   readonly length: number
 }
 
-/** setxattr(2); `flags`: 1 XATTR_CREATE, 2 XATTR_REPLACE. */
+/**
+ * copy_file_range(2): the target shares the source's bytes from then on. Refused with EAGAIN when the source has become
+ * shorter than the range meanwhile.
+ */
+export interface CloneOperation {
+  readonly kind: 'clone'
+  readonly source: number
+  readonly sourceOffset: number
+  readonly ino: number
+  readonly offset: number
+  readonly length: number
+}
+
+/** When files were read, as relatime has it: access times that grow, and nothing else. */
+export interface AccessOperation {
+  readonly kind: 'access'
+  readonly times: readonly { readonly ino: number; readonly atime: bigint }[]
+}
+
+export const XATTR_CREATE = 1
+export const XATTR_REPLACE = 2
+/** Of an access ACL: set-gid goes (FUSE_SETXATTR_ACL_KILL_SGID). */
+export const XATTR_KILL_SGID = 1 << 8
+
+/** setxattr(2); `flags`: XATTR_*. */
 export interface SetXattrOperation {
   readonly kind: 'setxattr'
   readonly ino: number
@@ -119,6 +157,8 @@ export type Operation =
   | WriteOperation
   | AppendOperation
   | AllocateOperation
+  | CloneOperation
+  | AccessOperation
   | SetXattrOperation
   | RemoveXattrOperation
   | MembersOperation
@@ -165,6 +205,10 @@ export function describeOperation(operation: Operation): string {
       return `append ino ${operation.ino} length ${operation.length}`
     case 'allocate':
       return `allocate ino ${operation.ino} mode ${operation.mode} offset ${operation.offset} length ${operation.length}`
+    case 'clone':
+      return `clone ino ${operation.source} offset ${operation.sourceOffset} to ino ${operation.ino} offset ${operation.offset} length ${operation.length}`
+    case 'access':
+      return `access ${operation.times.map(({ ino }) => `ino ${ino}`).join(' ')}`
     case 'setxattr':
       return `setxattr ino ${operation.ino} ${text(operation.name)} length ${operation.value.length}`
     case 'removexattr':

@@ -18,7 +18,7 @@ export interface Inode {
   readonly gid: number
   readonly rdev: number
   readonly size: number
-  /** Bytes that extents cover. */
+  /** Bytes that an extent covers or fallocate(2) reserved. */
   readonly allocated: number
   readonly atime: bigint
   readonly mtime: bigint
@@ -27,7 +27,7 @@ export interface Inode {
   readonly parent: number
   /** Directories: how many names they hold; else 0. */
   readonly children: number
-  /** Symbolic links: the target, a binary string; else ''. */
+  /** Symbolic links: the target, a binary string. Regular files: what fallocate(2) reserved (`reserved.ts`). Else ''. */
   readonly target: string
 }
 

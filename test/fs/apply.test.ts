@@ -3,7 +3,8 @@ import * as errno from '../../src/base/errno.js'
 import { errnoName } from '../../src/base/errno.js'
 import { chunkBytes, fileSizeMax, linkCountMax, linkTargetBytesMax } from '../../src/base/limits.js'
 import { getInode, membersDescriptor, membersVersion } from '../../src/fs/apply.js'
-import type { Operation, SetAttributesOperation } from '../../src/fs/operation.js'
+import { xattrNames } from '../../src/fs/attributes.js'
+import { namelessKey, nowhere, type Operation, type SetAttributesOperation } from '../../src/fs/operation.js'
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../../src/fs/records.js'
 import { Machine, treeOf } from './support/machine.js'
 
@@ -60,6 +61,15 @@ const setxattr = (ino: number, name: string, size = 1, flags = 0): Operation => 
   flags,
 })
 const removexattr = (ino: number, name: string): Operation => ({ kind: 'removexattr', ino, name })
+const clone = (source: number, sourceOffset: number, ino: number, offset: number, length: number): Operation => ({
+  kind: 'clone',
+  source,
+  sourceOffset,
+  ino,
+  offset,
+  length,
+})
+const nameless = (ino: number): Operation & { kind: 'make' } => make(nowhere, namelessKey(ino), ino, S_IFREG | 0o600)
 const members = (version: number): Operation => ({ kind: 'members', version, descriptor: Uint8Array.of(version) })
 
 type Step = Operation | readonly [Operation, keyof typeof errno]
@@ -439,11 +449,101 @@ const traces: readonly Trace[] = [
     ],
     tree: [
       '/ d ino 1 links 2 holds 3',
-      '/f f ino 2 links 1 size 50 allocated 15',
-      '/g f ino 3 links 1 size 20 allocated 5',
+      '/f f ino 2 links 1 size 50 allocated 989',
+      '/g f ino 3 links 1 size 20 allocated 20',
       `/h f ino 4 links 1 size ${chunkBytes + 5} allocated 8`,
     ],
     content: { 2: 'b5 .10 b10 .25', 3: 'h5 .15', 4: `.${chunkBytes - 5} k4 .2 k4` },
+  },
+  {
+    name: 'fallocate(2): what is reserved counts once, whether it is written or not; a truncation gives it back',
+    steps: [
+      file(1, 'f', 2),
+      allocate(2, 0, 0, 100),
+      write(2, 10, 10),
+      allocate(2, KEEP, 90, 20),
+      file(1, 'g', 3),
+      allocate(3, KEEP, 0, 1000),
+      set(3, { size: 0 }),
+      file(1, 'h', 4),
+      allocate(4, 0, 0, 2 ** 50),
+      allocate(4, PUNCH | KEEP, 100, 2 ** 50 - 200),
+    ],
+    tree: [
+      '/ d ino 1 links 2 holds 3',
+      '/f f ino 2 links 1 size 100 allocated 110',
+      '/g f ino 3 links 1 size 0 allocated 0',
+      `/h f ino 4 links 1 size ${2 ** 50} allocated 200`,
+    ],
+    content: { 2: '.10 c10 .80' },
+  },
+  {
+    name: 'copy_file_range(2): content is shared, holes too; what is written to one of the two stays there',
+    steps: [
+      file(1, 'f', 2),
+      write(2, 0, 30),
+      set(2, { size: 60 }),
+      file(1, 'g', 3),
+      write(3, 0, 50),
+      clone(2, 10, 3, 5, 40),
+      write(2, 0, 30),
+      // within one file, and across chunks
+      write(2, chunkBytes - 3, 6),
+      clone(2, chunkBytes - 3, 2, 2 * chunkBytes - 2, 6),
+      unlink(1, 'f'),
+      file(1, 'h', 4),
+      clone(3, 0, 4, 20, 10),
+    ],
+    tree: [
+      '/ d ino 1 links 2 holds 2',
+      '/g f ino 3 links 1 size 50 allocated 30',
+      '/h f ino 4 links 1 size 30 allocated 10',
+    ],
+    content: { 3: 'e5 b20 .20 e5', 4: '.20 e5 b5' },
+  },
+  {
+    name: 'copy_file_range(2), ERRORS: EINVAL for ranges that overlap, EISDIR, EFBIG, ENOENT; EAGAIN for a source that shrank',
+    steps: [
+      file(1, 'f', 2),
+      write(2, 0, 30),
+      file(1, 'g', 3),
+      [clone(2, 0, 2, 5, 10), 'EINVAL'],
+      [clone(2, 0, 3, 0, 0), 'EINVAL'],
+      [clone(2, 21, 3, 0, 10), 'EAGAIN'],
+      [clone(2, 0, 3, fileSizeMax - 5, 10), 'EFBIG'],
+      [clone(1, 0, 3, 0, 10), 'EISDIR'],
+      [clone(2, 0, 1, 0, 10), 'EISDIR'],
+      [clone(9, 0, 3, 0, 10), 'ENOENT'],
+      [clone(2, 0, 9, 0, 10), 'ENOENT'],
+      clone(2, 0, 2, 10, 10),
+    ],
+    content: { 2: 'b30' },
+  },
+  {
+    name: 'open(2), O_TMPFILE: a file without a name, which linkat(2) gives one, or which goes',
+    steps: [
+      nameless(2),
+      write(2, 0, 5),
+      nameless(3),
+      write(3, 0, 5),
+      [nameless(3), 'EEXIST'],
+      [{ ...nameless(4), name: 'x' }, 'EINVAL'],
+      [{ ...nameless(4), mode: S_IFDIR }, 'EINVAL'],
+      file(1, 'f', 4),
+      [link(2, 1, 'f'), 'EEXIST'],
+      link(2, 1, 'g'),
+      link(2, 1, 'h'),
+      [unlink(nowhere, namelessKey(2)), 'ENOENT'],
+      [move(nowhere, namelessKey(3), 1, 'i'), 'ENOENT'],
+      unlink(nowhere, namelessKey(3)),
+    ],
+    tree: [
+      '/ d ino 1 links 2 holds 3',
+      '/f f ino 4 links 1 size 0 allocated 0',
+      '/g f ino 2 links 2 size 5 allocated 5',
+      '/h f ino 2 links 2 size 5 allocated 5',
+    ],
+    content: { 2: 'b5' },
   },
   {
     name: 'fallocate(2), ERRORS: EINVAL for no length, EFBIG, EOPNOTSUPP, EISDIR, ENOENT',
@@ -577,6 +677,33 @@ void t.test('set-uid and set-gid go with a write, a truncate or a chown that say
     machine.apply(file(1, 'f', 2, before))
     t.equal(machine.apply(operation, Uint8Array.of(1)), 0)
     t.equal(getInode(machine.view, 2)!.mode, S_IFREG | after, JSON.stringify(operation))
+  }
+  t.end()
+})
+
+void t.test('access times grow, and touch nothing else (mount(8), relatime)', t => {
+  const machine = new Machine()
+  machine.apply(file(1, 'f', 2))
+  const before = getInode(machine.view, 2)!
+  const times = (atime: bigint): Operation => ({ kind: 'access', times: [{ ino: 9, atime }, { ino: 2, atime }] }) // prettier-ignore
+  t.equal(machine.apply(times(50n)), 0, 'a file that is gone is passed over')
+  t.same(getInode(machine.view, 2), { ...before, atime: 50n })
+  t.equal(machine.apply(times(40n)), 0)
+  t.equal(getInode(machine.view, 2)!.atime, 50n)
+  t.end()
+})
+
+void t.test('file capabilities go with a write, a truncation or a chown (capabilities(7))', t => {
+  const changes = [write(2, 0, 1), append(2, 1), set(2, { size: 0 }), set(2, { uid: 3 }), allocate(2, 0, 0, 1)]
+  for (const change of changes) {
+    const machine = new Machine()
+    machine.apply(file(1, 'f', 2, 0o755))
+    machine.apply(setxattr(2, 'security.capability'))
+    machine.apply(setxattr(2, 'security.selinux'))
+    machine.apply(set(2, { mode: 0o711 }))
+    t.same(xattrNames(machine.view, 2), ['security.capability', 'security.selinux'])
+    t.equal(machine.apply(change, Uint8Array.of(1)), 0)
+    t.same(xattrNames(machine.view, 2), ['security.selinux'], change.kind)
   }
   t.end()
 })

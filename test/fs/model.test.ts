@@ -3,9 +3,11 @@ import t from 'tap'
 import { equalBytes } from '../../src/base/bytes.js'
 import { errnoName } from '../../src/base/errno.js'
 import { blobsPerEntryMax, chunkBytes } from '../../src/base/limits.js'
-import { apply, xattrNames } from '../../src/fs/apply.js'
+import { apply } from '../../src/fs/apply.js'
+import { xattrNames } from '../../src/fs/attributes.js'
 import { payloadCuts, seek } from '../../src/fs/extents.js'
-import type { Operation } from '../../src/fs/operation.js'
+import { namelessKey, nowhere, type Operation } from '../../src/fs/operation.js'
+import { decodeReserved, reservedWithin } from '../../src/fs/reserved.js'
 import { OverlayView } from '../../src/fs/overlay-view.js'
 import { isDirectory, isRegular, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/fs/records.js'
 import type { TableView } from '../../src/fs/table-view.js'
@@ -42,12 +44,48 @@ const make = fc.record({
   gid: fc.nat(3),
   rdev: fc.constant(0),
   target: fc.constant(''),
+  umask: fc.constantFrom(undefined, 0o022, 0o077),
 })
+/** O_TMPFILE. */
+const makeNameless = fc.integer({ min: 2, max: 9 }).map(number => ({
+  kind: 'make' as const,
+  parent: nowhere,
+  name: namelessKey(number),
+  ino: number,
+  mode: S_IFREG | 0o600,
+  uid: 1,
+  gid: 1,
+  rdev: 0,
+  target: '',
+}))
+const removeNameless = fc
+  .integer({ min: 2, max: 9 })
+  .map(number => ({ kind: 'unlink' as const, parent: nowhere, name: namelessKey(number) }))
 const optional = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
 const operation: fc.Arbitrary<Operation> = fc
   .oneof(
     { weight: 6, arbitrary: make },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('link' as const), ino: anyIno, parent, name }) },
+    { weight: 2, arbitrary: makeNameless },
+    { weight: 1, arbitrary: removeNameless },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('link' as const), ino: anyIno, parent, name }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant('clone' as const),
+        source: anyIno,
+        sourceOffset: offset,
+        ino: anyIno,
+        offset,
+        length: fc.oneof(length, fc.integer({ min: 0, max: 5 })),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('access' as const),
+        times: fc.array(fc.record({ ino: anyIno, atime: fc.bigInt(0n, 100n) }), { maxLength: 4 }),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('unlink' as const, 'rmdir' as const), parent, name }) },
     {
       weight: 4,
@@ -175,6 +213,8 @@ function checkInvariants(table: TableView, store: MemoryStateStore, book: BlobBo
     if (reached.has(at)) return
     reached.add(at)
     let allocated = 0
+    const reserved = isRegular(inode) ? decodeReserved(inode.target) : []
+    for (const { from, to } of reserved) allocated += to - from
     for (const [key, chunk] of table.scan('chunk', at, undefined, 1000)) {
       let end = 0
       for (const extent of chunk) {
@@ -186,7 +226,8 @@ function checkInvariants(table: TableView, store: MemoryStateStore, book: BlobBo
           throw new Error(`an extent of ${path} leaves blob ${extent.blob}`)
         }
         live.set(extent.blob, (live.get(extent.blob) ?? 0) + extent.length)
-        allocated += extent.length
+        const at = parseInt(key, 16) * chunkBytes + extent.start
+        allocated += extent.length - reservedWithin(reserved, at, at + extent.length)
       }
       if (chunk.length === 0) throw new Error(`an empty chunk of ${path} is kept`)
       if (parseInt(key, 16) * chunkBytes + end > inode.size) throw new Error(`an extent of ${path} lies after its end`)
@@ -194,7 +235,8 @@ function checkInvariants(table: TableView, store: MemoryStateStore, book: BlobBo
     if (allocated !== inode.allocated) throw new Error(`${path} says ${inode.allocated} bytes, extents ${allocated}`)
   })
   for (const { table: kind, ino: at, key } of store.all()) {
-    if (kind !== 'session' && kind !== 'setting' && table.get(kind, at, key) !== undefined && !reached.has(at)) {
+    // `nowhere` is a directory without an inode
+    if (at !== nowhere && table.get(kind, at, key) !== undefined && !reached.has(at)) {
       throw new Error(`a ${kind} record of inode ${at} is left, and no name leads to it`)
     }
   }

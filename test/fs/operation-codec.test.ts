@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ByteWriter } from '../../src/base/bytes.js'
 import { RkfsError } from '../../src/base/errors.js'
-import { fileSizeMax, payloadBytesMax } from '../../src/base/limits.js'
+import { accessTimesMax, fileSizeMax, payloadBytesMax } from '../../src/base/limits.js'
 import { decodeOperation, encodeOperation } from '../../src/fs/operation-codec.js'
 import { describeOperation, type Operation } from '../../src/fs/operation.js'
 import { anyOperation, damaged } from './support/arbitrary.js'
@@ -48,7 +48,7 @@ void t.test('a truncated operation is refused; one with a flipped bit is refused
 
 void t.test('any bytes are decoded or refused', t => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 64 }), fc.integer({ min: 0, max: 13 }), (bytes, kind) => {
+    fc.property(fc.uint8Array({ maxLength: 64 }), fc.integer({ min: 0, max: 17 }), (bytes, kind) => {
       if (bytes.length > 0) bytes[0] = kind
       decodeOrRefuse(bytes)
     }),
@@ -60,7 +60,14 @@ void t.test('any bytes are decoded or refused', t => {
 void t.test('values that no mount sends are refused', t => {
   const refused: [string, Uint8Array][] = [
     ['nothing', new Uint8Array(0)],
-    ['an unknown kind', Uint8Array.of(13)],
+    ['an unknown kind', Uint8Array.of(16)],
+    [
+      'more access times than one change has',
+      new ByteWriter()
+        .u8(14)
+        .u32(accessTimesMax + 1)
+        .done(),
+    ],
     ['a byte too many', new ByteWriter().u8(0).u64(1).u8(0).done()],
     ['an empty name', new ByteWriter().u8(3).u64(1).binary('').done()],
     ['a name too long', new ByteWriter().u8(3).u64(1).binary('x'.repeat(256)).done()],

@@ -1,6 +1,8 @@
-import { apply, getInode, xattrNames } from '../../../src/fs/apply.js'
+import { apply } from '../../../src/fs/apply.js'
+import { xattrNames } from '../../../src/fs/attributes.js'
+import { getInode } from '../../../src/fs/inodes.js'
 import { payloadCuts, readPieces } from '../../../src/fs/extents.js'
-import type { Operation } from '../../../src/fs/operation.js'
+import { nowhere, type Operation } from '../../../src/fs/operation.js'
 import { isDirectory, isRegular, isSymlink, rootInode, type Inode } from '../../../src/fs/records.js'
 import { TableView } from '../../../src/fs/table-view.js'
 import type { View } from '../../../src/fs/view.js'
@@ -67,6 +69,7 @@ export function walk(view: View, visit: (path: string, ino: number, inode: Inode
     for (const [name, entry] of view.scan('entry', ino, undefined, 1000)) into(`${path}/${name}`, entry.ino, depth + 1)
   }
   into('', rootInode, 0)
+  for (const [name, entry] of view.scan('entry', nowhere, undefined, 1000)) into(`/nowhere/${name}`, entry.ino, 0)
 }
 
 /** The tree in lines: path, type, inode, links, then names held, target or size; `+name` for each extended attribute. */

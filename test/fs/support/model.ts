@@ -1,7 +1,7 @@
 import * as errno from '../../../src/base/errno.js'
 import { fileSizeMax } from '../../../src/base/limits.js'
 import type { Operation, RenameOperation } from '../../../src/fs/operation.js'
-import { S_IFDIR, S_IFMT, S_IFREG } from '../../../src/fs/records.js'
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../src/fs/records.js'
 
 /** A file as a child would draw it. */
 export interface ModelInode {
@@ -12,6 +12,8 @@ export interface ModelInode {
   content: Buffer
   /** One byte for each of the content's: whether something was written there. */
   written: Buffer
+  /** One byte for each of the content's, and beyond: whether fallocate(2) reserved it. */
+  reserved: Buffer
   names: Map<string, number>
   xattrs: Map<string, Buffer>
 }
@@ -22,6 +24,8 @@ export interface ModelInode {
  */
 export class ModelFs {
   readonly inodes = new Map<number, ModelInode>()
+  /** Made without a name, and given none so far. */
+  readonly nameless = new Set<number>()
 
   constructor() {
     this.inodes.set(1, blank(S_IFDIR | 0o755))
@@ -45,16 +49,29 @@ export class ModelFs {
   }
 
   allocated(ino: number): number {
-    return this.inodes.get(ino)!.written.reduce((sum, byte) => sum + byte, 0)
+    const { written, reserved } = this.inodes.get(ino)!
+    let count = 0
+    for (let at = 0; at < Math.max(written.length, reserved.length); at++) {
+      if (written[at] === 1 || reserved[at] === 1) count++
+    }
+    return count
   }
 
   apply(operation: Operation, payload: Uint8Array): number {
     switch (operation.kind) {
       case 'make': {
+        if (operation.parent === 0) {
+          if ((operation.mode & S_IFMT) !== S_IFREG || operation.name !== hidden(operation.ino)) return errno.EINVAL
+          if (this.inodes.has(operation.ino)) return errno.EEXIST
+          this.nameless.add(operation.ino)
+          this.inodes.set(operation.ino, { ...blank(operation.mode), uid: operation.uid, gid: operation.gid })
+          return 0
+        }
         const parent = this.#directory(operation.parent)
         if (typeof parent === 'number') return parent
         if (parent.names.has(operation.name) || this.inodes.has(operation.ino)) return errno.EEXIST
         const made = blank(operation.mode)
+        if (operation.umask !== undefined && (operation.mode & S_IFMT) !== S_IFLNK) made.mode &= ~operation.umask
         made.uid = operation.uid
         made.gid = operation.gid
         made.target = operation.target
@@ -69,10 +86,19 @@ export class ModelFs {
         if (this.isDirectory(operation.ino)) return errno.EPERM
         if (parent.names.has(operation.name)) return errno.EEXIST
         parent.names.set(operation.name, operation.ino)
+        this.nameless.delete(operation.ino)
         return 0
       }
       case 'unlink':
       case 'rmdir': {
+        if (operation.parent === 0) {
+          const found = [...this.nameless].find(ino => hidden(ino) === operation.name)
+          if (found === undefined) return errno.ENOENT
+          if (operation.kind === 'rmdir') return errno.ENOTDIR
+          this.nameless.delete(found)
+          this.inodes.delete(found)
+          return 0
+        }
         const parent = this.#directory(operation.parent)
         if (typeof parent === 'number') return parent
         const ino = parent.names.get(operation.name)
@@ -93,6 +119,7 @@ export class ModelFs {
           if (this.isDirectory(operation.ino)) return errno.EISDIR
           if (!this.isRegular(operation.ino)) return errno.EINVAL
           if (operation.size > fileSizeMax) return errno.EFBIG
+          if (operation.size <= inode.content.length) inode.reserved = inode.reserved.subarray(0, operation.size)
           this.#resize(inode, operation.size)
         }
         if (operation.mode !== undefined) inode.mode = (inode.mode & S_IFMT) | (operation.mode & 0o7777)
@@ -118,13 +145,33 @@ export class ModelFs {
         if (typeof inode === 'number') return inode
         const { mode, offset, length } = operation
         if (length === 0) return errno.EINVAL
-        if (offset + length > fileSizeMax) return errno.EFBIG
         if (![0, 1, 3, 16, 17].includes(mode)) return errno.EOPNOTSUPP
+        if (offset + length > fileSizeMax) return errno.EFBIG
         if ((mode & 1) === 0 && offset + length > inode.content.length) this.#resize(inode, offset + length)
         if (mode > 1) {
           inode.content.subarray(offset, offset + length).fill(0)
           inode.written.subarray(offset, offset + length).fill(0)
         }
+        if (mode === 3) inode.reserved.subarray(offset, offset + length).fill(0)
+        else {
+          const reserved = Buffer.alloc(Math.max(inode.reserved.length, offset + length))
+          inode.reserved.copy(reserved)
+          inode.reserved = reserved.fill(1, offset, offset + length)
+        }
+        return 0
+      }
+      case 'clone': {
+        const { source, sourceOffset, ino, offset, length } = operation
+        const from = this.#regular(source)
+        if (typeof from === 'number') return from
+        const to = this.#regular(ino)
+        if (typeof to === 'number') return to
+        if (length === 0) return errno.EINVAL
+        if (source === ino && Math.abs(sourceOffset - offset) < length) return errno.EINVAL
+        if (sourceOffset + length > from.content.length) return errno.EAGAIN
+        if (offset + length > to.content.length) this.#resize(to, offset + length)
+        to.content.set(from.content.subarray(sourceOffset, sourceOffset + length), offset)
+        to.written.set(from.written.subarray(sourceOffset, sourceOffset + length), offset)
         return 0
       }
       case 'setxattr': {
@@ -177,6 +224,7 @@ export class ModelFs {
       for (const child of this.inodes.get(ino)!.names.values()) visit(child)
     }
     visit(1)
+    for (const ino of this.nameless) found.add(ino)
     for (const ino of this.inodes.keys()) if (!found.has(ino)) this.inodes.delete(ino)
   }
 
@@ -217,9 +265,24 @@ export class ModelFs {
   }
 }
 
+/** Where a file without a name stands. */
+function hidden(ino: number): string {
+  return ino.toString(16).padStart(14, '0')
+}
+
 function blank(mode: number): ModelInode {
   const none = Buffer.alloc(0)
-  return { mode, uid: 0, gid: 0, target: '', content: none, written: none, names: new Map(), xattrs: new Map() }
+  return {
+    mode,
+    uid: 0,
+    gid: 0,
+    target: '',
+    content: none,
+    written: none,
+    reserved: none,
+    names: new Map(),
+    xattrs: new Map(),
+  }
 }
 
 function kill(inode: ModelInode): void {

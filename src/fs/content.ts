@@ -1,0 +1,208 @@
+import { EAGAIN, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP } from '../base/errno.js'
+import { cloneBytesMax, fileSizeMax, reservedRangesMax } from '../base/limits.js'
+import type { Place } from './apply.js'
+import {
+  firstBlob,
+  payloadCuts,
+  placeBlobs,
+  placeExtent,
+  placePieces,
+  readPieces,
+  removeRange,
+  visitCovered,
+  type Uncovered,
+} from './extents.js'
+import { dropCapability, getInode, putInode, withoutPrivileges } from './inodes.js'
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  type AllocateOperation,
+  type AppendOperation,
+  type CloneOperation,
+  type WriteOperation,
+} from './operation.js'
+import { type Inode, isDirectory, isRegular } from './records.js'
+import { addReserved, cutReserved, decodeReserved, encodeReserved, reservedWithin, type Reserved } from './reserved.js'
+import type { View } from './view.js'
+
+/** A regular file's inode, or why there is none. */
+function regular(view: View, ino: number): Inode | number {
+  const inode = getInode(view, ino)
+  if (inode === undefined) return ENOENT
+  if (isRegular(inode)) return inode
+  return isDirectory(inode) ? EISDIR : EINVAL
+}
+
+/** Counts the bytes of a file that are allocated: under an extent, or reserved. */
+class Allocation {
+  readonly #reserved: Reserved
+  bytes: number
+
+  constructor(inode: Inode, reserved: Reserved) {
+    this.#reserved = reserved
+    this.bytes = inode.allocated
+  }
+
+  readonly uncovered: Uncovered = (at, length) => {
+    this.bytes -= this.#unreserved(at, at + length)
+  }
+
+  /** Extents cover the range, which none did. */
+  covered(from: number, to: number): void {
+    this.bytes += this.#unreserved(from, to)
+  }
+
+  #unreserved(from: number, to: number): number {
+    return to - from - reservedWithin(this.#reserved, from, to)
+  }
+}
+
+/** write(2). */
+export function write(view: View, operation: WriteOperation | AppendOperation, { time, number }: Place): number {
+  const inode = regular(view, operation.ino)
+  if (typeof inode === 'number') return inode
+  const offset = operation.kind === 'append' ? inode.size : operation.offset
+  const end = offset + operation.length
+  if (end > fileSizeMax) return EFBIG
+  const allocation = new Allocation(inode, decodeReserved(inode.target))
+  placeBlobs(view, operation.ino, offset, payloadCuts(operation), firstBlob(number), allocation.uncovered)
+  allocation.covered(offset, end)
+  if ((inode.mode & 0o111) !== 0) dropCapability(view, operation.ino)
+  putInode(view, operation.ino, {
+    ...inode,
+    mode: operation.killPrivileges ? withoutPrivileges(inode.mode) : inode.mode,
+    size: Math.max(inode.size, end),
+    allocated: allocation.bytes,
+    mtime: time,
+    ctime: time,
+  })
+  return 0
+}
+
+/**
+ * Lays the next part of an open write over a view that shows the ones before it: `length` bytes at `offset`, which are
+ * those of the blob `firstBlob(place.number)` from `from` on. What it amounts to is one `write` of all parts.
+ */
+export function extendWrite(
+  view: View,
+  ino: number,
+  offset: number,
+  length: number,
+  from: number,
+  { time, number }: Place,
+): number {
+  const inode = regular(view, ino)
+  if (typeof inode === 'number') return inode
+  const end = offset + length
+  if (end > fileSizeMax) return EFBIG
+  const allocation = new Allocation(inode, decodeReserved(inode.target))
+  placeExtent(view, ino, offset, length, firstBlob(number), from, allocation.uncovered)
+  allocation.covered(offset, end)
+  putInode(view, ino, {
+    ...inode,
+    size: Math.max(inode.size, end),
+    allocated: allocation.bytes,
+    mtime: time,
+    ctime: time,
+  })
+  return 0
+}
+
+/** truncate(2), for `setattr`: what of the inode changes. */
+export function resize(
+  view: View,
+  ino: number,
+  inode: Inode,
+  size: number,
+): Pick<Inode, 'size' | 'allocated' | 'target'> {
+  // as ext4 does it: what is reserved beyond the end goes, unless the file grows
+  if (size > inode.size) return { size, allocated: inode.allocated, target: inode.target }
+  return { size, ...release(view, ino, inode, size, Infinity) }
+}
+
+/** Takes the extents and the reservation of a range away. */
+function release(view: View, ino: number, inode: Inode, from: number, to: number): Pick<Inode, 'allocated' | 'target'> {
+  const reserved = decodeReserved(inode.target)
+  const allocation = new Allocation(inode, reserved)
+  removeRange(view, ino, from, to, allocation.uncovered)
+  if (reserved.length === 0) return { allocated: allocation.bytes, target: inode.target }
+  return {
+    allocated: allocation.bytes - reservedWithin(reserved, from, to),
+    target: encodeReserved(cutReserved(reserved, { from, to })),
+  }
+}
+
+/** All content of a file that goes. */
+export function dropContent(view: View, ino: number): void {
+  removeRange(view, ino, 0, Infinity)
+}
+
+/** fallocate(2). */
+export function allocate(view: View, operation: AllocateOperation, { time }: Place): number {
+  const inode = regular(view, operation.ino)
+  if (typeof inode === 'number') return inode
+  const { ino, mode, offset, length } = operation
+  if (length === 0) return EINVAL
+  const keepSize = (mode & FALLOC_FL_KEEP_SIZE) !== 0
+  const kind = mode & ~FALLOC_FL_KEEP_SIZE
+  if (kind !== 0 && kind !== FALLOC_FL_PUNCH_HOLE && kind !== FALLOC_FL_ZERO_RANGE) return EOPNOTSUPP
+  if (kind === FALLOC_FL_PUNCH_HOLE && !keepSize) return EOPNOTSUPP
+  const end = offset + length
+  if (end > fileSizeMax) return EFBIG
+  const range = { from: offset, to: end }
+  const old = decodeReserved(inode.target)
+  const reserved = kind === FALLOC_FL_PUNCH_HOLE ? cutReserved(old, range) : addReserved(old, range)
+  if (reserved.length > Math.max(old.length, reservedRangesMax)) return ENOSPC
+  let { allocated } = inode
+  if (kind === 0) {
+    allocated += length - reservedWithin(old, offset, end)
+    visitCovered(view, ino, offset, end, (at, bytes) => {
+      allocated -= bytes - reservedWithin(old, at, at + bytes)
+    })
+  } else {
+    allocated = release(view, ino, inode, offset, end).allocated
+    if (kind === FALLOC_FL_ZERO_RANGE) allocated += length
+  }
+  if ((inode.mode & 0o111) !== 0) dropCapability(view, ino)
+  putInode(view, ino, {
+    ...inode,
+    size: keepSize ? inode.size : Math.max(inode.size, end),
+    allocated,
+    target: encodeReserved(reserved),
+    mtime: time,
+    ctime: time,
+  })
+  return 0
+}
+
+/** copy_file_range(2). */
+export function clone(view: View, operation: CloneOperation, { time }: Place): number {
+  const { source, sourceOffset, ino, offset, length } = operation
+  const from = regular(view, source)
+  if (typeof from === 'number') return from
+  const inode = regular(view, ino)
+  if (typeof inode === 'number') return inode
+  const end = offset + length
+  if (end > fileSizeMax) return EFBIG
+  if (length === 0 || length > cloneBytesMax) return EINVAL
+  if (source === ino && sourceOffset < end && offset < sourceOffset + length) return EINVAL
+  if (sourceOffset + length > from.size) return EAGAIN
+  const allocation = new Allocation(inode, decodeReserved(inode.target))
+  const pieces = readPieces(view, source, sourceOffset, length)
+  placePieces(view, ino, offset, pieces, allocation.uncovered)
+  let at = offset
+  for (const piece of pieces) {
+    if (piece.blob !== undefined) allocation.covered(at, at + piece.length)
+    at += piece.length
+  }
+  if ((inode.mode & 0o111) !== 0) dropCapability(view, ino)
+  putInode(view, ino, {
+    ...inode,
+    size: Math.max(inode.size, end),
+    allocated: allocation.bytes,
+    mtime: time,
+    ctime: time,
+  })
+  return 0
+}
