@@ -12,6 +12,11 @@ export interface Caller {
   readonly pid: number
   /** A supplementary group of the caller that owns the parent directory (FUSE_CREATE_SUPP_GROUP), when the kernel says so. */
   readonly supplementaryGroup?: number
+  /**
+   * Of a call that makes a file: the umask, which the handler applies unless a default ACL takes its place. Undefined: it is
+   * applied already, and there are no ACLs.
+   */
+  readonly umask?: number
 }
 
 /** A file's attributes as stat(2) shows them. `size` and `ino` are safe integers. */
@@ -129,7 +134,7 @@ export interface FileSystemHandler {
   ): void
   readlink(caller: Caller, ino: number, reply: Reply<string>): void
   symlink(caller: Caller, parent: number, name: string, target: string, reply: Reply<Entry>): void
-  /** mknod(2), and creat(2) of fifos and sockets. `mode` has the type bits; the umask is already applied. */
+  /** mknod(2), and creat(2) of fifos and sockets. `mode` has the type bits; see `Caller.umask`. */
   mknod(caller: Caller, parent: number, name: string, mode: number, rdev: number, reply: Reply<Entry>): void
   mkdir(caller: Caller, parent: number, name: string, mode: number, reply: Reply<Entry>): void
   unlink(caller: Caller, parent: number, name: string, reply: Reply<void>): void
@@ -203,7 +208,7 @@ export interface FileSystemHandler {
   releasedir(ino: number, handle: number, reply: Reply<void>): void
   fsyncdir(caller: Caller, ino: number, handle: number, dataOnly: boolean, reply: Reply<void>): void
   statfs(caller: Caller, reply: Reply<FileSystemStatistics>): void
-  /** setxattr(2); `flags`: 1 XATTR_CREATE, 2 XATTR_REPLACE. */
+  /** setxattr(2); `flags`: 1 XATTR_CREATE, 2 XATTR_REPLACE, 256 with an access ACL: clear set-gid. */
   setxattr(caller: Caller, ino: number, name: string, value: Uint8Array, flags: number, reply: Reply<void>): void
   getxattr(caller: Caller, ino: number, name: string, reply: Reply<Uint8Array>): void
   listxattr(caller: Caller, ino: number, reply: Reply<readonly string[]>): void
@@ -220,7 +225,7 @@ export interface FileSystemHandler {
   ): void
   /** lseek(2) with SEEK_DATA (3) or SEEK_HOLE (4). Answers the offset. */
   lseek(caller: Caller, ino: number, handle: number, offset: number, whence: number, reply: Reply<number>): void
-  /** copy_file_range(2). Answers the count of bytes copied. */
+  /** copy_file_range(2). Answers the count of bytes copied; EOPNOTSUPP makes the kernel copy this range itself. */
   copyFileRange(
     caller: Caller,
     from: { ino: number; handle: number; offset: number },

@@ -1,3 +1,12 @@
+/** Flags of open(2) that reach the handler (asm-generic/fcntl.h). */
+export const O_ACCMODE = 3
+export const O_WRONLY = 1
+export const O_EXCL = 0o200
+export const O_TRUNC = 0o1000
+export const O_APPEND = 0o2000
+export const O_DSYNC = 0o10000
+export const O_NOATIME = 0o1000000
+
 /** One open file description (open(2)) on a mount. */
 export interface OpenFileState {
   readonly ino: number
@@ -8,10 +17,23 @@ export interface OpenFileState {
   error: number
 }
 
-/** One open directory: what it listed when reading began. */
+export interface ListedName {
+  readonly name: string
+  readonly ino: number
+  readonly type: number
+}
+
+/**
+ * One open directory: the names that were read so far, in order. An offset in it is a place in this list, so it stays what
+ * it is, whatever comes and goes.
+ */
 export interface OpenDirectoryState {
   readonly ino: number
-  items: { readonly name: string; readonly ino: number; readonly type: number }[] | undefined
+  readonly flags: number
+  /** Undefined: reading has not begun. */
+  items: ListedName[] | undefined
+  /** All names are in `items`. */
+  complete: boolean
 }
 
 /** The open files of one mount, by handle and by inode. */
@@ -52,9 +74,14 @@ export class OpenFiles {
     for (const file of this.#files.values()) if (file.ino === ino) file.error = errno
   }
 
-  openDirectory(ino: number): number {
+  /** A change was made to an inode that is not one of a single open file. */
+  changed(ino: number, sequence: number): void {
+    for (const file of this.#files.values()) if (file.ino === ino) file.sequence = sequence
+  }
+
+  openDirectory(ino: number, flags: number): number {
     const handle = this.#next++
-    this.#directories.set(handle, { ino, items: undefined })
+    this.#directories.set(handle, { ino, flags, items: undefined, complete: false })
     return handle
   }
 
@@ -65,4 +92,11 @@ export class OpenFiles {
   closeDirectory(handle: number): void {
     this.#directories.delete(handle)
   }
+}
+
+/** The error that an open file has to tell, once. */
+export function takeError(file: OpenFileState): number {
+  const { error } = file
+  file.error = 0
+  return error
 }

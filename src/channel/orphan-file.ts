@@ -1,143 +1,162 @@
-import { chunkBytes } from '../base/limits.js'
-import { blocksOf } from '../fs/inodes.js'
-import { cutChunk, readPieces } from '../fs/extents.js'
-import type { Extent, Inode } from '../fs/records.js'
-import { chunkKey } from '../fs/store-port.js'
+import { EFBIG } from '../base/errno.js'
+import { fileSizeMax } from '../base/limits.js'
+import { apply } from '../fs/apply.js'
+import { putPieces } from '../fs/content.js'
+import { readPieces } from '../fs/extents.js'
+import { blocksOf, withoutPrivileges } from '../fs/inodes.js'
+import type { Operation } from '../fs/operation.js'
+import type { Chunk, Inode, Records } from '../fs/records.js'
+import type { Table } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
 import type { Attributes } from './mount-port.js'
 
 /** Space on this member's disk for what is written to a file without a name. Offsets are the file's. */
 export interface Spill {
+  /** Throws `disk-full`. */
   write(offset: number, data: Uint8Array): void
   read(offset: number, length: number): Uint8Array
   close(): void
 }
 
-/** Stands in an extent for "the spill, at the file's own offset". */
+export interface OrphanPorts {
+  readonly blob: (id: number) => Uint8Array
+  /** Whether a blob's number is its for good: its entry cannot be cut from the log any more. */
+  readonly isSettled: (id: number) => boolean
+  readonly openSpill: () => Spill
+  readonly pin: (blobs: readonly number[]) => void
+  readonly release: (blobs: readonly number[]) => void
+}
+
+/** Stands in an extent for "the spill"; the extent's offset is the file's own. */
 const spilled = -(2 ** 52)
 
 /**
- * A file that lost its last name while a program of this member has it open (unlink(2)): it stays readable and writable
- * here until the last close. Nobody else can see it, so what is written to it is never logged.
+ * A file without a name that a program of this member has open: one that lost its last name (unlink(2)), or never had one
+ * (O_TMPFILE). It is readable and writable here until the last close. Nobody else can see it, so what is done to it is
+ * never logged. It is a view of one inode, so that the state machine's own operations work on it.
  */
-export class OrphanFile {
+export class OrphanFile implements View {
+  readonly ino: number
+  /** It never had a name, and may be given one. */
+  readonly isNew: boolean
+  /** Counts what was done to it, which only this member has. */
+  changes = 0
   #inode: Inode
-  readonly #ino: number
-  readonly #chunks = new Map<string, Extent[]>()
-  readonly #blob: (id: number) => Uint8Array
-  readonly #openSpill: () => Spill
+  readonly #chunks = new Map<string, Chunk>()
+  readonly #xattrs = new Map<string, Uint8Array>()
+  readonly #ports: OrphanPorts
   #spill: Spill | undefined
-  readonly #release: (blobs: readonly number[]) => void
   readonly #pinned: number[] = []
-  /** Blobs of changes that were on their way: they leave memory when the order refuses them. */
+  /** Blobs whose numbers may come to mean others: changes on their way, and entries that are not committed. */
   readonly #kept = new Map<number, Uint8Array>()
 
-  /** Takes the content over from `view`, which still shows the file; `pin` keeps its blobs from being dropped. */
-  constructor(
-    ino: number,
-    inode: Inode,
-    view: View,
-    ports: {
-      blob: (id: number) => Uint8Array
-      openSpill: () => Spill
-      pin: (blobs: readonly number[]) => void
-      release: (blobs: readonly number[]) => void
-    },
-  ) {
-    this.#ino = ino
+  /** Takes the content over from `view`, which still shows the file (undefined: there is none), and pins its blobs. */
+  constructor(ino: number, inode: Inode, view: View | undefined, ports: OrphanPorts) {
+    this.ino = ino
+    this.isNew = view === undefined
     this.#inode = { ...inode, nlink: 0 }
-    this.#blob = ports.blob
-    this.#openSpill = ports.openSpill
-    this.#release = ports.release
-    let after: string | undefined
-    for (;;) {
-      const found = view.scan('chunk', ino, after, 1024)
-      for (const [key, chunk] of found) {
-        this.#chunks.set(key, [...chunk])
+    this.#ports = ports
+    if (view !== undefined) {
+      each(view, 'chunk', ino, (key, chunk) => {
+        this.#chunks.set(key, chunk)
         for (const { blob } of chunk) {
-          if (blob >= 0) this.#pinned.push(blob)
-          else if (!this.#kept.has(blob)) this.#kept.set(blob, this.#blob(blob))
+          if (ports.isSettled(blob)) this.#pinned.push(blob)
+          else if (!this.#kept.has(blob)) this.#kept.set(blob, ports.blob(blob))
         }
-        after = key
-      }
-      if (found.length < 1024) break
+      })
+      each(view, 'xattr', ino, (name, value) => this.#xattrs.set(name, value))
     }
     ports.pin(this.#pinned)
-  }
-
-  /** Something was written to it that only this member has. */
-  get written(): boolean {
-    return this.#spill !== undefined
   }
 
   get inode(): Inode {
     return this.#inode
   }
-  set inode(inode: Inode) {
-    this.#inode = inode
+
+  // ---- the view ----
+
+  #records(table: Table): Map<string, Records[Table]> | undefined {
+    if (table === 'chunk') return this.#chunks as Map<string, Records[Table]>
+    return table === 'xattr' ? (this.#xattrs as Map<string, Records[Table]>) : undefined
+  }
+
+  get<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined {
+    if (ino !== this.ino) return undefined
+    const record = table === 'inode' ? this.#inode : this.#records(table)?.get(key)
+    return record as Records[T] | undefined
+  }
+
+  set<T extends Table>(table: T, _ino: number, key: string, record: Records[T] | undefined): void {
+    if (table === 'inode') this.#inode = record as Inode
+    else if (record === undefined) this.#records(table)?.delete(key)
+    else this.#records(table)?.set(key, record)
+  }
+
+  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
+    const records = ino === this.ino ? this.#records(table) : undefined
+    if (records === undefined) return []
+    const keys = [...records.keys()].filter(key => after === undefined || key > after).sort()
+    return keys.slice(0, limit).map(key => [key, records.get(key) as Records[T]])
+  }
+
+  refer(): void {
+    // its blobs are pinned as long as it is there
+  }
+
+  // ---- what programs do to it ----
+
+  /** A change of its attributes, its extended attributes or its allocation. Answers as `apply` does. */
+  apply(operation: Operation, time: bigint): number {
+    this.changes++
+    return apply(this, operation, { time, number: 0 })
   }
 
   read(offset: number, length: number): Uint8Array[] {
-    const view = { get: (_table: string, _ino: number, key: string) => this.#chunks.get(key) } as unknown as View
-    let at = offset
-    return readPieces(view, this.#ino, offset, length).map(piece => {
-      const from = at
-      at += piece.length
+    return readPieces(this, this.ino, offset, length).map(piece => {
       if (piece.blob === undefined) return new Uint8Array(piece.length)
-      if (piece.blob === spilled) return this.#spill!.read(from, piece.length)
-      const blob = this.#kept.get(piece.blob) ?? this.#blob(piece.blob)
+      if (piece.blob === spilled) return this.#spill!.read(piece.offset, piece.length)
+      const blob = this.#kept.get(piece.blob) ?? this.#ports.blob(piece.blob)
       return blob.subarray(piece.offset, piece.offset + piece.length)
     })
   }
 
-  write(offset: number, data: Uint8Array, time: bigint): void {
-    this.#spill ??= this.#openSpill()
+  /** Answers 0 or an errno; throws `disk-full`. */
+  write(offset: number, data: Uint8Array, killPrivileges: boolean, time: bigint): number {
+    if (offset + data.length > fileSizeMax) return EFBIG
+    this.changes++
+    this.#spill ??= this.#ports.openSpill()
     this.#spill.write(offset, data)
-    let at = offset
-    const end = offset + data.length
-    let growth = 0
-    while (at < end) {
-      const key = chunkKey(Math.floor(at / chunkBytes))
-      const start = at % chunkBytes
-      const length = Math.min(end - at, chunkBytes - start)
-      const kept = cutChunk(this.#chunks.get(key) ?? [], start, start + length, cut => (growth -= cut.length))
-      kept.push({ start, length, blob: spilled, offset: 0 })
-      kept.sort((a, b) => a.start - b.start)
-      this.#chunks.set(key, kept)
-      growth += length
-      at += length
-    }
-    const { size, allocated } = this.#inode
-    this.#inode = {
-      ...this.#inode,
-      size: Math.max(size, end),
-      allocated: allocated + growth,
-      mtime: time,
-      ctime: time,
-    }
+    putPieces(this, this.ino, this.#inode, offset, [{ length: data.length, blob: spilled, offset }], time)
+    if (killPrivileges) this.#inode = { ...this.#inode, mode: withoutPrivileges(this.#inode.mode) }
+    return 0
   }
 
-  /** Cuts `[from, to)` out; what is read there is zeros. */
-  clear(from: number, to: number): void {
-    for (const [key, chunk] of this.#chunks) {
-      const base = parseInt(key, 16) * chunkBytes
-      if (base >= to || base + chunkBytes <= from) continue
-      const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), cut => {
-        this.#inode = { ...this.#inode, allocated: this.#inode.allocated - cut.length }
-      })
-      if (kept.length === 0) this.#chunks.delete(key)
-      else this.#chunks.set(key, kept)
-    }
+  accessed(time: bigint): void {
+    this.#inode = { ...this.#inode, atime: time }
   }
 
   close(): void {
     this.#spill?.close()
-    this.#release(this.#pinned)
+    this.#ports.release(this.#pinned)
   }
 }
 
-/** stat(2) of an inode. */
-export function attributesOf(ino: number, inode: Inode): Attributes {
+function each<T extends 'chunk' | 'xattr'>(
+  view: View,
+  table: T,
+  ino: number,
+  visit: (key: string, record: Records[T]) => void,
+): void {
+  let after: string | undefined
+  for (;;) {
+    const found = view.scan(table, ino, after, 1024)
+    for (const [key, record] of found) visit((after = key), record)
+    if (found.length < 1024) return
+  }
+}
+
+/** stat(2) of an inode; `atime`: a newer time of reading that the inode does not have yet. */
+export function attributesOf(ino: number, inode: Inode, atime?: bigint): Attributes {
   return {
     ino,
     mode: inode.mode,
@@ -147,7 +166,7 @@ export function attributesOf(ino: number, inode: Inode): Attributes {
     rdev: inode.rdev,
     size: inode.size,
     blocks: blocksOf(inode),
-    atime: inode.atime,
+    atime: atime !== undefined && atime > inode.atime ? atime : inode.atime,
     mtime: inode.mtime,
     ctime: inode.ctime,
   }

@@ -63,6 +63,8 @@ export class ChannelHost {
   readonly #abort = new AbortController()
   #inodeBlock = 0
   #inodeNext = inodesPerBlock
+  /** The first block of this run; undefined: it has given out no number yet. */
+  #firstBlock: number | undefined
   #restore: { bytes: number; total: number } | undefined
   #restoreProblem: string | undefined
   #working: Promise<void> = Promise.resolve()
@@ -220,10 +222,18 @@ export class ChannelHost {
       this.#logStore.commit()
       this.#logStore.syncNow()
       this.#inodeNext = 0
+      this.#firstBlock ??= this.#inodeBlock
     }
     const slot = this.#channel.slot
     if (slot === undefined) throw new RkfsError('not-member', `this node is not a member of ${this.name}`)
     return slot * inodesPerSlot + this.#inodeBlock * inodesPerBlock + this.#inodeNext++
+  }
+
+  /** Whether an inode number was given out by this member before this run. */
+  isFromEarlierRun(ino: number): boolean {
+    const slot = this.#channel.slot
+    if (slot === undefined || Math.floor(ino / inodesPerSlot) !== slot) return false
+    return Math.floor((ino % inodesPerSlot) / inodesPerBlock) < (this.#firstBlock ?? Infinity)
   }
 
   openSpill(): Spill {

@@ -18,11 +18,13 @@ export interface MountChoices {
   readonly driver: MountDriverName
   /** The directory may hold files, which the mount then hides. */
   readonly nonEmpty: boolean
+  /** Reading a file leaves its access time as it is; without it, it is kept as relatime has it. */
+  readonly noAccessTimes: boolean
 }
 
 export const timeoutSecondsMax = 3600
 
-const flags = ['ro', 'rw', 'allow_other', 'nonempty'] as const
+const flags = ['ro', 'rw', 'allow_other', 'nonempty', 'noatime', 'relatime'] as const
 const known = ['sync', 'timeout', 'read', 'driver', 'locks', ...flags]
 
 /** Each element is one `-o` as it was given: options separated by commas. Fails with `usage`, naming option and remedy. */
@@ -34,6 +36,7 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   let read: 'local' | 'latest' = 'local'
   let driver: MountDriverName = 'kernel'
   let nonEmpty = false
+  let noAccessTimes = false
   for (const option of splitMountOptions(given)) {
     const equals = option.indexOf('=')
     const key = equals < 0 ? option : option.slice(0, equals)
@@ -66,6 +69,12 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
       case 'nonempty':
         nonEmpty = true
         break
+      case 'noatime':
+        noAccessTimes = true
+        break
+      case 'relatime':
+        noAccessTimes = false
+        break
       case 'locks':
         if (oneOf(key, value, ['local', 'channel'] as const) === 'channel') {
           throw new RkfsError(
@@ -78,7 +87,7 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
         throw new RkfsError('usage', `unknown mount option ${JSON.stringify(option)}: known are ${known.join(', ')}`)
     }
   }
-  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty }
+  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty, noAccessTimes }
 }
 
 /** Refuses with `usage` a driver that is not in this version. */
@@ -96,6 +105,7 @@ export function splitMountOptions(given: readonly string[]): string[] {
 export function formatMountOptions(choices: MountChoices): string {
   const words = [choices.readOnly ? 'ro' : 'rw', `sync=${choices.sync}`, `timeout=${choices.timeoutSeconds}`]
   if (choices.allowOther) words.push('allow_other')
+  if (choices.noAccessTimes) words.push('noatime')
   if (choices.read === 'latest') words.push('read=latest')
   return words.join(',')
 }

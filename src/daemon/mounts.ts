@@ -74,15 +74,18 @@ export class Mounts {
           sync: choices.sync,
           timeoutMs: choices.timeoutSeconds * 1000,
           latest: choices.read === 'latest',
+          noAccessTimes: choices.noAccessTimes || choices.readOnly,
         },
         {
           now: () => host.now(),
           nextInode: () => host.nextInode(),
           openSpill: () => host.openSpill(),
           statistics: () => host.statistics(),
+          delay: (ms, callback) => void setTimeout(callback, ms).unref(),
         },
       )
       await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
+      frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
       const mounted = await new KernelDriver().mount(
         {
           directory,

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { RkfsError } from '../base/errors.js'
 import type { Spill } from '../channel/orphan-file.js'
 
 let next = 1
@@ -13,7 +14,13 @@ export function openSpill(folder: string): Spill {
   return {
     write(offset, data) {
       let done = 0
-      while (done < data.length) done += writeSync(fd, data, done, data.length - done, offset + done)
+      try {
+        while (done < data.length) done += writeSync(fd, data, done, data.length - done, offset + done)
+      } catch (cause) {
+        const { code } = cause as NodeJS.ErrnoException
+        if (code !== 'ENOSPC' && code !== 'EDQUOT') throw cause
+        throw new RkfsError('disk-full', 'the disk has no room for a file without a name', { cause })
+      }
     },
     read(offset, length) {
       const bytes = new Uint8Array(length)

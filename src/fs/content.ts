@@ -10,6 +10,7 @@ import {
   readPieces,
   removeRange,
   visitCovered,
+  type Piece,
   type Uncovered,
 } from './extents.js'
 import { dropCapability, getInode, putInode, withoutPrivileges } from './inodes.js'
@@ -188,21 +189,32 @@ export function clone(view: View, operation: CloneOperation, { time }: Place): n
   if (length === 0 || length > cloneBytesMax) return EINVAL
   if (source === ino && sourceOffset < end && offset < sourceOffset + length) return EINVAL
   if (sourceOffset + length > from.size) return EAGAIN
+  putPieces(view, ino, inode, offset, readPieces(view, source, sourceOffset, length), time)
+  return 0
+}
+
+/** Puts pieces over a file from `offset` on, as a write would put bytes; they were read before. */
+export function putPieces(
+  view: View,
+  ino: number,
+  inode: Inode,
+  offset: number,
+  pieces: readonly Piece[],
+  time: bigint,
+): void {
   const allocation = new Allocation(inode, decodeReserved(inode.target))
-  const pieces = readPieces(view, source, sourceOffset, length)
   placePieces(view, ino, offset, pieces, allocation.uncovered)
   let at = offset
-  for (const piece of pieces) {
-    if (piece.blob !== undefined) allocation.covered(at, at + piece.length)
-    at += piece.length
+  for (const { length, blob } of pieces) {
+    if (blob !== undefined) allocation.covered(at, at + length)
+    at += length
   }
   if ((inode.mode & 0o111) !== 0) dropCapability(view, ino)
   putInode(view, ino, {
     ...inode,
-    size: Math.max(inode.size, end),
+    size: Math.max(inode.size, at),
     allocated: allocation.bytes,
     mtime: time,
     ctime: time,
   })
-  return 0
 }

@@ -9,6 +9,7 @@ const defaults = {
   read: 'local',
   driver: 'kernel',
   nonEmpty: false,
+  noAccessTimes: false,
 }
 
 t.test('what is accepted', async t => {
@@ -31,6 +32,8 @@ t.test('what is accepted', async t => {
       driver: 'fuse-native',
     },
   )
+  t.same(parseMountOptions(['noatime']), { ...defaults, noAccessTimes: true })
+  t.same(parseMountOptions(['noatime', 'relatime']), defaults)
 })
 
 t.test('what is refused', async t => {
@@ -60,7 +63,7 @@ t.test('what is refused', async t => {
 t.test('as shown in the status', async t => {
   t.equal(formatMountOptions(parseMountOptions([])), 'rw,sync=close,timeout=30')
   t.equal(
-    formatMountOptions(parseMountOptions(['ro,read=latest,allow_other,sync=fsync'])),
-    'ro,sync=fsync,timeout=30,allow_other,read=latest',
+    formatMountOptions(parseMountOptions(['ro,read=latest,allow_other,sync=fsync,noatime'])),
+    'ro,sync=fsync,timeout=30,allow_other,noatime,read=latest',
   )
 })

@@ -17,6 +17,8 @@ export class Request implements Caller {
   readonly gid: number
   readonly pid: number
   readonly supplementaryGroup: number | undefined
+  /** Of a call that makes a file, once the dispatcher has read it (FUSE_DONT_MASK). */
+  umask?: number
   readonly #view: DataView<ArrayBufferLike>
   /** Where the body ends and the extensions begin. */
   readonly #end: number

@@ -25,10 +25,13 @@ import {
   Op,
   OPEN_KILL_SUIDGID,
   RELEASE_FLOCK_UNLOCK,
+  SETXATTR_ACL_KILL_SGID,
   WRITE_IN_BYTES,
   WRITE_KILL_SUIDGID,
 } from './protocol.js'
 
+/** `FileSystemHandler.setxattr` */
+const XATTR_KILL_SGID = 1 << 8
 /** A listing's reply never needs more than this, whatever the kernel offers. */
 const LISTING_BYTES_MAX = 1 << 18
 
@@ -46,6 +49,7 @@ export class Dispatcher implements CallOwner {
   readonly #initialized: (protocol: Protocol | undefined, kernel: string) => void
   readonly #calls = new Map<number, Call<never>>()
   #setxattrInBytes = 16
+  #masks = false
   #unknownInterrupt = 0
   operations = 0
   errors = 0
@@ -171,8 +175,10 @@ export class Dispatcher implements CallOwner {
         return handler.symlink(r, r.nodeid, name, r.name(name.length + 1), this.#call(r, answers.entry))
       }
       case Op.MKNOD:
+        this.#mask(r, 8)
         return handler.mknod(r, r.nodeid, r.name(16), r.u32(0), r.u32(4), this.#call(r, answers.entry))
       case Op.MKDIR:
+        this.#mask(r, 4)
         return handler.mkdir(r, r.nodeid, r.name(8), r.u32(0), this.#call(r, answers.entry))
       case Op.UNLINK:
         return handler.unlink(r, r.nodeid, r.name(0), this.#call(r, answers.done))
@@ -189,8 +195,10 @@ export class Dispatcher implements CallOwner {
         return handler.open(r, r.nodeid, r.u32(0), kill, this.#call(r, answers.open))
       }
       case Op.CREATE:
+        this.#mask(r, 8)
         return handler.create(r, r.nodeid, r.name(16), r.u32(4), r.u32(0), this.#call(r, answers.created))
       case Op.TMPFILE:
+        this.#mask(r, 8)
         return handler.tmpfile(r, r.nodeid, r.u32(4), r.u32(0), this.#call(r, answers.created))
       case Op.READ:
         return this.#read(r)
@@ -222,7 +230,9 @@ export class Dispatcher implements CallOwner {
       case Op.SETXATTR: {
         const name = r.name(this.#setxattrInBytes)
         const value = r.data(this.#setxattrInBytes + name.length + 1, r.u32(0))
-        return handler.setxattr(r, r.nodeid, name, value, r.u32(4), this.#call(r, answers.done))
+        const isExtended = this.#setxattrInBytes === 16
+        const kill = isExtended && (r.u32(8) & SETXATTR_ACL_KILL_SGID) !== 0 ? XATTR_KILL_SGID : 0
+        return handler.setxattr(r, r.nodeid, name, value, r.u32(4) | kill, this.#call(r, answers.done))
       }
       case Op.GETXATTR:
         return handler.getxattr(r, r.nodeid, r.name(8), this.#call(r, this.#answers.sized(r.u32(0))))
@@ -268,6 +278,11 @@ export class Dispatcher implements CallOwner {
       default:
         return this.#refuse(r, ENOSYS)
     }
+  }
+
+  /** With FUSE_DONT_MASK the handler applies the umask. */
+  #mask(r: Request, offset: number): void {
+    if (this.#masks) r.umask = r.u32(offset)
   }
 
   #rename(r: Request, names: number, flags: number): void {
@@ -324,6 +339,7 @@ export class Dispatcher implements CallOwner {
       this.#device.error(r.unique, EPROTO)
       return this.#initialized(undefined, `${kernel.major}.${kernel.minor} (needed: 7.${FUSE_MINOR_MIN})`)
     }
+    this.#masks = (protocol.flags & Flag.DONT_MASK) !== 0
     this.#setxattrInBytes = protocol.flags & Flag.SETXATTR_EXT ? 16 : 8
     this.#device.send(r.unique, encodeInit, protocol)
     this.#initialized(protocol, `${kernel.major}.${kernel.minor}`)

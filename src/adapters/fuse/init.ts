@@ -21,13 +21,15 @@ export interface Protocol {
 /**
  * What is asked for (DESIGN §6, FUSE.md §4). Left out on purpose:
  * WRITEBACK_CACHE (loses the size and the data of other members), NO_OPEN_SUPPORT (with ATOMIC_O_TRUNC truncations are lost),
- * HANDLE_KILLPRIV of version 1, AUTO_INVAL_DATA (drops the cache after own writes), DONT_MASK (the kernel applies the umask),
- * EXPORT_SUPPORT, ABORT_ERROR (an abort must look like an unmount), POSIX_ACL, REQUEST_TIMEOUT.
+ * HANDLE_KILLPRIV of version 1, AUTO_INVAL_DATA (drops the cache after own writes), EXPORT_SUPPORT, ABORT_ERROR (an abort
+ * must look like an unmount), REQUEST_TIMEOUT. POSIX_ACL goes with DONT_MASK: a default ACL takes the place of the umask.
  */
 const WANTED =
   Flag.ASYNC_READ |
   Flag.ATOMIC_O_TRUNC |
   Flag.BIG_WRITES |
+  Flag.DONT_MASK |
+  Flag.POSIX_ACL |
   Flag.DO_READDIRPLUS |
   Flag.READDIRPLUS_AUTO |
   Flag.ASYNC_DIO |

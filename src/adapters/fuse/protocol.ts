@@ -89,11 +89,13 @@ export const Flag = {
   POSIX_LOCKS: 1 << 1,
   ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   FLOCK_LOCKS: 1 << 10,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
   EXPLICIT_INVAL_DATA: 1 << 25,
@@ -136,6 +138,8 @@ export const OPEN_KILL_SUIDGID = 1 << 0
 export const RELEASE_FLOCK_UNLOCK = 1 << 1
 export const FSYNC_FDATASYNC = 1 << 0
 export const LK_FLOCK = 1 << 0
+/** fuse_setxattr_in.setxattr_flags (FUSE_SETXATTR_EXT): an access ACL is set by one who may not keep set-gid. */
+export const SETXATTR_ACL_KILL_SGID = 1 << 0
 
 /** enum fuse_ext_type: FUSE_EXT_GROUPS, a struct fuse_supp_groups. */
 export const EXT_GROUPS = 32

@@ -162,6 +162,7 @@ t.test('INIT takes what both have and nothing dangerous', async t => {
   t.equal(protocol.flags & (1 << 16), 0, 'WRITEBACK_CACHE')
   t.equal(protocol.flags & (Flag.POSIX_LOCKS | Flag.FLOCK_LOCKS), 0)
   t.equal(protocol.flags2 & (1 << 10), 0, 'REQUEST_TIMEOUT')
+  t.ok(protocol.flags & Flag.POSIX_ACL && protocol.flags & Flag.DONT_MASK, 'a default ACL takes the place of the umask')
   t.equal(negotiate(kernel, true)!.flags & (Flag.POSIX_LOCKS | Flag.FLOCK_LOCKS), 0b100_0000_0010)
   const view = new DataView(new ArrayBuffer(64))
   t.equal(encodeInit(view, 0, protocol), 64)

@@ -173,10 +173,10 @@ export class MemoryHandler implements FileSystemHandler {
     reply.ok(this.nodes.get(ino)!.target)
   }
 
-  #add(caller: Caller, parent: number, name: string, mode: number): Node | undefined {
+  #add(caller: Caller, parent: number, name: string, given: number): Node | undefined {
     const directory = this.nodes.get(parent)!
     if (directory.children.has(name)) return undefined
-    const node = this.#make(mode, caller.uid, caller.gid, parent)
+    const node = this.#make(given & ~(caller.umask ?? 0), caller.uid, caller.gid, parent)
     directory.children.set(name, node.ino)
     directory.mtime = directory.ctime = now()
     return node

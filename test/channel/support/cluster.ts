@@ -203,6 +203,7 @@ export class Member {
         now: () => BigInt(this.#cluster.clock.now) * 1_000_000n,
         nextInode: () => this.nextInode(),
         openSpill: memorySpill,
+        delay: (ms, callback) => this.#cluster.clock.after(ms, callback),
         statistics: () => ({
           blockSize: 4096,
           blocks: 1,

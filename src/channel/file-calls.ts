@@ -1,0 +1,313 @@
+import { EBADF, EEXIST, EFBIG, EINVAL, EIO, ENOENT, ENOSPC, ENXIO, ESTALE } from '../base/errno.js'
+import { RkfsError } from '../base/errors.js'
+import { accessReadBytesMax, fileSizeMax } from '../base/limits.js'
+import { inheritedOf } from '../fs/attributes.js'
+import { seek } from '../fs/extents.js'
+import { FALLOC_FL_PUNCH_HOLE, type Operation } from '../fs/operation.js'
+import { type Inode, isRegular, S_IFREG } from '../fs/records.js'
+import type { Caller, Entry, OpenFile, Reply } from './mount-port.js'
+import { losesSetGid, type MountState } from './mount-state.js'
+import type { NameCalls } from './name-calls.js'
+import {
+  O_ACCMODE,
+  O_APPEND,
+  O_DSYNC,
+  O_EXCL,
+  O_NOATIME,
+  O_TRUNC,
+  O_WRONLY,
+  takeError,
+  type OpenFileState,
+} from './open-files.js'
+
+/** Members that make and remove one name against each other. */
+const createTries = 8
+
+const noBytes = new Uint8Array(0)
+
+/** lseek(2) */
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+
+type CreateReply = Reply<{ entry: Entry; file: OpenFile }>
+
+/** The calls that open files and work on them. */
+export class FileCalls {
+  readonly #mount: MountState
+  readonly #names: NameCalls
+
+  constructor(mount: MountState, names: NameCalls) {
+    this.#mount = mount
+    this.#names = names
+  }
+
+  // ---- open and close ----
+
+  #opened(ino: number, inode: Inode, flags: number): OpenFile {
+    const mount = this.#mount
+    const reads = (flags & O_ACCMODE) !== O_WRONLY && !isQuiet(flags) && !mount.options.noAccessTimes
+    // what the kernel reads from its cache is not seen here: where the time of reading matters, the cache is given up
+    const isWatched = reads && inode.size > 0 && inode.size <= accessReadBytesMax && mount.accessTimes.isDue(ino, inode)
+    return {
+      handle: mount.files.open(ino, flags),
+      keepCache: !mount.options.latest && !isWatched,
+      directIo: false,
+    }
+  }
+
+  open(caller: Caller, ino: number, flags: number, killPrivileges: boolean, reply: Reply<OpenFile>): void {
+    const mount = this.#mount
+    mount.current(reply as Reply<never>, () => {
+      const inode = mount.inode(ino)
+      if (inode === undefined) return reply.fail(ESTALE)
+      if ((flags & O_TRUNC) === 0 || (flags & O_ACCMODE) === 0) return reply.ok(this.#opened(ino, inode, flags))
+      const mode = killPrivileges && losesSetGid(inode, caller) ? inode.mode & ~0o6000 : undefined
+      this.#truncateAndOpen(ino, inode, flags, killPrivileges, mode, reply as Reply<never>, file => reply.ok(file))
+    })
+  }
+
+  #truncateAndOpen(
+    ino: number,
+    inode: Inode,
+    flags: number,
+    killPrivileges: boolean,
+    mode: number | undefined,
+    reply: Reply<never>,
+    done: (file: OpenFile) => void,
+  ): void {
+    const mount = this.#mount
+    const operation: Operation = {
+      kind: 'setattr',
+      ino,
+      size: 0,
+      killPrivileges,
+      ...(mode === undefined ? {} : { mode }),
+    }
+    const opened = (): void => {
+      const file = this.#opened(ino, { ...inode, size: 0 }, flags)
+      mount.changed(file.handle)
+      done(file)
+    }
+    const orphan = mount.orphans.get(ino)
+    if (orphan === undefined) return mount.change(operation, reply, opened)
+    const errno = orphan.apply(operation, mount.ports.now())
+    if (errno === 0) opened()
+    else reply.fail(errno)
+  }
+
+  create(caller: Caller, parent: number, name: string, mode: number, flags: number, reply: CreateReply): void {
+    this.#create(caller, parent, name, mode, flags, createTries, reply)
+  }
+
+  #create(
+    caller: Caller,
+    parent: number,
+    name: string,
+    mode: number,
+    flags: number,
+    tries: number,
+    reply: CreateReply,
+  ): void {
+    const mount = this.#mount
+    mount.current(reply as Reply<never>, () => {
+      const openExisting = (ino: number): void => {
+        const inode = mount.inode(ino)
+        if ((flags & O_EXCL) !== 0) return reply.fail(EEXIST)
+        if (inode === undefined || !isRegular(inode)) return reply.fail(inode === undefined ? ESTALE : EEXIST)
+        const answer = (file: OpenFile): void => reply.ok({ entry: mount.entry(ino)!, file })
+        if ((flags & O_TRUNC) === 0) answer(this.#opened(ino, inode, flags))
+        else this.#truncateAndOpen(ino, inode, flags, false, undefined, reply as Reply<never>, answer)
+      }
+      // another member may have made it since the kernel looked
+      const existing = mount.view.get('entry', parent, name)
+      if (existing !== undefined) return openExisting(existing.ino)
+      const operation = this.#names.makeOperation(caller, parent, name, S_IFREG | (mode & 0o7777), 0, '')
+      if (typeof operation === 'number') return reply.fail(operation)
+      mount.change(
+        operation,
+        reply as Reply<never>,
+        () => {
+          const inode = mount.inode(operation.ino)
+          if (inode === undefined) reply.fail(ENOENT)
+          else reply.ok({ entry: mount.entry(operation.ino)!, file: this.#opened(operation.ino, inode, flags) })
+        },
+        errno => {
+          if (errno !== EEXIST || (flags & O_EXCL) !== 0) return false
+          // another member was first: its file is opened, or, if it is gone again, this one is made after all
+          const made = mount.view.get('entry', parent, name)
+          if (made !== undefined) openExisting(made.ino)
+          else if (tries > 0) this.#create(caller, parent, name, mode, flags, tries - 1, reply)
+          else return false
+          return true
+        },
+      )
+    })
+  }
+
+  /** O_TMPFILE: the file is this member's own until linkat(2) gives it a name (`nameless-file.ts`). */
+  tmpfile(caller: Caller, parent: number, mode: number, flags: number, reply: CreateReply): void {
+    const mount = this.#mount
+    if (!mount.channel.serving) return reply.fail(EIO)
+    const operation = this.#names.makeOperation(caller, parent, '', S_IFREG | (mode & 0o7777), 0, '')
+    if (typeof operation === 'number') return reply.fail(operation)
+    const { ino, uid, gid } = operation
+    const inherited = inheritedOf(mount.view, parent, operation.mode, operation.umask)
+    const time = mount.ports.now()
+    const inode: Inode = {
+      mode: inherited.mode,
+      nlink: 0,
+      uid,
+      gid,
+      rdev: 0,
+      size: 0,
+      allocated: 0,
+      atime: time,
+      mtime: time,
+      ctime: time,
+      parent: 0,
+      children: 0,
+      target: '',
+    }
+    const orphan = mount.newOrphan(ino, inode, undefined)
+    for (const [name, value] of inherited.xattrs) orphan.set('xattr', ino, name, value)
+    const entry: Entry = { attributes: mount.attributes(ino, orphan.inode), entryTtlMs: 0, attributesTtlMs: mount.ttl }
+    reply.ok({ entry, file: this.#opened(ino, inode, flags) })
+  }
+
+  flush(handle: number, reply: Reply<void>): void {
+    const file = this.#mount.files.file(handle)
+    if (file === undefined) return reply.fail(EBADF)
+    const waits = this.#mount.options.sync !== 'fsync' && file.sequence > 0
+    this.#settle(file, waits ? file.sequence : undefined, false, reply)
+  }
+
+  release(ino: number, handle: number, reply: Reply<void>): void {
+    if (this.#mount.files.close(handle)) this.#mount.dropOrphan(ino)
+    reply.ok()
+  }
+
+  fsync(handle: number, reply: Reply<void>): void {
+    this.#settle(this.#mount.files.file(handle), this.#mount.channel.lastSequence, true, reply)
+  }
+
+  #settle(file: OpenFileState | undefined, wait: number | undefined, whole: boolean, reply: Reply<void>): void {
+    const { channel, options, orphans } = this.#mount
+    const finish = (errno: number): void => {
+      const error = errno === 0 && file !== undefined ? takeError(file) : errno
+      if (error === 0) reply.ok()
+      else reply.fail(error)
+    }
+    if (wait === undefined || (file !== undefined && orphans.has(file.ino))) return finish(0)
+    reply.onInterrupt(channel.whenDurable(wait, whole, options.timeoutMs, finish))
+  }
+
+  // ---- content ----
+
+  read(ino: number, handle: number, offset: number, size: number, reply: Reply<Uint8Array[]>): void {
+    const mount = this.#mount
+    const { channel } = mount
+    if (!channel.serving) return reply.fail(EIO)
+    const inode = mount.inode(ino)
+    if (inode === undefined) return reply.fail(ESTALE)
+    mount.accessed(ino, inode, isQuiet(mount.files.file(handle)?.flags ?? 0))
+    const length = Math.min(size, inode.size - offset)
+    if (length <= 0) return reply.ok([])
+    try {
+      const orphan = mount.orphans.get(ino)
+      reply.ok(orphan?.read(offset, length) ?? channel.blobs.read(channel.view, ino, offset, length))
+    } catch (error) {
+      // a blob that is damaged or gone: the program is told, the rest goes on
+      if (!(error instanceof RkfsError)) throw error
+      reply.fail(EIO)
+    }
+  }
+
+  write(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    flags: number,
+    killPrivileges: boolean,
+    reply: Reply<number>,
+  ): void {
+    const mount = this.#mount
+    const file = mount.files.file(handle)
+    if (file !== undefined && file.error !== 0) return reply.fail(takeError(file))
+    const inode = killPrivileges ? mount.inode(ino) : undefined
+    if (inode !== undefined && losesSetGid(inode, caller)) this.#dropSetGid(ino, inode)
+    const orphan = mount.orphans.get(ino)
+    if (orphan !== undefined) {
+      const at = (flags & O_APPEND) === 0 ? offset : orphan.inode.size
+      try {
+        const errno = orphan.write(at, data, killPrivileges, mount.ports.now())
+        return errno === 0 ? reply.ok(data.length) : reply.fail(errno)
+      } catch (error) {
+        if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
+        return reply.fail(ENOSPC)
+      }
+    }
+    if (offset + data.length > fileSizeMax) return reply.fail(EFBIG)
+    const operation: Operation =
+      (flags & O_APPEND) === 0
+        ? { kind: 'write', ino, offset, length: data.length, killPrivileges }
+        : { kind: 'append', ino, length: data.length, killPrivileges }
+    const cancel = mount.channel.change(operation, data, {
+      mount: mount.options.mount,
+      timeoutMs: mount.options.timeoutMs,
+      durable: mount.options.sync === 'always' || (flags & O_DSYNC) !== 0,
+      done: errno => {
+        if (errno !== 0) return reply.fail(errno)
+        if (file !== undefined) file.sequence = mount.channel.lastSequence
+        reply.ok(data.length)
+      },
+      lost: () => mount.files.spoil(ino, EIO),
+    })
+    reply.onInterrupt(cancel)
+  }
+
+  /** Before a write that may not leave set-gid; the write takes the rest. */
+  #dropSetGid(ino: number, inode: Inode): void {
+    const mount = this.#mount
+    const operation: Operation = { kind: 'setattr', ino, mode: inode.mode & ~0o6000, killPrivileges: false }
+    if (mount.orphans.get(ino)?.apply(operation, mount.ports.now()) !== undefined) return
+    const { mount: id, timeoutMs } = mount.options
+    mount.channel.change(operation, noBytes, { mount: id, timeoutMs, durable: false, done: () => {} })
+  }
+
+  // ---- ranges ----
+
+  fallocate(ino: number, handle: number, mode: number, offset: number, length: number, reply: Reply<void>): void {
+    const mount = this.#mount
+    const operation: Operation = { kind: 'allocate', ino, mode, offset, length }
+    if ((mode & FALLOC_FL_PUNCH_HOLE) === 0) {
+      const { blocksAvailable, blockSize } = mount.ports.statistics()
+      const allocated = mount.inode(ino)?.allocated ?? 0
+      if (offset + length <= fileSizeMax && length > blocksAvailable * blockSize + allocated) return reply.fail(ENOSPC)
+    }
+    const orphan = mount.orphans.get(ino)
+    if (orphan !== undefined) {
+      const errno = orphan.apply(operation, mount.ports.now())
+      return errno === 0 ? reply.ok() : reply.fail(errno)
+    }
+    mount.change(operation, reply as Reply<never>, () => {
+      mount.changed(handle)
+      reply.ok()
+    })
+  }
+
+  lseek(ino: number, offset: number, whence: number, reply: Reply<number>): void {
+    const inode = this.#mount.inode(ino)
+    if (inode === undefined) return reply.fail(ESTALE)
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return reply.fail(EINVAL)
+    if (offset >= inode.size || offset < 0) return reply.fail(ENXIO)
+    const found = seek(this.#mount.viewOf(ino), ino, inode.size, offset, whence === SEEK_DATA)
+    if (found === undefined) reply.fail(ENXIO)
+    else reply.ok(found)
+  }
+}
+
+function isQuiet(flags: number): boolean {
+  return (flags & O_NOATIME) !== 0
+}

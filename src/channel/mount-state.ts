@@ -1,0 +1,221 @@
+import { EIO, ENOENT } from '../base/errno.js'
+import { blobsPerEntryMax, ghostsMax } from '../base/limits.js'
+import { getInode } from '../fs/inodes.js'
+import type { Operation } from '../fs/operation.js'
+import { isRegular, type Inode } from '../fs/records.js'
+import type { View } from '../fs/view.js'
+import { AccessTimes } from './access-times.js'
+import type { Channel } from './channel.js'
+import type { Attributes, Caller, Entry, FileSystemStatistics, Reply } from './mount-port.js'
+import { OpenFiles } from './open-files.js'
+import { attributesOf, OrphanFile, type OrphanPorts, type Spill } from './orphan-file.js'
+
+/** The safety net under the invalidations (DESIGN §6). */
+const ttlMs = 10_000
+const noBytes = new Uint8Array(0)
+
+export interface FrontendOptions {
+  readonly mount: number
+  readonly sync: 'close' | 'fsync' | 'always'
+  readonly timeoutMs: number
+  /** `read=latest`: lookups and opens wait for what was committed when they began, and the kernel keeps nothing. */
+  readonly latest: boolean
+  /** Reading leaves no trace (`noatime`, a read-only mount). */
+  readonly noAccessTimes?: boolean
+}
+
+export interface FrontendPorts {
+  now(): bigint
+  nextInode(): number
+  openSpill(): Spill
+  statistics(): FileSystemStatistics
+  /** Runs the callback in about `ms` milliseconds. */
+  delay(ms: number, callback: () => void): void
+}
+
+/** What the calls of one mount share: its open files, and what it shows beyond the channel's view. */
+export class MountState {
+  readonly channel: Channel
+  readonly options: FrontendOptions
+  readonly ports: FrontendPorts
+  readonly files = new OpenFiles()
+  readonly accessTimes: AccessTimes
+  /** Open files without a name. */
+  readonly orphans = new Map<number, OrphanFile>()
+  /**
+   * Inodes that lost their last name and are not open files: a program may still hold them (a working directory, O_PATH),
+   * and the kernel asks for their attributes until it forgets them.
+   */
+  readonly #ghosts = new Map<number, OrphanFile>()
+  readonly #orphanPorts: OrphanPorts
+
+  constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
+    this.channel = channel
+    this.options = options
+    this.ports = ports
+    this.#orphanPorts = orphanPorts(channel, ports)
+    this.accessTimes = new AccessTimes({
+      now: () => ports.now(),
+      delay: (ms, callback) => ports.delay(ms, callback),
+      change: (operation, done) => {
+        const { mount, timeoutMs } = options
+        channel.change(operation, noBytes, { mount, timeoutMs, durable: false, done })
+      },
+    })
+  }
+
+  get view(): View {
+    return this.channel.view
+  }
+
+  get ttl(): number {
+    return this.options.latest ? 0 : ttlMs
+  }
+
+  inode(ino: number): Inode | undefined {
+    return this.orphans.get(ino)?.inode ?? getInode(this.channel.view, ino) ?? this.#ghosts.get(ino)?.inode
+  }
+
+  /** Where the records of an inode are. */
+  viewOf(ino: number): View {
+    return this.nameless(ino) ?? this.channel.view
+  }
+
+  attributes(ino: number, inode: Inode): Attributes {
+    return attributesOf(ino, inode, this.accessTimes.of(ino))
+  }
+
+  entry(ino: number): Entry | undefined {
+    const inode = this.inode(ino)
+    if (inode === undefined) return undefined
+    return { attributes: this.attributes(ino, inode), entryTtlMs: this.ttl, attributesTtlMs: this.ttl }
+  }
+
+  replyEntry(ino: number, reply: Reply<Entry>): void {
+    const entry = this.entry(ino)
+    if (entry === undefined) reply.fail(ENOENT)
+    else reply.ok(entry)
+  }
+
+  /** Runs `then` at once, or, with `read=latest`, when this member has caught up. */
+  current(reply: Reply<never>, then: () => void): void {
+    if (!this.channel.serving) return reply.fail(EIO)
+    if (!this.options.latest) return then()
+    this.channel.readBarrier(this.options.timeoutMs, errno => {
+      if (errno === 0) then()
+      else reply.fail(errno)
+    })
+  }
+
+  /** Makes a change for a program that waits; `refused` may take a refusal over. */
+  change(operation: Operation, reply: Reply<never>, done: () => void, refused?: (errno: number) => boolean): void {
+    const cancel = this.channel.change(operation, noBytes, {
+      mount: this.options.mount,
+      timeoutMs: this.options.timeoutMs,
+      durable: this.options.sync === 'always',
+      done: errno => {
+        if (errno === 0) done()
+        else if (!refused?.(errno)) reply.fail(errno)
+      },
+    })
+    reply.onInterrupt(cancel)
+  }
+
+  /** A change made through an open file is what its close waits for. */
+  changed(handle: number | undefined): void {
+    const file = handle === undefined ? undefined : this.files.file(handle)
+    if (file !== undefined) file.sequence = this.channel.lastSequence
+  }
+
+  /** A program reads an inode; `quietly`: it was opened with O_NOATIME. */
+  accessed(ino: number, inode: Inode, quietly: boolean): void {
+    if (quietly || this.options.noAccessTimes) return
+    const orphan = this.orphans.get(ino)
+    if (orphan === undefined) this.accessTimes.read(ino, inode)
+    else if (this.accessTimes.isDue(ino, inode)) orphan.accessed(this.ports.now())
+  }
+
+  // ---- files without a name ----
+
+  newOrphan(ino: number, inode: Inode, view: View | undefined): OrphanFile {
+    const orphan = new OrphanFile(ino, inode, view, this.#orphanPorts)
+    this.orphans.set(ino, orphan)
+    return orphan
+  }
+
+  dropOrphan(ino: number): void {
+    this.orphans.get(ino)?.close()
+    this.orphans.delete(ino)
+  }
+
+  /** See `ChannelObserver.losing`. */
+  losing(ino: number, view: View): void {
+    if (this.orphans.has(ino)) return
+    const found = getInode(view, ino)
+    if (found === undefined) return
+    const inode = { ...found, nlink: 0, ctime: this.ports.now() }
+    if (isRegular(inode) && this.files.isOpen(ino)) {
+      this.newOrphan(ino, inode, view)
+      return
+    }
+    this.#ghosts.set(ino, new OrphanFile(ino, inode, undefined, this.#orphanPorts))
+    if (this.#ghosts.size > ghostsMax) this.#ghosts.delete(this.#ghosts.keys().next().value!)
+  }
+
+  forget(ino: number): void {
+    this.#ghosts.delete(ino)
+  }
+
+  /** An inode without a name, open or not. */
+  nameless(ino: number): OrphanFile | undefined {
+    const orphan = this.orphans.get(ino)
+    if (orphan !== undefined || this.#ghosts.size === 0) return orphan
+    return getInode(this.channel.view, ino) === undefined ? this.#ghosts.get(ino) : undefined
+  }
+
+  /** See `ChannelObserver.viewChanged`. */
+  viewChanged(): void {
+    for (const [ino, orphan] of this.orphans) {
+      // one that was made without a name comes into the view only to be given one
+      if (orphan.isNew || getInode(this.channel.view, ino) === undefined) continue
+      // the unlink was undone with the leadership it was ordered under: the file is one of the channel's again, and what
+      // was written to it meanwhile has no place in the order
+      if (orphan.changes > 0) this.files.spoil(ino, EIO)
+      this.dropOrphan(ino)
+    }
+  }
+
+  /** The mount has ended: what only it could reach goes. */
+  close(): void {
+    this.accessTimes.flush()
+    for (const ino of this.orphans.keys()) this.dropOrphan(ino)
+    this.#ghosts.clear()
+  }
+}
+
+/**
+ * Whether a set-gid bit without group execute goes, too, when privileges go: it does where the caller is not in the file's
+ * group (setattr_should_drop_sgid in the kernel). Its supplementary groups are not known here: they do not count.
+ */
+export function losesSetGid(inode: Inode, caller: Caller): boolean {
+  return (inode.mode & 0o2010) === 0o2000 && isRegular(inode) && caller.uid !== 0 && caller.gid !== inode.gid
+}
+
+function orphanPorts(channel: Channel, ports: FrontendPorts): OrphanPorts {
+  const { blobs, pinned } = channel
+  return {
+    blob: id => blobs.get(id),
+    isSettled: id => id >= 0 && Math.floor(id / blobsPerEntryMax) <= channel.appliedIndex,
+    openSpill: () => ports.openSpill(),
+    pin: ids => {
+      for (const id of ids) pinned.set(id, (pinned.get(id) ?? 0) + 1)
+    },
+    release: ids => {
+      for (const id of ids) {
+        const count = (pinned.get(id) ?? 0) - 1
+        if (count > 0) pinned.set(id, count)
+        else pinned.delete(id)
+      }
+    },
+  }
+}

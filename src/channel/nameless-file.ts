@@ -1,0 +1,105 @@
+import { EAGAIN } from '../base/errno.js'
+import { payloadBytesMax } from '../base/limits.js'
+import { xattrNames } from '../fs/attributes.js'
+import { visitCovered } from '../fs/extents.js'
+import { FALLOC_FL_KEEP_SIZE, namelessKey, nowhere, type Operation } from '../fs/operation.js'
+import { decodeReserved } from '../fs/reserved.js'
+import type { MountState } from './mount-state.js'
+import type { OrphanFile } from './orphan-file.js'
+
+const noBytes = new Uint8Array(0)
+/** A program may go on writing through a mapping while its file is given a name: what was told is told again. */
+const triesMax = 8
+
+type Step = () => { readonly operation: Operation; readonly payload: Uint8Array }
+
+/**
+ * linkat(2) of a file that was made with O_TMPFILE: the channel hears of it now, first as a file without a name, with all
+ * its content, and gets the name last, so that nobody sees half of it.
+ */
+export function giveName(
+  mount: MountState,
+  orphan: OrphanFile,
+  parent: number,
+  name: string,
+  done: (errno: number) => void,
+): void {
+  const { ino } = orphan
+  const { mode, uid, gid } = orphan.inode
+  const hidden = namelessKey(ino)
+  const made: Operation = { kind: 'make', parent: nowhere, name: hidden, ino, mode, uid, gid, rdev: 0, target: '' }
+  const give = (errno: number): void => {
+    if (errno !== 0) {
+      submit(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, () => {})
+      return done(errno)
+    }
+    submit(mount, { kind: 'link', ino, parent, name }, noBytes, linked => {
+      if (linked !== 0) return give(linked)
+      mount.dropOrphan(ino)
+      mount.files.changed(ino, mount.channel.lastSequence)
+      done(0)
+    })
+  }
+  const tell = (tries: number): void => {
+    const { changes } = orphan
+    inTurn(mount, stepsOf(orphan), errno => {
+      if (errno !== 0 || changes === orphan.changes) give(errno)
+      else if (tries > 1) tell(tries - 1)
+      else give(EAGAIN)
+    })
+  }
+  submit(mount, made, noBytes, errno => {
+    if (errno === 0) tell(triesMax)
+    else done(errno)
+  })
+}
+
+/** The changes that make an empty file what the orphan is. */
+function stepsOf(orphan: OrphanFile): Step[] {
+  const { ino } = orphan
+  const { mode, uid, gid, size, atime, mtime, target } = orphan.inode
+  const steps: Step[] = []
+  const change = (operation: Operation): void => {
+    steps.push(() => ({ operation, payload: noBytes }))
+  }
+  change({ kind: 'setattr', ino, size: 0, killPrivileges: false })
+  for (const { from, to } of decodeReserved(target)) {
+    change({ kind: 'allocate', ino, mode: FALLOC_FL_KEEP_SIZE, offset: from, length: to - from })
+  }
+  visitCovered(orphan, ino, 0, size, (at, bytes) => {
+    for (let offset = at; offset < at + bytes; offset += payloadBytesMax) {
+      const length = Math.min(at + bytes - offset, payloadBytesMax)
+      steps.push(() => ({
+        operation: { kind: 'write', ino, offset, length, killPrivileges: false },
+        payload: Buffer.concat(orphan.read(offset, length)),
+      }))
+    }
+  })
+  for (const name of xattrNames(orphan, ino)) {
+    const value = orphan.get('xattr', ino, name)!
+    change({ kind: 'setxattr', ino, name, value, flags: 0 })
+  }
+  change({ kind: 'setattr', ino, mode, uid, gid, killPrivileges: false })
+  // a file that ends in a hole; its times come last
+  change({ kind: 'setattr', ino, size, atime, mtime, killPrivileges: false })
+  return steps
+}
+
+/** One change after the other, each when the one before was answered, so that memory holds one payload. */
+function inTurn(mount: MountState, steps: readonly Step[], done: (errno: number) => void): void {
+  const next = (at: number): void => {
+    const step = steps[at]
+    if (step === undefined) return done(0)
+    const { operation, payload } = step()
+    submit(mount, operation, payload, errno => {
+      if (errno === 0) next(at + 1)
+      else done(errno)
+    })
+  }
+  next(0)
+}
+
+function submit(mount: MountState, operation: Operation, payload: Uint8Array, done: (errno: number) => void): void {
+  const { mount: id, timeoutMs } = mount.options
+  mount.channel.change(operation, payload, { mount: id, timeoutMs, durable: false, done })
+}
