@@ -1,3 +1,4 @@
+import { concatBytes } from '../base/bytes.js'
 import { EAGAIN } from '../base/errno.js'
 import { payloadBytesMax } from '../base/limits.js'
 import { xattrNames } from '../fs/attributes.js'
@@ -71,7 +72,7 @@ function stepsOf(orphan: OrphanFile): Step[] {
       const length = Math.min(at + bytes - offset, payloadBytesMax)
       steps.push(() => ({
         operation: { kind: 'write', ino, offset, length, killPrivileges: false },
-        payload: Buffer.concat(orphan.read(offset, length)),
+        payload: concatBytes(orphan.read(offset, length), length),
       }))
     }
   })
