@@ -64,9 +64,6 @@ function stepsOf(orphan: OrphanFile): Step[] {
     steps.push(() => ({ operation, payload: noBytes }))
   }
   change({ kind: 'setattr', ino, size: 0, killPrivileges: false })
-  for (const { from, to } of decodeReserved(target)) {
-    change({ kind: 'allocate', ino, mode: FALLOC_FL_KEEP_SIZE, offset: from, length: to - from })
-  }
   visitCovered(orphan, ino, 0, size, (at, bytes) => {
     for (let offset = at; offset < at + bytes; offset += payloadBytesMax) {
       const length = Math.min(at + bytes - offset, payloadBytesMax)
@@ -76,13 +73,18 @@ function stepsOf(orphan: OrphanFile): Step[] {
       }))
     }
   })
+  // where it ends in a hole; what is reserved may lie beyond
+  change({ kind: 'setattr', ino, size, killPrivileges: false })
+  for (const { from, to } of decodeReserved(target)) {
+    change({ kind: 'allocate', ino, mode: FALLOC_FL_KEEP_SIZE, offset: from, length: to - from })
+  }
+  change({ kind: 'setattr', ino, mode, uid, gid, killPrivileges: false })
   for (const name of xattrNames(orphan, ino)) {
     const value = orphan.get('xattr', ino, name)!
     change({ kind: 'setxattr', ino, name, value, flags: 0 })
   }
-  change({ kind: 'setattr', ino, mode, uid, gid, killPrivileges: false })
-  // a file that ends in a hole; its times come last
-  change({ kind: 'setattr', ino, size, atime, mtime, killPrivileges: false })
+  // the times come last
+  change({ kind: 'setattr', ino, atime, mtime, killPrivileges: false })
   return steps
 }
 

@@ -208,7 +208,7 @@ export class Member {
           blockSize: 4096,
           blocks: 1,
           blocksFree: 1,
-          blocksAvailable: 1,
+          blocksAvailable: 1_000_000,
           files: 1,
           filesFree: 1,
           nameMax: 255,
