@@ -117,6 +117,9 @@ export class MountState {
         if (errno === 0) done()
         else if (!refused?.(errno)) reply.fail(errno)
       },
+      lost: () => {
+        if (changesContent(operation)) this.files.spoil(operation.ino, EIO)
+      },
     })
     reply.onInterrupt(cancel)
   }
@@ -199,6 +202,12 @@ export class MountState {
  */
 export function losesSetGid(inode: Inode, caller: Caller): boolean {
   return (inode.mode & 0o2010) === 0o2000 && isRegular(inode) && caller.uid !== 0 && caller.gid !== inode.gid
+}
+
+/** Whether the close of a file rests on it. */
+function changesContent(operation: Operation): operation is Operation & { readonly ino: number } {
+  const { kind } = operation
+  return kind === 'clone' || kind === 'allocate' || (kind === 'setattr' && operation.size !== undefined)
 }
 
 function orphanPorts(channel: Channel, ports: FrontendPorts): OrphanPorts {

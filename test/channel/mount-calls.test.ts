@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EEXIST, ENAMETOOLONG, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, errnoName } from '../../src/base/errno.js'
+import { EEXIST, EIO, ENAMETOOLONG, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, errnoName } from '../../src/base/errno.js'
 import { chunkBytes } from '../../src/base/limits.js'
 import { accessDelayMs } from '../../src/channel/access-times.js'
 import type {
@@ -107,6 +107,31 @@ void t.test('copy_file_range(2) shares content on every member, also what is sti
   const small = calls.program.create('small')
   calls.program.write(small.ino, small.handle, 0, 'text')
   t.equal(calls.copy(small.ino, small.ino, 0, 2, 100).errno, EOPNOTSUPP, 'a few bytes do not wait for the order')
+  t.end()
+})
+
+void t.test('a copy that was answered and then refused is told at the close', t => {
+  const cluster = new Cluster(3)
+  const [leader, second, third] = cluster.roles() as Three
+  const calls = new Calls(cluster, leader)
+  const a = calls.program.create('a')
+  calls.program.write(a.ino, a.handle, 0, 'content')
+  const b = calls.program.create('b')
+  cluster.settle()
+  cluster.network.isolate(leader.id, 0)
+  const end = { ino: b.ino, handle: b.handle, offset: 0 }
+  const copied = calls.call<number>((f, reply) =>
+    f.copyFileRange(caller, { ino: a.ino, handle: a.handle, offset: 0 }, end, 100, reply),
+  )
+  t.equal(copied.value, 7)
+  cluster.until('another leader', () => second.leads || third.leads)
+  const next = second.leads ? second : third
+  t.equal(new Calls(cluster, next).set(a.ino, { size: 3 }), undefined)
+  cluster.network.connectAll()
+  cluster.settle()
+  t.equal(calls.program.flush(b.ino, b.handle), EIO)
+  t.equal(next.content(b.ino), '')
+  cluster.checkDigests()
   t.end()
 })
 
