@@ -20,7 +20,7 @@ await t.test('a leader, a follower', async t => {
     ['on the leader', leader],
     ['on the other', follower],
   ] as const) {
-    const { stdout, stderr } = await machine.python(localChecks, 60)
+    const { stdout, stderr } = await machine.python(localChecks, 90)
     t.equal(stdout, 'failed 0\n', `${what} ${stderr}`)
   }
   await cluster.same(machines)

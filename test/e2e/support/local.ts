@@ -128,11 +128,11 @@ p = (make('P'), os.open('P', os.O_PATH))[1]; os.unlink('P'); check('O_PATH', os.
 
 # a listing that goes on
 os.mkdir('L')
-for i in range(3000): os.close(os.open('L/%04d' % i, os.O_CREAT))
+for i in range(500): os.close(os.open('L/%04d' % i, os.O_CREAT))
 seen = 0
 with os.scandir('L') as entries:
     for entry in entries: os.unlink(entry.path); seen += 1
-check('listed while it is emptied', (seen, os.listdir('L')), (3000, []))
+check('listed while it is emptied', (seen, os.listdir("L")), (500, []))
 os.chdir('..'); subprocess.run(['rm', '-rf', 'local'])
 print('failed', failed)
 `
