@@ -19,7 +19,7 @@ import { apply, getInode, membersDescriptor } from '../fs/apply.js'
 import { extendWrite } from '../fs/content.js'
 import { cutOf, firstBlob } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
-import { isContentOperation, type MembersOperation, type Operation } from '../fs/operation.js'
+import { isContentOperation, RENAME_WHITEOUT, type MembersOperation, type Operation } from '../fs/operation.js'
 import { isDirectory, S_IFDIR, S_IFMT } from '../fs/records.js'
 import { OverlayView } from '../fs/overlay-view.js'
 import type { StateStore } from '../fs/store-port.js'
@@ -1475,7 +1475,7 @@ export class Channel implements TransportEvents {
     let ino: number | undefined
     if (operation.kind === 'unlink' || operation.kind === 'rmdir')
       ino = this.view.get('entry', operation.parent, operation.name)?.ino
-    else if (operation.kind === 'rename' && operation.flags === 0) {
+    else if (operation.kind === 'rename' && (operation.flags & ~RENAME_WHITEOUT) === 0) {
       ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
       const moved = this.view.get('entry', operation.parent, operation.name)
       // only what `apply` will do counts: without a source, or with a directory over a file, nothing is lost

@@ -1,7 +1,7 @@
 import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../base/errno.js'
 import { nameBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/inodes.js'
-import type { MakeOperation, Operation } from '../fs/operation.js'
+import { RENAME_WHITEOUT, type MakeOperation, type Operation } from '../fs/operation.js'
 import { isDirectory, isSymlink, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../fs/records.js'
 import type { MountState } from './mount-state.js'
 import { giveName } from './nameless-file.js'
@@ -101,7 +101,8 @@ export class NameCalls {
   }
 
   rename(parent: number, name: string, newParent: number, newName: string, flags: number, reply: Reply<void>): void {
-    const operation: Operation = { kind: 'rename', parent, name, newParent, newName, flags }
+    const whiteout = (flags & RENAME_WHITEOUT) === 0 ? {} : { whiteout: this.#mount.ports.nextInode() }
+    const operation: Operation = { kind: 'rename', parent, name, newParent, newName, flags, ...whiteout }
     this.#mount.change(operation, reply as Reply<never>, () => reply.ok())
   }
 

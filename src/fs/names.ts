@@ -9,12 +9,13 @@ import {
   nowhere,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
   type LinkOperation,
   type MakeOperation,
   type RemoveOperation,
   type RenameOperation,
 } from './operation.js'
-import { type Inode, isDirectory, isRegular, rootInode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './records.js'
+import { type Inode, isDirectory, isRegular, rootInode, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './records.js'
 import type { View } from './view.js'
 
 function nameErrno(name: string): number {
@@ -148,9 +149,11 @@ function isWithin(view: View, ino: number, ancestor: number): boolean {
 
 export function rename(view: View, operation: RenameOperation, { time }: Place): number {
   const { parent, name, newParent, newName, flags } = operation
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0 || flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
-    return EINVAL
-  }
+  const whitens = (flags & RENAME_WHITEOUT) !== 0
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) return EINVAL
+  // "RENAME_EXCHANGE can't be employed together with" either of the others
+  if ((flags & RENAME_EXCHANGE) !== 0 && flags !== RENAME_EXCHANGE) return EINVAL
+  if (whitens !== (operation.whiteout !== undefined)) return EINVAL
   const from = directory(view, parent)
   if (typeof from === 'number') return from
   const to = directory(view, newParent)
@@ -161,6 +164,9 @@ export function rename(view: View, operation: RenameOperation, { time }: Place):
   if (entry === undefined) return ENOENT
   const inode = getInode(view, entry.ino)
   if (inode === undefined) return ENOENT
+  // what is refused changes nothing: the whiteout must be sure to succeed
+  const { whiteout } = operation
+  if (whiteout !== undefined && (whiteout <= rootInode || getInode(view, whiteout) !== undefined)) return EEXIST
   const target = view.get('entry', newParent, newName)
   const isDir = isDirectory(inode)
   if (isDir && isWithin(view, newParent, entry.ino)) return EINVAL
@@ -172,7 +178,7 @@ export function rename(view: View, operation: RenameOperation, { time }: Place):
     return exchange(view, operation, inode, other, time)
   }
   if (target !== undefined) {
-    if (flags === RENAME_NOREPLACE) return EEXIST
+    if ((flags & RENAME_NOREPLACE) !== 0) return EEXIST
     // rename(2): two names of one file: nothing is done
     if (target.ino === entry.ino) return 0
     const replaced = getInode(view, target.ino)
@@ -210,7 +216,13 @@ export function rename(view: View, operation: RenameOperation, { time }: Place):
   // the moved inode is read again: it may be one of the directories above
   const moved = getInode(view, entry.ino)!
   putInode(view, entry.ino, { ...moved, parent: isDir ? newParent : 0, ctime: time })
-  return 0
+  if (operation.whiteout === undefined) return 0
+  return make(view, whiteoutOf(parent, name, operation.whiteout, moved), { time, number: 0 })
+}
+
+/** "A whiteout object is a character device with the device number 0/0" (rename(2)). */
+function whiteoutOf(parent: number, name: string, ino: number, { uid, gid }: Inode): MakeOperation {
+  return { kind: 'make', parent, name, ino, mode: S_IFCHR, uid, gid, rdev: 0, target: '' }
 }
 
 /** RENAME_EXCHANGE: two names swap what they name. */

@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter, malformed } from '../base/bytes.js'
 import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
-import type { MakeOperation, Operation } from './operation.js'
+import type { MakeOperation, Operation, RenameOperation } from './operation.js'
 
 /** The place of a kind in this list is its number: new ones come last. */
 const kinds = [
@@ -21,13 +21,14 @@ const kinds = [
   'access',
   // a `make` whose mode the umask and the parent's default ACL decide on
   'make-masked',
-] as const satisfies readonly (Operation['kind'] | 'make-masked')[]
+  // a `rename` that leaves a whiteout
+  'rename-whiteout',
+] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
 export function encodeOperation(operation: Operation): Uint8Array {
   const writer = new ByteWriter(64)
-  const masked = operation.kind === 'make' && operation.umask !== undefined
-  writer.u8(kinds.indexOf(masked ? 'make-masked' : operation.kind))
+  writer.u8(kinds.indexOf(formOf(operation)))
   switch (operation.kind) {
     case 'mark':
       writer.u64(operation.id)
@@ -47,6 +48,7 @@ export function encodeOperation(operation: Operation): Uint8Array {
     case 'rename':
       writer.u64(operation.parent).binary(operation.name).u64(operation.newParent).binary(operation.newName)
       writer.u32(operation.flags)
+      if (operation.whiteout !== undefined) writer.u64(operation.whiteout)
       break
     case 'setattr': {
       const { mode, uid, gid, size, atime, mtime } = operation
@@ -126,14 +128,9 @@ function decodeFields(reader: ByteReader): Operation {
     case 'rmdir':
       return { kind, parent: reader.u64(), name: name(reader) }
     case 'rename':
-      return {
-        kind,
-        parent: reader.u64(),
-        name: name(reader),
-        newParent: reader.u64(),
-        newName: name(reader),
-        flags: reader.u32(),
-      }
+      return rename(reader)
+    case 'rename-whiteout':
+      return { ...rename(reader), whiteout: reader.u64() }
     case 'setattr': {
       const ino = reader.u64()
       const present = reader.u8()
@@ -188,6 +185,24 @@ function decodeFields(reader: ByteReader): Operation {
     }
     case undefined:
       throw malformed('operation: unknown kind')
+  }
+}
+
+/** An operation with a field that most of its kind do not have is written as a kind of its own. */
+function formOf(operation: Operation): (typeof kinds)[number] {
+  if (operation.kind === 'make' && operation.umask !== undefined) return 'make-masked'
+  if (operation.kind === 'rename' && operation.whiteout !== undefined) return 'rename-whiteout'
+  return operation.kind
+}
+
+function rename(reader: ByteReader): RenameOperation {
+  return {
+    kind: 'rename',
+    parent: reader.u64(),
+    name: name(reader),
+    newParent: reader.u64(),
+    newName: name(reader),
+    flags: reader.u32(),
   }
 }
 

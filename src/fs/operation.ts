@@ -42,8 +42,9 @@ export interface RemoveOperation {
 
 export const RENAME_NOREPLACE = 1
 export const RENAME_EXCHANGE = 2
+export const RENAME_WHITEOUT = 4
 
-/** renameat2(2). */
+/** renameat2(2); `whiteout`: the number of the inode that RENAME_WHITEOUT leaves in the source's place. */
 export interface RenameOperation {
   readonly kind: 'rename'
   readonly parent: number
@@ -51,6 +52,7 @@ export interface RenameOperation {
   readonly newParent: number
   readonly newName: string
   readonly flags: number
+  readonly whiteout?: number
 }
 
 /** chmod(2), chown(2), truncate(2), utimensat(2): what is absent stays. `killPrivileges`: clear set-uid and set-gid. */

@@ -324,6 +324,19 @@ const traces: readonly Trace[] = [
     ],
   },
   {
+    name: 'renameat2(2), RENAME_WHITEOUT: a device 0:0 stands in the place of the source',
+    steps: [
+      file(1, 'a', 2),
+      file(1, 'b', 3),
+      { ...move(1, 'a', 1, 'b', 4), whiteout: 4 } as Operation,
+      [move(1, 'b', 1, 'c', 4), 'EINVAL'],
+      [{ ...move(1, 'b', 1, 'c', 4), whiteout: 2 } as Operation, 'EEXIST'],
+      [{ ...move(1, 'b', 1, 'a', 5), whiteout: 5 } as Operation, 'EEXIST'],
+      [{ ...move(1, 'b', 1, 'a', 6), whiteout: 5 } as Operation, 'EINVAL'],
+    ],
+    tree: ['/ d ino 1 links 2 holds 2', '/a n ino 4 links 1 node 0', '/b f ino 2 links 1 size 0 allocated 0'],
+  },
+  {
     name: 'RENAME_EXCHANGE within a directory, of two directories, and of a name with itself',
     steps: [
       dir(1, 'd', 2),

@@ -99,6 +99,18 @@ const operation: fc.Arbitrary<Operation> = fc
       }),
     },
     {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('rename' as const),
+        parent,
+        name,
+        newParent: parent,
+        newName: name,
+        flags: fc.constantFrom(4, 5, 6, 0),
+        whiteout: fc.integer({ min: 2, max: 9 }),
+      }),
+    },
+    {
       weight: 3,
       arbitrary: fc.record({
         kind: fc.constant('setattr' as const),

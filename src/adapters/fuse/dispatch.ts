@@ -1,5 +1,5 @@
 import { assert, AssertionFailure } from '../../base/assert.js'
-import { EAGAIN, EIO, ENOSYS, ENOTTY, EPROTO } from '../../base/errno.js'
+import { EAGAIN, EIO, ENOSYS, EPROTO } from '../../base/errno.js'
 import { messageOf } from '../../base/errors.js'
 import type { FileSystemHandler, MountOptions } from '../../channel/mount-port.js'
 import { Answers } from './answers.js'
@@ -16,6 +16,7 @@ import {
 import type { Device } from './device.js'
 import { DirectoryPacker, encodeNothing } from './encode.js'
 import type { Features } from './features.js'
+import { answerIoctl } from './ioctl.js'
 import { encodeInit, encodeOurMajor, negotiate, type Protocol } from './init.js'
 import {
   Flag,
@@ -273,7 +274,7 @@ export class Dispatcher implements CallOwner {
       case Op.NOTIFY_REPLY:
         return
       case Op.IOCTL:
-        return this.#refuse(r, ENOTTY)
+        return this.#ioctl(r)
       // ACCESS: default_permissions. POLL: always ready. STATX: GETATTR says the same. BMAP: no block device.
       default:
         return this.#refuse(r, ENOSYS)
@@ -283,6 +284,13 @@ export class Dispatcher implements CallOwner {
   /** With FUSE_DONT_MASK the handler applies the umask. */
   #mask(r: Request, offset: number): void {
     if (this.#masks) r.umask = r.u32(offset)
+  }
+
+  #ioctl(r: Request): void {
+    const answer = answerIoctl(r)
+    if (typeof answer === 'number') return this.#refuse(r, answer)
+    this.operations++
+    this.#device.sendParts(r.unique, [answer], answer.length)
   }
 
   #rename(r: Request, names: number, flags: number): void {

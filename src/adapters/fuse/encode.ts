@@ -28,7 +28,7 @@ const BILLION = 1_000_000_000n
 const BLOCK_BYTES = 65536
 
 /** A generation tells apart two files that had the same inode number; inode numbers of rkfs are never used again. */
-const GENERATION = 1
+export const GENERATION = 1
 
 /** Encoders write a body at `at` and answer where it ends. */
 export type BodyEncoder<T> = (view: DataView, at: number, value: T) => number

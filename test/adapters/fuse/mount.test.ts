@@ -81,7 +81,11 @@ os.fsync(g.fileno()); os.fdatasync(g.fileno()); d = os.open('many', os.O_RDONLY)
 os.link('cut', 'cut2'); assert os.stat('cut').st_nlink == 2
 import fcntl
 fcntl.flock(g, fcntl.LOCK_EX); fcntl.lockf(g, fcntl.LOCK_EX)
-try: fcntl.ioctl(g, 0x80086601, b'12345678'); assert False
+assert fcntl.ioctl(g, 0x80086601, b'12345678')[:4] == bytes(4)
+assert fcntl.ioctl(g, 0x80087601, b'12345678')[:4] == b'\\1\\0\\0\\0'
+try: fcntl.ioctl(g, 0x40086602, b'\\x10' + bytes(7)); assert False
+except OSError as e: assert e.errno == 95, e
+try: fcntl.ioctl(g, 0x12345601, b'12345678'); assert False
 except OSError as e: assert e.errno == 25, e
 print('fine')`
     const python = mount.python(script)

@@ -44,6 +44,15 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('link' as const), ino: u53, parent: u53, name }),
   fc.record({ kind: fc.constantFrom('unlink' as const, 'rmdir' as const), parent: u53, name }),
   fc.record({ kind: fc.constant('rename' as const), parent: u53, name, newParent: u53, newName: name, flags: u32 }),
+  fc.record({
+    kind: fc.constant('rename' as const),
+    parent: u53,
+    name,
+    newParent: u53,
+    newName: name,
+    flags: u32,
+    whiteout: u53,
+  }),
   fc
     .record({
       kind: fc.constant('setattr' as const),

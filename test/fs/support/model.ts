@@ -233,14 +233,15 @@ export class ModelFs {
     return [...this.inodes.get(ancestor)!.names.values()].some(child => this.#holds(child, ino))
   }
 
-  #rename({ parent, name, newParent, newName, flags }: RenameOperation): number {
-    if (flags > 2) return errno.EINVAL
+  #rename({ parent, name, newParent, newName, flags, whiteout }: RenameOperation): number {
+    if (![0, 1, 2, 4, 5].includes(flags) || flags >= 4 !== (whiteout !== undefined)) return errno.EINVAL
     const from = this.#directory(parent)
     if (typeof from === 'number') return from
     const to = this.#directory(newParent)
     if (typeof to === 'number') return to
     const ino = from.names.get(name)
     if (ino === undefined) return errno.ENOENT
+    if (whiteout !== undefined && this.inodes.has(whiteout)) return errno.EEXIST
     if (this.#holds(ino, newParent)) return errno.EINVAL
     const target = to.names.get(newName)
     if (flags === 2) {
@@ -251,7 +252,7 @@ export class ModelFs {
       return 0
     }
     if (target !== undefined) {
-      if (flags === 1) return errno.EEXIST
+      if (flags === 1 || flags === 5) return errno.EEXIST
       if (target === ino) return 0
       if (this.isDirectory(target)) {
         if (!this.isDirectory(ino)) return errno.EISDIR
@@ -260,6 +261,11 @@ export class ModelFs {
     }
     from.names.delete(name)
     to.names.set(newName, ino)
+    if (whiteout !== undefined) {
+      const { uid, gid } = this.inodes.get(ino)!
+      this.inodes.set(whiteout, { ...blank(0o020000), uid, gid })
+      from.names.set(name, whiteout)
+    }
     this.#sweep()
     return 0
   }
