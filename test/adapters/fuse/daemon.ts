@@ -1,8 +1,9 @@
 /**
- * A process that mounts a `MemoryHandler` for a test: `daemon.ts DIRECTORY [locks|noflush]`. It reads commands from its input and
+ * A process that mounts a `MemoryHandler` for a test: `daemon.ts DIRECTORY [locks|noflush|fuse-native]…`. It reads commands from its input and
  * writes what happens to its output, one line each. When its input ends it unmounts by force.
  */
 import { createInterface } from 'node:readline'
+import { FuseNativeDriver } from '../../../src/adapters/fuse-native/native-driver.js'
 import { KernelDriver } from '../../../src/adapters/fuse/kernel-driver.js'
 import { RkfsError } from '../../../src/base/errors.js'
 import { MemoryHandler } from './memory-handler.js'
@@ -10,7 +11,10 @@ import { MemoryHandler } from './memory-handler.js'
 const say = (line: string): void => void process.stdout.write(line + '\n')
 process.stdout.on('error', () => undefined) // the test has gone
 const handler = new MemoryHandler(say)
-const driver = new KernelDriver({ locks: process.argv[3] === 'locks', flush: process.argv[3] !== 'noflush' })
+const words = process.argv.slice(3)
+const driver = words.includes('fuse-native')
+  ? new FuseNativeDriver({ deadlineMs: 3000 })
+  : new KernelDriver({ locks: words.includes('locks'), flush: !words.includes('noflush') })
 const failed = (error: unknown): void =>
   say(error instanceof RkfsError ? `error ${error.code} ${error.message}` : `error ? ${(error as Error).stack}`)
 
@@ -19,8 +23,8 @@ try {
     {
       directory: process.argv[2]!,
       source: 'rkfs-test',
-      readOnly: false,
-      allowOther: false,
+      readOnly: words.includes('ro'),
+      allowOther: words.includes('allow_other'),
       log: (level, message, fields) => say(`log ${level} ${message} ${JSON.stringify(fields ?? {})}`),
     },
     handler,

@@ -1,0 +1,229 @@
+import { readdirSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf, RkfsError } from '../../base/errors.js'
+import type { FileSystemHandler, Mounted, MountOptions } from '../../channel/mount-port.js'
+import { abortConnection } from '../fuse/abort.js'
+import { deferred } from '../fuse/deferred.js'
+import { runUnmount } from '../fuse/mount-point.js'
+import { mountsAt, readMounts, RKFS_TYPE } from '../fuse/mountinfo.js'
+import { Watchdog } from '../fuse/watchdog.js'
+import type { Binding } from './binding.js'
+import { NativeDispatcher } from './dispatch.js'
+import { libfuseOptions } from './libfuse-options.js'
+import { ProcessMemory } from './process-memory.js'
+
+const INIT_TIMEOUT_MS = 15_000
+/** libfuse's threads say nothing when they end: their descriptor is looked at. */
+const POLL_MS = 250
+/** After a lazy unmount open files keep the connection alive; it is aborted after this time. */
+const DETACH_GRACE_MS = 2_000
+/** How long an abort may take to reach libfuse. */
+const END_TIMEOUT_MS = 10_000
+
+/**
+ * What the native part refers to for good: it closes none of its handles on the event loop, and their memory is in these
+ * buffers. Some hundred bytes for each thread that libfuse ever had.
+ */
+const keptForNative: Buffer[] = []
+
+/** A mounted file system, served by libfuse's threads. */
+export class NativeMount implements Mounted {
+  readonly directory: string
+  readonly ended: Promise<void>
+  readonly #binding: Binding
+  readonly #log: MountOptions['log']
+  readonly #memory = new ProcessMemory()
+  readonly #dispatcher: NativeDispatcher
+  readonly #thread: Buffer
+  readonly #watchdog: Watchdog
+  readonly #initialized = deferred<void>()
+  readonly #ended = deferred<void>()
+  readonly #poll: NodeJS.Timeout
+  /** libfuse's descriptor of /dev/fuse; it closes it when its threads have ended. */
+  #fd: number | undefined
+  /** `major:minor` of the mount. */
+  #deviceNumber: string | undefined
+  #isEnded = false
+  #unmounting: Promise<void> = Promise.resolve()
+
+  private constructor(binding: Binding, options: MountOptions, handler: FileSystemHandler, deadlineMs: number) {
+    this.directory = options.directory
+    this.ended = this.#ended.promise
+    this.#initialized.promise.catch(() => undefined)
+    this.#binding = binding
+    this.#log = options.log
+    this.#thread = Buffer.alloc(binding.sizeof_fuse_thread_t)
+    keptForNative.push(this.#thread)
+    this.#dispatcher = new NativeDispatcher(binding, this.#memory, handler, options, deadlineMs, () =>
+      this.#initialized.resolve(),
+    )
+    this.#watchdog = new Watchdog(this.directory, options.log)
+    this.#poll = setInterval(() => this.#look(), POLL_MS)
+  }
+
+  /** Mounts, and resolves when the kernel has agreed on the protocol. */
+  static async start(
+    binding: Binding,
+    options: MountOptions,
+    handler: FileSystemHandler,
+    deadlineMs: number,
+  ): Promise<NativeMount> {
+    const mount = new NativeMount(binding, options, handler, deadlineMs)
+    const timer = setTimeout(
+      () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${mount.directory}`)),
+      INIT_TIMEOUT_MS,
+    )
+    try {
+      mount.#mount(options)
+      await mount.#initialized.promise
+      return mount
+    } catch (error) {
+      await mount.unmount(true)
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  get operations(): number {
+    return this.#dispatcher.operations
+  }
+
+  get errors(): number {
+    return this.#dispatcher.errors
+  }
+
+  /** The kernel keeps nothing of this mount, so nothing becomes stale. */
+  invalidate(): void {}
+
+  invalidateAll(): void {}
+
+  unmount(force: boolean): Promise<void> {
+    // One after the other: a forced unmount may follow one that found the mount busy.
+    const previous = this.#unmounting
+    const next = previous.catch(() => undefined).then(() => this.#unmount(force))
+    this.#unmounting = next
+    return next
+  }
+
+  #mount(options: MountOptions): void {
+    const before = fuseDescriptors()
+    const allocate = (bytes: number): Buffer => {
+      const buffer = Buffer.alloc(bytes)
+      keptForNative.push(buffer)
+      return buffer
+    }
+    try {
+      this.#binding.fuse_native_mount(
+        this.directory,
+        libfuseOptions(options, process.geteuid!() === 0),
+        this.#thread,
+        this,
+        allocate,
+        this.#dispatcher.handlers(),
+        this.#dispatcher.implemented(),
+      )
+    } catch (cause) {
+      throw new RkfsError(
+        'failed',
+        `libfuse did not mount at ${this.directory}: it writes its reason to the node's standard error (node.log)`,
+        { cause },
+      )
+    } finally {
+      this.#fd = fuseDescriptors().find(fd => !before.includes(fd))
+      this.#deviceNumber = mountsAt(this.directory)
+        .filter(entry => entry.type === RKFS_TYPE)
+        .at(-1)?.device
+    }
+  }
+
+  /** Whether libfuse has closed its device, which it does when the mount is gone and its threads have ended. */
+  #look(): void {
+    if (!this.#isMounted() && !fuseDescriptors().includes(this.#fd ?? -1)) this.#finish()
+  }
+
+  async #unmount(force: boolean): Promise<void> {
+    if (this.#isEnded) return this.ended
+    if (force) return this.#unmountForced()
+    const top = mountsAt(this.directory).at(-1)
+    if (top !== undefined && top.device !== this.#deviceNumber) {
+      throw this.#busy(`${top.source} (${top.type}) is mounted over it: unmount that first`)
+    }
+    const { status, stderr } = await runUnmount(this.directory, false)
+    if (status !== 0 && !(await this.#endsWithin(100))) {
+      if (/busy/i.test(stderr)) throw this.#busy(`close the programs that use it (fuser -vm ${this.directory})`)
+      if (!/not mounted|not found/i.test(stderr)) {
+        throw new RkfsError('failed', `unmounting ${this.directory} failed: ${stderr || 'umount was killed'}`)
+      }
+    }
+    if (await this.#endsWithin(DETACH_GRACE_MS)) return
+    throw this.#busy('it is detached, but open files or another mount namespace (a container) still use it')
+  }
+
+  #busy(remedy: string): RkfsError {
+    return new RkfsError('busy', `${this.directory} is in use: ${remedy}, or unmount with force`)
+  }
+
+  /**
+   * Detaches, and after a moment aborts the connection. Where that is not permitted (a user, without fusectl) whoever
+   * still has files open gets ENOTCONN for all that he does, and libfuse's threads end with his last close.
+   */
+  async #unmountForced(): Promise<void> {
+    if (this.#isMounted()) {
+      const { status, stderr } = await runUnmount(this.directory, true)
+      if (status !== 0) this.#log('warn', 'detaching the mount failed', { directory: this.directory, error: stderr })
+    }
+    if (await this.#endsWithin(DETACH_GRACE_MS)) return
+    this.#dispatcher.close()
+    try {
+      if (this.#deviceNumber !== undefined) await abortConnection(this.#deviceNumber)
+      if (await this.#endsWithin(END_TIMEOUT_MS)) return
+    } catch (error) {
+      this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
+    }
+    if (this.#isMounted()) throw new RkfsError('failed', `the mount at ${this.directory} cannot be detached`)
+    this.#finish()
+  }
+
+  #isMounted(): boolean {
+    const device = this.#deviceNumber
+    return device !== undefined && readMounts().some(m => m.device === device && m.mountPoint === this.directory)
+  }
+
+  async #endsWithin(ms: number): Promise<boolean> {
+    this.#look()
+    const timeout = new AbortController()
+    try {
+      return await Promise.race([
+        this.ended.then(() => true),
+        sleep(ms, false, { signal: timeout.signal }).catch(() => false),
+      ])
+    } finally {
+      timeout.abort()
+    }
+  }
+
+  #finish(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    clearInterval(this.#poll)
+    this.#initialized.reject(new RkfsError('failed', `the mount at ${this.directory} ended while it started`))
+    this.#dispatcher.close()
+    this.#binding.fuse_native_unmount(this.directory, this.#thread)
+    this.#memory.close()
+    this.#watchdog.dismiss()
+    this.#log('info', 'unmounted', { directory: this.directory, operations: this.operations, errors: this.errors })
+    this.#ended.resolve()
+  }
+}
+
+/** This process's descriptors of /dev/fuse. */
+function fuseDescriptors(): number[] {
+  return readdirSync('/proc/self/fd').map(Number).filter(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse'
+    } catch {
+      return false // closed since
+    }
+  })
+}
