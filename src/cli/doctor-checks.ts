@@ -1,6 +1,8 @@
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
+import { fuseNativeProblem } from '../adapters/fuse-native/binding.js'
+import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-limits.js'
 import { readMounts, RKFS_TYPE } from '../adapters/fuse/mountinfo.js'
 import { run } from '../adapters/fuse/run.js'
 import { diskSpace } from '../adapters/host/machine.js'
@@ -35,6 +37,7 @@ export async function examine(home: string): Promise<Finding[]> {
     nodeVersion(),
     ...fuse(),
     ...nativeModules.map(nativeModule),
+    ...fuseNative(),
     ...homeFindings(home),
     ...settings(home),
     disk(home),
@@ -88,11 +91,18 @@ function fuse(): Finding[] {
 function nativeModule(name: (typeof nativeModules)[number]): Finding {
   const problem = nativeModuleProblem(name)
   if (problem === undefined) return ok('module', `${name} loads`)
-  if (name === 'fuse-native') {
-    const found = `${name} does not load, and is not used by this version (it needs the Debian package libfuse2)`
-    return { level: 'info', what: 'module', found, remedy: '' }
-  }
   return fail('module', `${name}: ${problem}`, `npm rebuild ${name} (see native-deps.md)`)
+}
+
+/** The second mount driver: missing is no fault, since it is only needed when it is chosen. */
+function fuseNative(): Finding[] {
+  const problem = fuseNativeProblem()
+  const info = (found: string): Finding => ({ level: 'info', what: 'driver', found, remedy: '' })
+  if (problem !== undefined) return [info(`-o driver=fuse-native cannot be used: ${problem}`)]
+  return [
+    ok('driver', 'fuse-native loads, for -o driver=fuse-native'),
+    ...fuseNativeLimits.map(limit => info(`fuse-native cannot: ${describeLimit(limit)}`)),
+  ]
 }
 
 function homeFindings(home: string): Finding[] {

@@ -87,10 +87,16 @@ function pendingWords(c: ChannelStatus): string {
 
 function mountLines(c: ChannelStatus): string[] {
   if (c.mounts.length === 0) return [`  mounts     none: \`rkfs mount ${c.name} <dir>\``]
-  return c.mounts.map((m, i) => {
+  return c.mounts.flatMap((m, i) => {
     const errors = m.errors === 0 ? '' : `, ${counted(m.errors, 'error')}`
     const label = i === 0 ? 'mounts' : ''
-    return `  ${label.padEnd(9)}  ${printable(m.dir)} (${m.driver}, ${m.options}), ${counted(m.operations, 'operation')}${errors}`
+    return [
+      `  ${label.padEnd(9)}  ${printable(m.dir)} (${m.driver}, ${m.options}), ${counted(m.operations, 'operation')}${errors}`,
+      // A node of another version may not say.
+      ...(m.limits ?? []).map(
+        (limit, i) => `  ${''.padEnd(9)}    ${i === 0 ? 'limits' : '      '}  ${printable(limit)}`,
+      ),
+    ]
   })
 }
 

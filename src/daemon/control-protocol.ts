@@ -112,6 +112,8 @@ export interface ChannelStatus {
   readonly mounts: readonly {
     readonly dir: string
     readonly driver: string
+    /** What programs cannot do in this mount, and can with the usual driver. */
+    readonly limits: readonly string[]
     readonly options: string
     readonly operations: number
     readonly errors: number

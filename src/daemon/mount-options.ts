@@ -1,3 +1,4 @@
+import { loadBinding } from '../adapters/fuse-native/binding.js'
 import { RkfsError } from '../base/errors.js'
 import { defaultTimeoutSeconds } from '../base/limits.js'
 
@@ -90,10 +91,9 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty, noAccessTimes }
 }
 
-/** Refuses with `usage` a driver that is not in this version. */
+/** Fails with `unavailable` when the driver's package or library is missing, naming the remedy. */
 export function checkDriver({ driver }: MountChoices): void {
-  if (driver === 'kernel') return
-  throw new RkfsError('usage', `driver=${driver} is not in this version: leave the option out`)
+  if (driver === 'fuse-native') loadBinding()
 }
 
 /** The single options of several `-o`. */

@@ -1,11 +1,12 @@
 import { relative, resolve } from 'node:path'
+import { FuseNativeDriver } from '../adapters/fuse-native/native-driver.js'
 import { KernelDriver } from '../adapters/fuse/kernel-driver.js'
 import { RkfsError } from '../base/errors.js'
 import { Frontend } from '../channel/frontend.js'
-import type { Mounted } from '../channel/mount-port.js'
+import type { MountDriver, Mounted } from '../channel/mount-port.js'
 import type { ChannelHost } from './channel-host.js'
 import type { Log } from './log.js'
-import { checkDriver, formatMountOptions, parseMountOptions } from './mount-options.js'
+import { checkDriver, formatMountOptions, parseMountOptions, type MountChoices } from './mount-options.js'
 
 export interface ActiveMount {
   readonly directory: string
@@ -17,6 +18,13 @@ export interface ActiveMount {
 
 const drainSeconds = 30
 const catchUpMs = 5000
+/** Beyond the handler's own limits, of which one call can meet two (`read=latest`, then a change). */
+const deadlineGraceMs = 10_000
+
+function driverOf({ driver, timeoutSeconds }: MountChoices): MountDriver {
+  if (driver === 'kernel') return new KernelDriver()
+  return new FuseNativeDriver({ deadlineMs: 2000 * timeoutSeconds + deadlineGraceMs })
+}
 
 /** The mounts of this node. */
 export class Mounts {
@@ -59,9 +67,11 @@ export class Mounts {
     }
     const there = this.#active.get(directory)
     if (there !== undefined) {
-      if (there.host === host && there.options === options) return there
+      if (there.host === host && there.options === options && there.driver === choices.driver) return there
       const what =
-        there.host === host ? `${host.name} with other options (${there.options})` : `channel ${there.host.name}`
+        there.host === host
+          ? `${host.name} with other options (${there.options}, driver ${there.driver})`
+          : `channel ${there.host.name}`
       throw new RkfsError('busy', `${directory} has ${what} mounted: \`rkfs umount ${directory}\` first`)
     }
     if (this.#starting.has(directory)) throw new RkfsError('busy', `${directory} is being mounted already`)
@@ -86,7 +96,7 @@ export class Mounts {
       )
       await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
       frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
-      const mounted = await new KernelDriver().mount(
+      const mounted = await driverOf(choices).mount(
         {
           directory,
           source: `rkfs:${host.name}`,

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-limits.js'
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
@@ -124,6 +125,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     mounts: mounts.of(host).map(({ directory, driver, options, mounted }) => ({
       dir: directory,
       driver,
+      limits: driver === 'fuse-native' ? fuseNativeLimits.map(describeLimit) : [],
       options,
       operations: mounted.operations,
       errors: mounted.errors,

@@ -1,6 +1,6 @@
 import { EBADF, EINVAL, ENAMETOOLONG, ERANGE } from '../../base/errno.js'
 import type { AttributeChange, Attributes } from '../../channel/mount-port.js'
-import type { OperationContext, Performers } from './context.js'
+import { isReadableTarget, type OperationContext, type Performers } from './context.js'
 import type { NativeCall } from './native-call.js'
 import { whole } from './operations.js'
 import { encodeStat, encodeStatvfs } from './stat.js'
@@ -9,7 +9,6 @@ import { encodeStat, encodeStatvfs } from './stat.js'
 const UNCHANGED = 0xffff_ffff
 /** Stands for bytes that are no UTF-8 where the native part has decoded them. */
 const REPLACEMENT = '\ufffd'
-const LINK_BYTES_MAX = 4095
 
 /** The calls about attributes, links' targets, extended attributes and the file system itself. */
 export function attributeOperations(context: OperationContext): Pick<Performers, AttributeOperation> {
@@ -80,9 +79,8 @@ export function attributeOperations(context: OperationContext): Pick<Performers,
     readlink(call, path) {
       paths.resolve(call, path, ({ ino }) => {
         const reply = call.reply<string>(target => {
-          // It passes as UTF-8, through a buffer of PATH_MAX: a target that does not fit would be cut short.
-          if (Buffer.byteLength(target, 'utf8') > LINK_BYTES_MAX) call.fail(ENAMETOOLONG)
-          else call.succeedWith(target)
+          if (isReadableTarget(target)) call.succeedWith(target)
+          else call.fail(ENAMETOOLONG)
         })
         handler.readlink(caller, ino, reply)
       })

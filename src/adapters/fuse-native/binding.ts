@@ -50,7 +50,10 @@ export function loadBinding(): Binding {
   }
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
   if (version !== FUSE_NATIVE_VERSION) {
-    throw new RkfsError('unavailable', `fuse-native ${version} does not serve: install ${FUSE_NATIVE_VERSION}, ${otherwise}`)
+    throw new RkfsError(
+      'unavailable',
+      `fuse-native ${version} does not serve: install ${FUSE_NATIVE_VERSION}, ${otherwise}`,
+    )
   }
   let loaded: Record<string, unknown>
   try {

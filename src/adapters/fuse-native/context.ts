@@ -30,3 +30,10 @@ const S_ISGID = 0o2000
 export function creationMode(allowOther: boolean): (mode: number) => number {
   return allowOther ? mode => mode & ~(S_ISUID | S_ISGID) : mode => mode
 }
+
+const LINK_BYTES_MAX = 4095
+
+/** A link's target passes as UTF-8 through a buffer of PATH_MAX: one that does not fit would be cut short. */
+export function isReadableTarget(target: string): boolean {
+  return Buffer.byteLength(target, 'utf8') <= LINK_BYTES_MAX
+}

@@ -10,7 +10,10 @@ export const WRITE_BYTES_MAX = 131_072
  * kernel that another member changed something. Names pass through the `iconv` module as ISO-8859-1, which has a
  * character for each byte: the native part takes names for UTF-8, and would lose the others.
  */
-export function libfuseOptions(options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther'>, root: boolean): string {
+export function libfuseOptions(
+  options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther'>,
+  root: boolean,
+): string {
   const list = [
     'subtype=rkfs',
     `fsname=${options.source.replace(/[,\\]/g, '_')}`,

@@ -1,7 +1,7 @@
 import type { Entry, FileSystemHandler } from '../../channel/mount-port.js'
-import { EPERM } from '../../base/errno.js'
+import { ENAMETOOLONG, EPERM } from '../../base/errno.js'
 import type { NativeCall } from './native-call.js'
-import type { OperationContext, Performers } from './context.js'
+import { isReadableTarget, type OperationContext, type Performers } from './context.js'
 import { Paths } from './paths.js'
 
 const S_IFMT = 0o170000
@@ -39,6 +39,7 @@ export function nameOperations(context: OperationContext): Pick<Performers, Name
     },
 
     symlink(call, target, path) {
+      if (!isReadableTarget(target)) return call.fail(ENAMETOOLONG)
       make(call, path, (parent, name, reply) => handler.symlink(caller, parent, name, target, reply))
     },
 

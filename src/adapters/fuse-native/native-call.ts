@@ -11,7 +11,6 @@ export interface NativeCallOwner {
   forget(inodes: readonly number[]): void
 }
 
-
 /**
  * One call of libfuse, which may take several of the handler's operations: those that walk its path, then its own. It is
  * answered exactly once: with the first failure, with what the last operation says, or with EIO when its time is up.

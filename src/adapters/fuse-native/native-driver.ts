@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
+import { RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, MountDriver, Mounted, MountOptions } from '../../channel/mount-port.js'
 import { prepareMountPoint } from '../fuse/mount-point.js'
 import { deviceError } from '../fuse/mount-root.js'
@@ -6,6 +7,8 @@ import { loadBinding } from './binding.js'
 import { NativeMount } from './native-mount.js'
 
 const DEADLINE_MS = 120_000
+/** The native part's buffer (fuse-native.c, `fuse_thread_t`). */
+const DIRECTORY_BYTES_MAX = 1023
 
 export interface FuseNativeDriverOptions {
   /** After this time a request is answered EIO, whatever the handler does. */
@@ -27,6 +30,12 @@ export class FuseNativeDriver implements MountDriver {
   async mount(options: MountOptions, handler: FileSystemHandler): Promise<Mounted> {
     const binding = loadBinding()
     const directory = await prepareMountPoint(options.directory, options.log)
+    if (Buffer.byteLength(directory) > DIRECTORY_BYTES_MAX) {
+      throw new RkfsError(
+        'usage',
+        `fuse-native mounts at paths of ${DIRECTORY_BYTES_MAX} bytes at most: choose another directory, or leave driver=fuse-native out`,
+      )
+    }
     try {
       closeSync(openSync('/dev/fuse', 'r+'))
     } catch (error) {

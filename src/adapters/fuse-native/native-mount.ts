@@ -70,7 +70,8 @@ export class NativeMount implements Mounted {
   ): Promise<NativeMount> {
     const mount = new NativeMount(binding, options, handler, deadlineMs)
     const timer = setTimeout(
-      () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${mount.directory}`)),
+      () =>
+        mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${mount.directory}`)),
       INIT_TIMEOUT_MS,
     )
     try {
@@ -219,11 +220,13 @@ export class NativeMount implements Mounted {
 
 /** This process's descriptors of /dev/fuse. */
 function fuseDescriptors(): number[] {
-  return readdirSync('/proc/self/fd').map(Number).filter(fd => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse'
-    } catch {
-      return false // closed since
-    }
-  })
+  return readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter(fd => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse'
+      } catch {
+        return false // closed since
+      }
+    })
 }

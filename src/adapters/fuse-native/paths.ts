@@ -52,14 +52,15 @@ export class Paths {
   }
 
   static isHidden(path: string): boolean {
-    return HIDDEN.test(path.slice(path.lastIndexOf('/') + 1))
+    return HIDDEN.test(path.slice(directoryOf(path).length))
   }
 
   /**
-   * libfuse hides `path`, which is open, as `hiddenPath`: it is deleted. Whoever renames another file to such a name is
-   * refused.
+   * libfuse hides `path`, which is open, as `hiddenPath`, in the same directory: it is deleted. Whoever renames another
+   * file to such a name is refused.
    */
   hide(call: NativeCall, path: string, hiddenPath: string): void {
+    if (directoryOf(path) !== directoryOf(hiddenPath)) return call.fail(EPERM)
     this.place(call, path, false, ({ parent, name }) => {
       this.#walk(call, parent, [name], ({ ino }) => {
         if (!this.#files.isOpen(ino)) return call.fail(EPERM)
@@ -101,6 +102,11 @@ export class Paths {
       call.reply(({ attributes }) => then(attributes)),
     )
   }
+}
+
+/** With its slash at the end. */
+function directoryOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/') + 1)
 }
 
 function split(path: string): string[] {

@@ -39,7 +39,10 @@ export class NativeRequest {
 
   /** Fails when this build of fuse-native lays its structures out in another way. */
   check(): void {
-    assert(this.locals.readUInt32LE(OP) === this.#operation, 'the locals of a thread of fuse-native are not as expected')
+    assert(
+      this.locals.readUInt32LE(OP) === this.#operation,
+      'the locals of a thread of fuse-native are not as expected',
+    )
   }
 
   fileInfo(): FileInfo {

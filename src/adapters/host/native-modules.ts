@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import { messageOf } from '../../base/errors.js'
 
-export const nativeModules = ['better-sqlite3', 'koffi', 'fuse-native'] as const
+/** Those that every node needs; fuse-native, which one mount option needs, is loaded by its driver alone. */
+export const nativeModules = ['better-sqlite3', 'koffi'] as const
 export type NativeModule = (typeof nativeModules)[number]
 
 /** Why a native module does not load, in one line; undefined when it works. */

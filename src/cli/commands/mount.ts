@@ -34,7 +34,7 @@ Options for -o:
   allow_other               other users may use the mount; a mount made by root is always open to all
   nonempty                  mount over a directory that is not empty
   locks=local               locks hold on this member; locks=channel is not in this version
-  driver=kernel             how to speak to the kernel; fuse-native is not in this version
+  driver=kernel|fuse-native how to speak to the kernel; fuse-native (libfuse 2) can do less: native-deps.md
 
 Examples:
   rkfs mount photos ~/photos

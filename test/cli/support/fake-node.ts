@@ -51,7 +51,7 @@ export const channel: ChannelStatus = {
   pending: { operations: 0, bytes: 0 },
   conflicts: 0,
   bytes: { log: 4096, data: 1048576 },
-  mounts: [{ dir: '/mnt/x', driver: 'kernel', options: 'rw,sync=close', operations: 5, errors: 0 }],
+  mounts: [{ dir: '/mnt/x', driver: 'kernel', limits: [], options: 'rw,sync=close', operations: 5, errors: 0 }],
 }
 
 export function report(channels: readonly ChannelStatus[]): StatusReport {
