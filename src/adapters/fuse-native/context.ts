@@ -18,6 +18,8 @@ export interface OperationContext {
   readonly files: OpenTable
   /** The mode of a new file. */
   readonly creationMode: (mode: number) => number
+  /** A write clears set-uid and set-gid unless only root can write: libfuse drops the kernel's word for it. */
+  readonly writeKillsPrivileges: boolean
 }
 
 const S_ISUID = 0o4000

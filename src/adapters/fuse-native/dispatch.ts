@@ -60,6 +60,7 @@ export class NativeDispatcher implements NativeCallOwner {
       files,
       paths: new Paths(handler, caller, files),
       creationMode: creationMode(options.allowOther),
+      writeKillsPrivileges: options.allowOther || caller.uid !== 0,
     }
     this.#performers = { ...nameOperations(context), ...attributeOperations(context), ...fileOperations(context) }
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS)

@@ -19,7 +19,8 @@ export const fuseNativeLimits = [
     id: 'caller',
     what: 'who calls is not known',
     errno: 'none',
-    instead: 'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit',
+    instead:
+      'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit, and every write clears them',
   },
   {
     id: 'others',

@@ -39,7 +39,7 @@ export function fileOperations(context: OperationContext): Pick<Performers, File
     },
 
     create(call, path, mode) {
-      const { flags } = call.request.fileInfo()
+      const flags = call.request.openFlags()
       paths.place(call, path, true, ({ parent, name }) => {
         const reply = call.reply<{ entry: Entry; file: OpenFile }>(
           ({ entry, file }) => {
@@ -73,11 +73,11 @@ export function fileOperations(context: OperationContext): Pick<Performers, File
     write(call, _path, number, data, _length, low, high) {
       const file = files.get(number)
       if (file === undefined) return call.fail(EBADF)
-      const { flags, killPrivileges } = call.request.fileInfo()
+      const flags = call.request.openFlags()
       const reply = call.reply<number>(bytes => call.succeed(bytes))
       // The bytes lie in libfuse's buffer, which is its own again after the answer.
       const copy = Buffer.from(data)
-      handler.write(caller, file.ino, file.handle, whole(low, high), copy, flags, killPrivileges, reply)
+      handler.write(caller, file.ino, file.handle, whole(low, high), copy, flags, context.writeKillsPrivileges, reply)
     },
 
     flush(call, _path, number) {

@@ -9,17 +9,6 @@ const MTIME_MS = 112
 const STAT = 168
 const STATVFS = 176
 
-/** `struct fuse_file_info` of libfuse 2.9: `flags` at 0, `writepage` (all write flags of the request) at 16. */
-const FILE_INFO_BYTES = 20
-const WRITE_KILL_SUIDGID = 4
-
-export interface FileInfo {
-  /** The open flags: of an open, create or write. */
-  readonly flags: number
-  /** Of a write: it must clear set-uid and set-gid (FUSE_WRITE_KILL_SUIDGID). */
-  readonly killPrivileges: boolean
-}
-
 /**
  * What the native part holds of one call, in the locals of libfuse's thread that waits for it. It passes only some of
  * that to JavaScript, and takes results with less precision than libfuse does, so the rest is read and written here:
@@ -45,10 +34,11 @@ export class NativeRequest {
     )
   }
 
-  fileInfo(): FileInfo {
-    const bytes = Buffer.allocUnsafe(FILE_INFO_BYTES)
+  /** The open flags of a create or write: the first field of `struct fuse_file_info`. */
+  openFlags(): number {
+    const bytes = Buffer.allocUnsafe(4)
     this.#memory.read(this.locals.readBigUInt64LE(INFO), bytes)
-    return { flags: bytes.readInt32LE(0), killPrivileges: (bytes.readInt32LE(16) & WRITE_KILL_SUIDGID) !== 0 }
+    return bytes.readInt32LE(0)
   }
 
   /** The times of a utimens, in nanoseconds; the native part has cut them to milliseconds. */

@@ -61,13 +61,32 @@ export class TestMount {
   }
 
   python(script: string): SpawnSyncReturns<string> {
-    return spawnSync(
-      'timeout',
-      ['-k', '1', '60', 'python3', '-c', `import os,sys,mmap,time\nos.chdir(sys.argv[1])\n${script}`, this.directory],
-      {
-        encoding: 'utf8',
-      },
+    const [program, ...args] = this.#python(script)
+    return spawnSync(program!, args, { encoding: 'utf8' })
+  }
+
+  #python(script: string): string[] {
+    const prelude = 'import os,sys,mmap,time\nos.chdir(sys.argv[1])\n'
+    return ['timeout', '-k', '1', '60', 'python3', '-c', prelude + script, this.directory]
+  }
+
+  /** A program beside the test, which can wait for a line of it. */
+  pythonBeside(script: string): {
+    line(pattern: RegExp): Promise<void>
+    readonly end: Promise<{ stdout: string; stderr: string; status: number | null }>
+  } {
+    const [program, ...args] = this.#python(script)
+    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (data: Buffer) => (stdout += data.toString()))
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()))
+    const end = new Promise<{ stdout: string; stderr: string; status: number | null }>(resolve =>
+      child.on('close', status => resolve({ stdout, stderr, status })),
     )
+    const line = (pattern: RegExp): Promise<void> =>
+      until(() => stdout.split('\n').some(text => pattern.test(text)), `${pattern} in ${stdout}${stderr}`)
+    return { line, end }
   }
 
   /** Leaves nothing behind, whatever the state. */
@@ -80,5 +99,16 @@ export class TestMount {
       if (spawnSync('umount', ['-l', '-i', '-c', this.directory], { timeout: 10_000 }).status !== 0) break
     }
     rmdirSync(this.directory)
+  }
+}
+
+/** Mounts, runs the body, leaves nothing behind. `args`: words for the daemon. */
+export async function withMount(body: (mount: TestMount) => Promise<void>, args: string[] = []): Promise<void> {
+  const mount = new TestMount(undefined, args)
+  try {
+    await mount.line(/^mounted$/)
+    await body(mount)
+  } finally {
+    await mount.close()
   }
 }

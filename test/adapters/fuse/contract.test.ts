@@ -1,0 +1,3 @@
+import { mountDriverContract } from '../../contracts/mount-driver.js'
+
+mountDriverContract('kernel', { args: [], limits: [] })
