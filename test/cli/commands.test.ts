@@ -236,12 +236,27 @@ t.test('status lists closed channels in one line; channel list reads the disk wh
   t.match(stderr, /no node is running on .*this is what its disk says/)
 })
 
-t.test('a mount driver that is not there is refused before a node is started', async t => {
-  const home = join(t.testdir(), 'home')
-  const { code, stderr } = await rkfs(['mount', 'demo', join(home, '..', 'm'), '-o', 'driver=fuse-native'], { home })
-  t.equal(code, 2)
-  t.match(stderr, /driver=fuse-native is not in this version/)
+t.test('a mount driver whose library is missing is refused before a node is started; all else works', async t => {
+  const folder = t.testdir({
+    'without-libfuse.cjs': `
+      const { Module } = require('node:module')
+      const load = Module._load
+      Module._load = (request, ...rest) =>
+        request === 'node-gyp-build'
+          ? () => { throw new Error('libfuse.so.2: cannot open shared object file: No such file or directory') }
+          : load(request, ...rest)`,
+  })
+  const home = join(folder, 'home')
+  const env = { NODE_OPTIONS: `--require ${join(folder, 'without-libfuse.cjs')}` }
+  const { code, stderr } = await rkfs(['mount', 'demo', join(folder, 'm'), '-o', 'driver=fuse-native'], { home, env })
+  t.equal(code, 1)
+  t.equal(
+    stderr,
+    'rkfs: libfuse 2 is not installed: install the Debian package libfuse2, or leave driver=fuse-native out\n',
+  )
   t.notOk(existsSync(home))
+  const doctor = await rkfs(['doctor'], { home, env })
+  t.match(doctor.stdout, /^info  driver: -o driver=fuse-native cannot be used: libfuse 2 is not installed/m)
 })
 
 t.test('stop without a node is done already', async t => {

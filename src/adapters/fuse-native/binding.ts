@@ -34,13 +34,16 @@ export interface Binding {
   readonly number: Readonly<Record<OperationName, number>>
 }
 
-/** Loads fuse-native, which the driver alone needs. Fails with `unavailable`, naming what is missing and the remedy. */
-export function loadBinding(): Binding {
+/**
+ * Loads fuse-native, which the driver alone needs, as the module `from` sees it. Fails with `unavailable`, naming what is
+ * missing and the remedy.
+ */
+export function loadBinding(from: string = import.meta.url): Binding {
   const otherwise = 'or leave driver=fuse-native out'
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new RkfsError('unavailable', `fuse-native has no build for ${process.arch}: leave driver=fuse-native out`)
   }
-  const require = createRequire(import.meta.url)
+  const require = createRequire(from)
   let manifest: string
   try {
     manifest = require.resolve('fuse-native/package.json')

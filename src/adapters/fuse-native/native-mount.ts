@@ -127,7 +127,7 @@ export class NativeMount implements Mounted {
     } catch (cause) {
       throw new RkfsError(
         'failed',
-        `libfuse did not mount at ${this.directory}: it writes its reason to the node's standard error (node.log)`,
+        `libfuse did not mount at ${this.directory}, for a reason that it does not tell: without driver=fuse-native you learn it`,
         { cause },
       )
     } finally {

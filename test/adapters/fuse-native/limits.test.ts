@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import {
   describeLimit,
@@ -109,6 +110,15 @@ for (const limit of fuseNativeLimits) {
     ),
   )
 }
+
+t.test('native-deps.md has the same list', async t => {
+  const text = readFileSync(new URL('../../../native-deps.md', import.meta.url), 'utf8')
+  const rows = text.split('\n').map(line => line.split(' | ').map(cell => cell.replace(/^[| `]+|[| `]+$/g, '')))
+  for (const { what, errno, instead } of fuseNativeLimits) {
+    const row = rows.find(cells => cells[0] === what)
+    t.same(row?.slice(1), [errno === 'none' ? 'no error' : errno, instead], what)
+  }
+})
 
 function script(id: FuseNativeLimitId): string {
   return prelude + proofs[id]
