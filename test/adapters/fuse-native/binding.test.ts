@@ -3,7 +3,7 @@ import t from 'tap'
 import { loadBinding } from '../../../src/adapters/fuse-native/binding.js'
 
 /** A folder with a package fuse-native in it, whose native part does not load for the reason given. */
-const without = (version: string, reason: string): object => ({
+const without = (version: string, reason: string): Record<string, Record<string, Record<string, string>>> => ({
   node_modules: {
     'fuse-native': { 'package.json': JSON.stringify({ name: 'fuse-native', version }) },
     'node-gyp-build': { 'index.js': `module.exports = () => { throw new Error(${JSON.stringify(reason)}) }` },
