@@ -1,0 +1,129 @@
+import type { MemberId } from '../base/ids.js'
+import { apply, getInode } from '../fs/apply.js'
+import { decodeDescriptor } from './descriptor.js'
+import type { Appender } from './appender.js'
+import type { Core } from './core.js'
+import type { DigestExchange } from './digest-exchange.js'
+import type { Health } from './health.js'
+import type { OwnChanges } from './own-changes.js'
+import type { PendingChange, PendingChanges } from './pending-changes.js'
+import type { ChannelEvents, ChannelPorts } from './ports.js'
+import type { Roster } from './roster.js'
+import type { SmallWrites } from './small-writes.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+
+/** Entries applied in one turn. */
+const applyBudget = 512
+
+/**
+ * Takes the committed log into the state, and lays over it what is not applied yet.
+ *
+ * INVARIANT: applied ≤ min(commit, durable here), which the caller sees to (`applyUpTo`).
+ */
+export class Applier {
+  readonly #self: MemberId
+  readonly #ports: ChannelPorts
+  readonly #events: ChannelEvents
+  readonly #log: StagedLog
+  readonly #views: Views
+  readonly #roster: Roster
+  readonly #pending: PendingChanges
+  readonly #health: Health
+  readonly #writes: SmallWrites
+  readonly #appender: Appender
+  readonly #own: OwnChanges
+  readonly #digests: DigestExchange
+
+  constructor(
+    { self, ports, events, log, views, roster, pending, health }: Core,
+    writes: SmallWrites,
+    appender: Appender,
+    own: OwnChanges,
+    digests: DigestExchange,
+  ) {
+    this.#self = self
+    this.#ports = ports
+    this.#events = events
+    this.#log = log
+    this.#views = views
+    this.#roster = roster
+    this.#pending = pending
+    this.#health = health
+    this.#writes = writes
+    this.#appender = appender
+    this.#own = own
+    this.#digests = digests
+  }
+
+  /** Applies the log up to an index, as much of it as one turn may take. */
+  applyUpTo(index: number): void {
+    if (this.#views.applied.index >= index) return
+    let budget = applyBudget
+    while (this.#views.applied.index < index && budget-- > 0) {
+      let stored: StoredEntry
+      try {
+        stored = this.#log.entry(this.#views.applied.index + 1)
+      } catch (error) {
+        return this.#health.fail(error)
+      }
+      this.#applyEntry(stored)
+    }
+    if (this.#views.leading) this.#views.overlay.drop(this.#views.applied.index)
+    this.#digests.paused()
+  }
+
+  #applyEntry(stored: StoredEntry): void {
+    const { entry, operation } = stored
+    const { leading } = this.#views
+    const own = entry.origin === this.#self ? this.#pending.get(entry.session, entry.sequence) : undefined
+    if (leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
+    const errno = entry.kind === 'noop' ? 0 : this.#applyChange(stored, own)
+    this.#views.reached(entry)
+    if (entry.origin === this.#self) this.#own.applied(entry, own, errno)
+    if (operation.kind === 'members' && errno === 0) {
+      this.#roster.descriptor = decodeDescriptor(operation.descriptor)
+    } else if (operation.kind === 'mark' && entry.kind === 'change') {
+      this.#events.marked(operation.id, entry.index, entry.origin)
+    }
+    this.#digests.reached(entry.index)
+  }
+
+  #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
+    const views = this.#views
+    const shown = views.leading || (own?.visible ?? false)
+    const stale = shown ? [] : views.staleBy(operation)
+    if (!shown) views.announceLosses(operation)
+    else if (!views.leading && operation.kind === 'append' && own?.shownOffset !== undefined) {
+      const size = getInode(views.table, operation.ino)?.size ?? 0
+      if (size !== own.shownOffset) views.appendMoved(operation.ino, size, own.shownOffset)
+    }
+    const errno = views.apply(entry, operation, shown)
+    if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
+    views.invalidate(stale, own?.mount)
+    return errno
+  }
+
+  /** Makes the overlay anew: there is no undo, what is on its way is laid over the state once more. */
+  rebuildOverlay(): void {
+    this.#writes.close()
+    this.#views.clearOverlay()
+    if (this.#views.leading) this.#layLogOver()
+    else this.#own.layOver()
+  }
+
+  #layLogOver(): void {
+    const { overlay } = this.#views
+    let bytes = 0
+    for (let index = this.#views.applied.index + 1; index <= this.#log.lastIndex; index++) {
+      const { entry, operation } = this.#log.entry(index)
+      bytes += this.#log.size(index)
+      if (entry.kind === 'noop') continue
+      overlay.tag = index
+      apply(overlay, operation, { time: entry.time, number: index })
+      overlay.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
+    }
+    this.#appender.uncommittedBytes = bytes
+  }
+}

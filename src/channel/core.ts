@@ -1,0 +1,26 @@
+import type { MemberId } from '../base/ids.js'
+import type { Raft } from '../raft/raft.js'
+import type { Agenda } from './agenda.js'
+import type { Health } from './health.js'
+import type { PendingChanges } from './pending-changes.js'
+import type { ChannelEvents, ChannelPorts } from './ports.js'
+import type { Roster } from './roster.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+
+/** What the parts of the brain share. Each takes from it what it needs, and keeps the rest of its state to itself. */
+export interface Core {
+  readonly self: MemberId
+  /** One for each run of the process; ascending. */
+  readonly session: number
+  readonly ports: ChannelPorts
+  readonly events: ChannelEvents
+  readonly log: StagedLog
+  readonly raft: Raft<StoredEntry>
+  readonly views: Views
+  readonly roster: Roster
+  readonly pending: PendingChanges
+  readonly agenda: Agenda
+  readonly health: Health
+}

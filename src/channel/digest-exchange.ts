@@ -1,0 +1,71 @@
+import type { MemberId } from '../base/ids.js'
+import type { Raft } from '../raft/raft.js'
+import type { Core } from './core.js'
+import { DigestBook } from './digest-book.js'
+import type { Health } from './health.js'
+import type { ChannelPorts } from './ports.js'
+import type { Roster } from './roster.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+
+/** Digests are compared at multiples of this, and where the channel rests. */
+const digestInterval = 1024
+
+/** Tells the others the digest of the applied state, and compares theirs (DESIGN, promise 2). */
+export class DigestExchange {
+  readonly #ports: ChannelPorts
+  readonly #raft: Raft<StoredEntry>
+  readonly #views: Views
+  readonly #roster: Roster
+  readonly #health: Health
+  readonly #book: DigestBook
+
+  constructor({ self, ports, raft, views, roster, health }: Core) {
+    this.#ports = ports
+    this.#raft = raft
+    this.#views = views
+    this.#roster = roster
+    this.#health = health
+    this.#book = new DigestBook(self)
+  }
+
+  /** The state stands at an entry: of all those that pass, the others tell theirs at some only. */
+  reached(index: number): void {
+    if (index % digestInterval === 0) this.#publish()
+  }
+
+  /** The state stands still for now: another member may have told its digest here. */
+  paused(): void {
+    const { index } = this.#views.applied
+    if (this.#book.heardOf(index) && !this.#book.has(index)) this.#publish()
+  }
+
+  /** Nothing happens in the channel: the leader begins. */
+  idle(): void {
+    if (this.#raft.role === 'leader' && !this.#book.has(this.#views.applied.index)) this.#publish()
+  }
+
+  #publish(): void {
+    const { index } = this.#views.applied
+    const hash = this.#views.table.digest()
+    this.#book.record(index, hash)
+    this.#roster.tellOthers({ kind: 'digest', index, hash })
+    this.#judge(index)
+  }
+
+  hear(from: MemberId, index: number, hash: Uint8Array): void {
+    this.#book.hear(from, index, hash)
+    if (index === this.#views.applied.index && !this.#book.has(index)) this.#publish()
+    else this.#judge(index)
+  }
+
+  /** A member that differs from a majority stops serving and says so. */
+  #judge(index: number): void {
+    const verdict = this.#book.judge(index, this.#raft.configuration.voters)
+    if (verdict === undefined) return
+    if (verdict === 'self') {
+      this.#health.quarantineSelf(`its state at entry ${index} differs from that of a majority of the members`)
+      this.#roster.tellOthers({ kind: 'diverged', index, reason: this.#health.quarantine! })
+    } else this.#ports.report('error', `the state of member ${verdict} differs at entry ${index}`)
+  }
+}

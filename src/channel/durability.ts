@@ -1,0 +1,87 @@
+import type { Raft } from '../raft/raft.js'
+import type { Agenda } from './agenda.js'
+import type { Core } from './core.js'
+import type { Health } from './health.js'
+import type { LogStore } from './log-port.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+
+/**
+ * How what is decided gets into the log, and onto stable storage.
+ *
+ * INVARIANT: `index` never counts an entry that was written after the sync that covers it was asked for: cutting the log
+ * lowers it at once, and what is staged but not written holds it where it is.
+ */
+export class Durability {
+  readonly #store: LogStore
+  readonly #log: StagedLog
+  readonly #raft: Raft<StoredEntry>
+  readonly #views: Views
+  readonly #agenda: Agenda
+  readonly #health: Health
+  #index: number
+
+  constructor({ ports, log, raft, views, agenda, health }: Core) {
+    this.#store = ports.log
+    this.#log = log
+    this.#raft = raft
+    this.#views = views
+    this.#agenda = agenda
+    this.#health = health
+    this.#index = ports.log.durableIndex
+  }
+
+  /** This member's log is on stable storage up to here; nothing beyond is applied, so that the state never outruns it. */
+  get index(): number {
+    return this.#index
+  }
+
+  /** Writes all that is staged; false while there is no room for it, or when that failed. */
+  persist(): boolean {
+    try {
+      this.#log.persist()
+    } catch (error) {
+      this.#health.logWriteFailed(error)
+      return false
+    }
+    this.#health.logWritten()
+    return true
+  }
+
+  /** Has all that is written synced; a turn follows. */
+  sync(): void {
+    this.note()
+    if (this.#index >= this.#log.lastIndex) return
+    const { generation } = this.#log
+    this.#store.sync(() => {
+      if (this.#agenda.closed) return
+      // an index that was cut off meanwhile is other entries' now: the next sync tells
+      if (generation === this.#log.generation) this.note()
+      else this.sync()
+      this.#agenda.turn()
+    })
+  }
+
+  /** What the log has on stable storage, by a sync that was asked for or by one of its own. */
+  note(): void {
+    // what is decided but not written may have cut off what the log still counts
+    if (this.#log.dirty) return
+    const durable = Math.min(this.#store.durableIndex, this.#log.lastIndex)
+    if (durable <= this.#index) return
+    this.#index = durable
+    this.#raft.durable(durable)
+    // a follower's acknowledgement; a leader's own copy hurries nobody
+    if (!this.#views.leading) this.#agenda.hurry()
+  }
+
+  /** Entries from `index` on are cut off. */
+  cut(index: number): void {
+    this.#index = Math.min(this.#index, index - 1)
+  }
+
+  /** The log begins after `index`. */
+  restored(index: number): void {
+    this.#index = index
+  }
+}

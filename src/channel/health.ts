@@ -1,0 +1,101 @@
+import { messageOf, RkfsError } from '../base/errors.js'
+import type { ChannelPorts } from './ports.js'
+
+export function isDiskFull(error: unknown): error is RkfsError {
+  return error instanceof RkfsError && error.code === 'disk-full'
+}
+
+/**
+ * What keeps this member from serving.
+ *
+ * INVARIANT: failure and quarantine, once there, stay until the process ends; `stopped` is called once for each.
+ */
+export class Health {
+  readonly #report: ChannelPorts['report']
+  readonly #stopped: (reason: string) => void
+  #diskFull: string | undefined
+  #failure: string | undefined
+  #quarantine: string | undefined
+  #damage: string | undefined
+  /** The state was lost and the log no longer reaches back to its beginning. */
+  stateMissing = false
+  /** The channel stands still while a snapshot replaces its state. */
+  restoring = false
+
+  /** `stopped` is told why this member serves no more. */
+  constructor(report: ChannelPorts['report'], stopped: (reason: string) => void) {
+    this.#report = report
+    this.#stopped = stopped
+  }
+
+  get diskFull(): string | undefined {
+    return this.#diskFull
+  }
+  get failure(): string | undefined {
+    return this.#failure
+  }
+  get quarantine(): string | undefined {
+    return this.#quarantine
+  }
+  get damage(): string | undefined {
+    return this.#damage
+  }
+  /** It may vote and acknowledge: neither failed nor quarantined. */
+  get sound(): boolean {
+    return this.#quarantine === undefined && this.#failure === undefined
+  }
+  get serving(): boolean {
+    return this.sound && !this.stateMissing
+  }
+
+  /** Something could not be read; what is whole is still served. */
+  damaged(error: unknown): void {
+    if (this.#damage !== undefined) return
+    this.#damage = messageOf(error)
+    this.#report('error', `something on this member's disk cannot be read: ${this.#damage}`)
+  }
+
+  /** This member's state or log differs from the others'. */
+  quarantineSelf(reason: string): void {
+    if (this.#quarantine !== undefined) return
+    this.#quarantine = reason
+    this.#report('error', `this member stops serving: ${reason}`)
+    this.#stopped(reason)
+  }
+
+  /** A fault of this member's own storage: it stops, so that it says nothing that is not so. */
+  fail(error: unknown): void {
+    if (this.#failure !== undefined) return
+    this.#failure = messageOf(error)
+    this.#report('error', `the channel stops here: ${this.#failure}`)
+    this.#stopped(this.#failure)
+  }
+
+  /** A term or vote that does not fit on the disk: the core changed nothing, and what asked for it comes again. */
+  guardDisk(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      this.#diskFull = error.message
+    }
+  }
+
+  /** A write that is tried again fails for want of room; any other failure stops this member. */
+  writeFailed(error: unknown): void {
+    if (isDiskFull(error)) this.#diskFull = error.message
+    else this.fail(error)
+  }
+
+  /** As `writeFailed`, for the log: without it nothing is answered, so that people are told. */
+  logWriteFailed(error: unknown): void {
+    if (isDiskFull(error) && this.#diskFull === undefined) this.#report('error', error.message)
+    this.writeFailed(error)
+  }
+
+  logWritten(): void {
+    if (this.#diskFull === undefined) return
+    this.#report('info', 'the disk has room again')
+    this.#diskFull = undefined
+  }
+}

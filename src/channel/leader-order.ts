@@ -1,0 +1,187 @@
+import { EAGAIN, EEXIST, EINVAL, EPERM } from '../base/errno.js'
+import { messageOf } from '../base/errors.js'
+import type { MemberId } from '../base/ids.js'
+import { apply, membersDescriptor } from '../fs/apply.js'
+import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
+import type { MembersOperation, Operation } from '../fs/operation.js'
+import { payloadMatches, zeroHash } from '../oplog/codec.js'
+import type { Proposal } from '../oplog/entry.js'
+import type { Raft } from '../raft/raft.js'
+import type { Appender } from './appender.js'
+import type { Core } from './core.js'
+import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
+import type { PendingChange } from './pending-changes.js'
+import type { ChannelPorts } from './ports.js'
+import type { SmallWrites } from './small-writes.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+import type { WriterBook } from './writer-book.js'
+
+/**
+ * What a leader gives a place in the log.
+ *
+ * INVARIANT: each session's numbers are taken in ascending order, and the last one taken stands in the overlay with the
+ * change (`session` records): a second arrival has its place already (thesis §6.3).
+ */
+export class LeaderOrder {
+  readonly #self: MemberId
+  readonly #ports: ChannelPorts
+  readonly #log: StagedLog
+  readonly #raft: Raft<StoredEntry>
+  readonly #views: Views
+  readonly #writes: SmallWrites
+  readonly #appender: Appender
+  readonly #writers: WriterBook
+  /** The number within its round of forwarding that each member's next proposal has. */
+  readonly #expected = new Map<MemberId, number>()
+  /** Members whose proposals were left aside during a hand-over of leadership: they are asked again if it comes to nothing. */
+  readonly #leftAside = new Set<MemberId>()
+
+  constructor({ self, ports, log, raft, views }: Core, writes: SmallWrites, appender: Appender, writers: WriterBook) {
+    this.#self = self
+    this.#ports = ports
+    this.#log = log
+    this.#raft = raft
+    this.#views = views
+    this.#writes = writes
+    this.#appender = appender
+    this.#writers = writers
+  }
+
+  /** What an earlier leadership expected is void. */
+  clear(): void {
+    this.#expected.clear()
+    this.#leftAside.clear()
+  }
+
+  /** The first entry of a leadership: what came before is committed with it (Raft §5.4.2). */
+  appendNoop(): void {
+    const operation = { kind: 'mark', id: 0 } as const
+    this.#appender.append(
+      {
+        kind: 'noop',
+        origin: this.#self,
+        session: 0,
+        sequence: 0,
+        time: this.#ports.now(),
+        operation: encodeOperation(operation),
+        payload: new Uint8Array(0),
+        payloadHash: zeroHash,
+        signature: new Uint8Array(0),
+      },
+      operation,
+    )
+  }
+
+  /** Gives a proposal its place in the log, or answers why not. 0 also for one that has its place already. */
+  order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
+    this.#writes.close()
+    const { overlay } = this.#views
+    const last = overlay.get('session', 0, proposal.origin)
+    if (
+      last !== undefined &&
+      (proposal.session < last.session || (proposal.session === last.session && proposal.sequence <= last.sequence))
+    ) {
+      if (own !== undefined) own.ordered ??= this.#log.lastIndex
+      return 0
+    }
+    if (operation.kind === 'members') {
+      const errno = this.#checkMembers(operation, proposal.origin)
+      if (errno !== 0) return errno
+    }
+    const index = this.#log.lastIndex + 1
+    overlay.tag = index
+    const stale = this.#views.staleBy(operation)
+    this.#views.announceLosses(operation)
+    const errno = apply(overlay, operation, { time: proposal.time, number: index })
+    if (errno !== 0) return errno
+    overlay.set('session', 0, proposal.origin, { session: proposal.session, sequence: proposal.sequence })
+    this.#appender.append(proposal, operation)
+    this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
+    if (own !== undefined) {
+      own.ordered = index
+      own.visible = true
+    }
+    this.#views.invalidate(stale, own?.mount)
+    return 0
+  }
+
+  #checkMembers(operation: MembersOperation, origin: MemberId): number {
+    const current = decodeDescriptor(membersDescriptor(this.#views.overlay)!)
+    let next: Descriptor
+    try {
+      next = decodeDescriptor(operation.descriptor)
+    } catch {
+      return EINVAL
+    }
+    if (next.version !== operation.version || next.version !== current.version + 1) return EEXIST
+    if (!mayChange(current, next, origin)) return EPERM
+    return this.#raft.mayChangeConfiguration() ? 0 : EAGAIN
+  }
+
+  /** Orders what a member forwarded; answers a gap, or what was refused. `first`: the number of the first one in its round. */
+  receive(from: MemberId, restart: boolean, first: number, proposals: readonly Proposal[]): void {
+    if (!this.#views.leading) return
+    if (this.#raft.transferring !== undefined) {
+      this.#leftAside.add(from)
+      return
+    }
+    if (restart) this.#expected.set(from, first)
+    const expected = this.#expected.get(from)
+    if (expected === undefined || first > expected) {
+      this.#ports.transport.send(from, { kind: 'propose-again' })
+      return
+    }
+    const refusals = new Map<number, { sequence: number; errno: number }[]>()
+    for (const proposal of proposals.slice(expected - first)) {
+      const errno = this.#receiveOne(from, proposal)
+      if (errno === 0) continue
+      const list = refusals.get(proposal.session) ?? []
+      list.push({ sequence: proposal.sequence, errno })
+      refusals.set(proposal.session, list)
+    }
+    this.#expected.set(from, Math.max(expected, first + proposals.length))
+    for (const [session, list] of refusals) {
+      const index = this.#log.lastIndex
+      this.#ports.transport.send(from, { kind: 'propose-refused', session, index, refusals: list })
+    }
+  }
+
+  #receiveOne(from: MemberId, proposal: Proposal): number {
+    if (proposal.origin !== from) {
+      this.#ports.report('warn', `member ${from} proposed a change in the name of ${proposal.origin}: refused`)
+      return EPERM
+    }
+    let operation: Operation
+    try {
+      operation = decodeOperation(proposal.operation)
+    } catch (error) {
+      this.#ports.report('warn', `member ${from} proposed nonsense: ${messageOf(error)}`)
+      return EINVAL
+    }
+    const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+    const sound =
+      length === proposal.payload.length &&
+      (proposal.kind === 'members') === (operation.kind === 'members') &&
+      proposal.kind !== 'noop' &&
+      payloadMatches({ payloadHash: proposal.payloadHash, payloadLength: length }, proposal.payload, this.#ports.hasher)
+    if (!sound) {
+      this.#ports.report('warn', `member ${from} proposed a change whose payload does not match: refused`)
+      return EINVAL
+    }
+    return this.order(proposal, operation, undefined)
+  }
+
+  /** What a member had on its way may be lost: it begins anew. */
+  disconnected(member: MemberId): void {
+    this.#expected.delete(member)
+  }
+
+  /** A hand-over of leadership came to nothing: what was left aside meanwhile is asked for. */
+  askLeftAside(): void {
+    if (this.#raft.transferring !== undefined || this.#leftAside.size === 0) return
+    for (const member of this.#leftAside) this.#ports.transport.send(member, { kind: 'propose-again' })
+    this.#leftAside.clear()
+  }
+}

@@ -1,0 +1,387 @@
+import { EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
+import { RkfsError } from '../base/errors.js'
+import type { MemberId } from '../base/ids.js'
+import { blobsPerEntryMax, pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
+import { apply, getInode } from '../fs/apply.js'
+import { cutOf } from '../fs/extents.js'
+import { encodeOperation } from '../fs/operation-codec.js'
+import { isContentOperation, type Operation } from '../fs/operation.js'
+import { zeroHash } from '../oplog/codec.js'
+import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
+import type { Raft } from '../raft/raft.js'
+import type { Agenda } from './agenda.js'
+import type { Appender } from './appender.js'
+import type { Core } from './core.js'
+import type { Forwarding } from './forwarding.js'
+import type { Health } from './health.js'
+import type { LeaderOrder } from './leader-order.js'
+import type { BlobId } from './log-port.js'
+import { journalRecord, type PendingChange, type PendingChanges } from './pending-changes.js'
+import type { ChangeOptions, ChannelEvents, ChannelPorts } from './ports.js'
+import type { SmallWrites } from './small-writes.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+import type { Waiters } from './waiters.js'
+
+/** A change that is not accepted yet: there is no leader, or no room. */
+interface Waiting {
+  readonly operation: Operation
+  readonly payload: Uint8Array
+  readonly kind: EntryKind
+  readonly options: ChangeOptions
+  readonly deadline: number
+}
+
+/** A refusal is told after this time at the latest, whether its reason was seen here or not. */
+const refusalDelayMs = 2000
+
+/**
+ * This member's changes from the call of a program to the place in the log, or the refusal.
+ *
+ * INVARIANT: a change's sequence number is given when it is accepted, in the order of the calls; it stays in
+ * `PendingChanges` until it is committed or refused, and its caller is answered once.
+ */
+export class OwnChanges {
+  readonly #self: MemberId
+  readonly #session: number
+  readonly #ports: ChannelPorts
+  readonly #events: ChannelEvents
+  readonly #log: StagedLog
+  readonly #raft: Raft<StoredEntry>
+  readonly #views: Views
+  readonly #pending: PendingChanges
+  readonly #agenda: Agenda
+  readonly #health: Health
+  readonly #writes: SmallWrites
+  readonly #appender: Appender
+  readonly #order: LeaderOrder
+  readonly #forwarding: Forwarding
+  readonly #waiters: Waiters
+  #waiting: Waiting[] = []
+  #nextSequence = 1
+  /** Pending changes whose caller has no answer yet. */
+  #unanswered = 0
+
+  constructor(
+    { self, session, ports, events, log, raft, views, pending, agenda, health }: Core,
+    writes: SmallWrites,
+    appender: Appender,
+    order: LeaderOrder,
+    forwarding: Forwarding,
+    waiters: Waiters,
+  ) {
+    this.#self = self
+    this.#session = session
+    this.#ports = ports
+    this.#events = events
+    this.#log = log
+    this.#raft = raft
+    this.#views = views
+    this.#pending = pending
+    this.#agenda = agenda
+    this.#health = health
+    this.#writes = writes
+    this.#appender = appender
+    this.#order = order
+    this.#forwarding = forwarding
+    this.#waiters = waiters
+  }
+
+  get lastSequence(): number {
+    return this.#nextSequence - 1
+  }
+  /** Changes on their way, accepted or not. */
+  get operations(): number {
+    return this.#pending.size + this.#waiting.length
+  }
+  /** A program waits for the answer to a change that is on its way. */
+  get anyUnanswered(): boolean {
+    return this.#unanswered > 0
+  }
+
+  // ---- accepting ----
+
+  /** Accepts a change, now or when it can be (`Channel.change`). Answers a way to give up until then. */
+  submit(kind: EntryKind, operation: Operation, payload: Uint8Array, options: ChangeOptions): () => void {
+    const deadline = this.#ports.monotonicMs() + options.timeoutMs
+    const waiting: Waiting = { operation, payload, kind, options, deadline }
+    if (!this.#health.serving) {
+      options.done(EIO)
+      return nothing
+    }
+    if (this.#health.diskFull !== undefined) {
+      options.done(ENOSPC)
+      return nothing
+    }
+    if (this.#waiting.length > 0 || !this.#ready()) this.#waiting.push(waiting)
+    else {
+      try {
+        if (!this.#writes.maybeContinue(operation, payload, options)) this.#accept(waiting)
+      } catch (error) {
+        if (!(error instanceof RkfsError)) throw error
+        this.#health.fail(error)
+        options.done(EIO)
+        return nothing
+      }
+    }
+    this.#agenda.turn()
+    return () => {
+      const at = this.#waiting.indexOf(waiting)
+      if (at < 0) return
+      this.#waiting.splice(at, 1)
+      options.done(EINTR)
+    }
+  }
+
+  /** Accepts what waited, as far as that is possible now. */
+  drain(): void {
+    while (this.#waiting.length > 0 && this.#ready()) this.#accept(this.#waiting.shift()!)
+  }
+
+  /** Whether a change can be accepted now: there is a leader to order it, and room. */
+  #ready(): boolean {
+    if (this.#pending.bytes > pendingBytesMax || this.#pending.size > pendingOperationsMax) return false
+    if (this.#views.leading) {
+      return this.#raft.transferring === undefined && this.#appender.uncommittedBytes < uncommittedBytesMax
+    }
+    const { leader } = this.#raft
+    return (
+      leader !== undefined &&
+      leader !== this.#self &&
+      this.#ports.transport.connected(leader) &&
+      this.#health.diskFull === undefined
+    )
+  }
+
+  #accept({ operation, payload, kind, options, deadline }: Waiting): void {
+    this.#writes.close()
+    const proposal: Proposal = {
+      kind,
+      origin: this.#self,
+      session: this.#session,
+      sequence: this.#nextSequence++,
+      time: this.#ports.now(),
+      operation: encodeOperation(operation),
+      payload,
+      payloadHash: payload.length === 0 ? zeroHash : this.#ports.hasher.sha256(payload),
+      signature: new Uint8Array(0),
+    }
+    const change: PendingChange = {
+      proposal,
+      operation,
+      bytes: proposal.operation.length + payload.length,
+      mount: options.mount,
+      visible: false,
+      journalled: false,
+      ordered: undefined,
+      sentRound: 0,
+      deadline,
+      shownOffset: undefined,
+      accepted: options.done,
+      lost: options.lost,
+    }
+    if (this.#views.leading) {
+      const errno = this.#writes.goesOn(change, options)
+        ? this.#writes.openAsLeader(change)
+        : this.#order.order(proposal, operation, change)
+      if (errno !== 0) return options.done(errno)
+      this.#pending.add(change)
+      this.#unanswered++
+      if (!options.durable) this.#answerLater(change)
+      return
+    }
+    if (isContentOperation(operation)) {
+      const errno = this.#show(change)
+      if (errno !== 0) return options.done(errno)
+      this.#writes.maybeOpen(change, options.durable)
+    }
+    this.#pending.add(change)
+    this.#unanswered++
+    this.#agenda.unsent(change.bytes)
+    this.#log.journal(journalRecord(change))
+    change.journalled = true
+    if (change.visible && !options.durable) this.#answerLater(change)
+  }
+
+  /** Lays a change over the state before it is ordered. */
+  #show(change: PendingChange): number {
+    const { operation, proposal } = change
+    const { overlay } = this.#views
+    overlay.tag = proposal.sequence
+    const stale = this.#views.staleBy(operation)
+    if (operation.kind === 'append') change.shownOffset = getInode(overlay, operation.ino)?.size
+    const errno = apply(overlay, operation, { time: proposal.time, number: -proposal.sequence })
+    if (errno === 0) {
+      change.visible = true
+      this.#views.invalidate(stale, change.mount)
+    }
+    return errno
+  }
+
+  /** The caller's answer, to be given once. */
+  #takeAnswer(change: PendingChange): ((errno: number) => void) | undefined {
+    const done = change.accepted
+    if (done === undefined) return undefined
+    change.accepted = undefined
+    this.#unanswered--
+    return done
+  }
+
+  /** Answers the caller once the log or the journal has its change. */
+  #answerLater(change: PendingChange): void {
+    const done = this.#takeAnswer(change)
+    change.deadline = undefined
+    if (done !== undefined) this.#agenda.answer(() => done(0))
+  }
+
+  // ---- what becomes of them ----
+
+  /** As a new leader: what is not in the log yet is put there. */
+  orderAll(): void {
+    for (const change of this.#pending.values()) {
+      if (change.ordered !== undefined) continue
+      const errno = this.#order.order(change.proposal, change.operation, change)
+      if (errno !== 0) this.#refused(change, errno, 0)
+    }
+  }
+
+  /** A change of this member is part of the applied state. `own`: itself, if it was on its way. */
+  applied(entry: EntryHeader, own: PendingChange | undefined, errno: number): void {
+    if (own !== undefined) this.#settle(own, errno)
+    if (!this.#views.leading && entry.session === this.#session) this.#views.reachedOwn(entry, own?.visible ?? false)
+    // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
+    for (const change of this.#pending.values()) {
+      const { session, sequence } = change.proposal
+      if (session > entry.session || (session === entry.session && sequence > entry.sequence)) break
+      this.#refused(change, EIO, 0)
+    }
+  }
+
+  /** A state from elsewhere is in place: own changes that it contains are done. */
+  restored(): void {
+    const done = this.#views.table.get('session', 0, this.#self)
+    if (done === undefined) return
+    for (const change of this.#pending.values()) {
+      const { session, sequence } = change.proposal
+      if (session > done.session || (session === done.session && sequence > done.sequence)) continue
+      this.#settle(change, 0)
+    }
+  }
+
+  /** The leader refused a change: because of the log up to index `because`. */
+  refuse(session: number, sequence: number, errno: number, because: number): void {
+    const change = this.#pending.get(session, sequence)
+    if (change !== undefined) this.#refused(change, errno, because)
+  }
+
+  #refused(change: PendingChange, errno: number, because: number): void {
+    this.#forget(change)
+    const done = this.#takeAnswer(change)
+    if (done !== undefined) {
+      // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on
+      if (this.#views.applied.index >= because) this.#agenda.answer(() => done(errno))
+      else this.#waiters.whenApplied(because, refusalDelayMs, () => done(errno))
+    } else {
+      change.lost?.(errno)
+      const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''
+      this.#events.lostChange(change.operation, change.proposal.payload, errno, path)
+    }
+    if (change.visible) {
+      this.#views.makeStale()
+      this.#views.invalidate(this.#views.staleBy(change.operation), undefined)
+    }
+    this.#waiters.check()
+  }
+
+  #settle(change: PendingChange, errno: number): void {
+    this.#forget(change)
+    const done = this.#takeAnswer(change)
+    if (done !== undefined) this.#agenda.answer(() => done(errno))
+  }
+
+  #forget(change: PendingChange): void {
+    const { session, sequence } = change.proposal
+    this.#pending.remove(change)
+    this.#forwarding.settled(change)
+    if (change.journalled) this.#log.unjournal(session, sequence)
+  }
+
+  /** Entries of this member's own that are cut from its log are proposed again by it (DESIGN §2, promise 5). */
+  cutOff(index: number): void {
+    for (const change of this.#pending.values()) {
+      if (change.ordered === undefined || change.ordered < index) continue
+      change.ordered = undefined
+      // another member may hold the entry and bring it back: its outcome is not known before it is seen
+      if (change.sentRound === 0) change.sentRound = -1
+      if (change.journalled) continue
+      this.#log.journal(journalRecord(change))
+      change.journalled = true
+    }
+  }
+
+  /** What waited too long fails: EROFS when it was never ordered, EIO when nobody knows. */
+  expire(now: number): void {
+    const late = this.#waiting.filter(waiting => waiting.deadline <= now)
+    if (late.length > 0) {
+      this.#waiting = this.#waiting.filter(waiting => waiting.deadline > now)
+      for (const { options } of late) this.#agenda.answer(() => options.done(EROFS))
+    }
+    for (const change of this.#pending.values()) {
+      if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
+      const done = this.#takeAnswer(change)!
+      const never = change.sentRound === 0 && change.ordered === undefined
+      if (never) {
+        this.#forget(change)
+        if (change.visible) this.#views.makeStale()
+      }
+      this.#agenda.answer(() => done(never ? EROFS : EIO))
+    }
+  }
+
+  failAll(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { options } of waiting) options.done(EIO)
+    for (const change of this.#pending.values()) this.#takeAnswer(change)?.(EIO)
+  }
+
+  // ---- what is shown of them ----
+
+  /** Lays what is shown of them over the state again. */
+  layOver(): void {
+    const { overlay } = this.#views
+    for (const change of this.#pending.values()) {
+      const { proposal, operation, shownOffset } = change
+      if (!change.visible || proposal.session !== this.#session) continue
+      overlay.tag = proposal.sequence
+      if (operation.kind === 'append') {
+        const size = getInode(overlay, operation.ino)?.size
+        if (size !== undefined && shownOffset !== undefined && size !== shownOffset) {
+          this.#views.appendMoved(operation.ino, size, shownOffset)
+        }
+        change.shownOffset = size
+      }
+      const place = { time: proposal.time, number: -proposal.sequence }
+      // what it builds on is perhaps not committed yet
+      if (apply(overlay, operation, place) !== 0) this.#views.lacksOne()
+    }
+  }
+
+  /** A blob of a change that has no index yet, or had none when it was shown (a negative id). */
+  blob(id: BlobId): Uint8Array | undefined {
+    const sequence = Math.floor(-id / blobsPerEntryMax)
+    const part = -id % blobsPerEntryMax
+    const change = this.#pending.get(this.#session, sequence)
+    if (change !== undefined) return cutOf(change.operation, change.proposal.payload, part)
+    // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
+    const index = this.#views.placeOf(sequence)
+    if (index === undefined) return undefined
+    const logged = index * blobsPerEntryMax + part
+    return this.#log.recentBlob(logged) ?? this.#ports.log.blob(logged)
+  }
+}
+
+function nothing(): void {
+  // what was answered at once cannot be given up
+}

@@ -1,0 +1,80 @@
+import type { Hasher } from '../base/hash.js'
+import { RkfsError } from '../base/errors.js'
+import type { MemberId } from '../base/ids.js'
+import type { EncodedEntry } from '../oplog/entry.js'
+import type { Raft } from '../raft/raft.js'
+import type { RaftEntry, RaftMessage } from '../raft/types.js'
+import type { Core } from './core.js'
+import type { Health } from './health.js'
+import type { ChannelPorts } from './ports.js'
+import { raftEntryOf, type StagedLog } from './staged-log.js'
+import { openEntry, type StoredEntry } from './stored-entry.js'
+import type { PeerMessage, Transport } from './transport-port.js'
+
+/** The consensus core's messages: entries are decoded and checked on their way in, and taken from the log on their way out. */
+export class RaftLink {
+  readonly #hasher: Hasher
+  readonly #transport: Transport
+  readonly #report: ChannelPorts['report']
+  readonly #log: StagedLog
+  readonly #raft: Raft<StoredEntry>
+  readonly #health: Health
+
+  constructor({ ports, log, raft, health }: Core) {
+    this.#hasher = ports.hasher
+    this.#transport = ports.transport
+    this.#report = ports.report
+    this.#log = log
+    this.#raft = raft
+    this.#health = health
+  }
+
+  step(from: MemberId, message: RaftMessage<EncodedEntry>): void {
+    if (message.kind !== 'append') {
+      this.#health.guardDisk(() => this.#raft.step(from, message))
+      return
+    }
+    let entries: RaftEntry<StoredEntry>[]
+    try {
+      entries = message.entries.map(({ data }) => raftEntryOf(openEntry(data, this.#hasher, true)))
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      this.#report('warn', `member ${from} sent a damaged entry: ${error.message}`)
+      return
+    }
+    try {
+      this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
+    } catch (error) {
+      if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
+      this.#health.quarantineSelf(`member ${from} sent what does not fit this log: ${error.message}`)
+    }
+  }
+
+  /** Sends what the core has to say by now. */
+  send(): void {
+    /** The same entries for several members are one message, which the transport encodes once. */
+    const shared = new Map<string, PeerMessage>()
+    for (const { to, message } of this.#raft.takeMessages()) {
+      if (message.kind !== 'append' || message.last < message.first) {
+        this.#transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
+        continue
+      }
+      // the log may have been cut between the decision and now: what is gone is not sent
+      if (message.last > this.#log.lastIndex || message.first < this.#log.firstIndex) continue
+      const key = `${message.term}/${message.previousIndex}/${message.first}/${message.last}/${message.commit}`
+      let outgoing = shared.get(key)
+      if (outgoing === undefined) {
+        let index = message.first
+        const entries: RaftEntry<EncodedEntry>[] = this.#log.encoded(message.first, message.last).map(data => ({
+          index: index++,
+          term: message.term,
+          size: data.header.length + data.payload.length,
+          data,
+        }))
+        outgoing = { kind: 'raft', message: { ...message, entries } }
+        shared.set(key, outgoing)
+      }
+      if (!this.#transport.send(to, outgoing)) this.#raft.disconnected(to)
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import type { MemberId } from '../base/ids.js'
+import { blobsPerEntryMax } from '../base/limits.js'
+import type { StateStore } from '../fs/store-port.js'
+import type { Blobs } from './blobs.js'
+import type { Core } from './core.js'
+import { isDiskFull, type Health } from './health.js'
+import type { BlobId, LogStore } from './log-port.js'
+import type { Positions } from './positions.js'
+import type { Roster } from './roster.js'
+import type { StagedLog } from './staged-log.js'
+import type { Views } from './views.js'
+
+const flushTicks = 5
+const flushRecords = 8192
+const compactTicks = 30
+/** Blobs that one step of the search for forgotten ones looks at. */
+const sweepBlobs = 2000
+/** Entries that stay behind the last one that all members have. */
+const compactMargin = 256
+/** Entries that are kept for members that are away; those that were away for longer get a snapshot. */
+const retainedEntriesMax = 500_000
+
+/**
+ * Writes the applied state out, and drops from the log what nobody needs any more.
+ *
+ * INVARIANT: entries and blobs go only when the state that stands for them is on stable storage (`#synced`), and blobs
+ * only when neither an extent of it nor an open file without a name refers to them.
+ */
+export class Upkeep {
+  readonly #self: MemberId
+  readonly #store: LogStore
+  #state: StateStore
+  readonly #log: StagedLog
+  readonly #views: Views
+  readonly #roster: Roster
+  readonly #health: Health
+  readonly #positions: Positions
+  readonly #blobs: Blobs
+  readonly #pinned: ReadonlyMap<BlobId, number>
+  /** The state is written out up to here … */
+  #flushed: number
+  /** … and on stable storage up to here. */
+  #synced: number
+  #held = false
+  /** Blobs that the state no longer refers to; some of them belong to entries that are still in the log. */
+  #dead: BlobId[] = []
+  #moreToCompact = false
+  /** Where the search for blobs that an earlier run left behind stands. */
+  #swept = -1
+
+  /** `pinned`: blobs that an open file without a name still shows. */
+  constructor(
+    { self, ports, log, views, roster, health }: Core,
+    positions: Positions,
+    blobs: Blobs,
+    pinned: ReadonlyMap<BlobId, number>,
+  ) {
+    this.#self = self
+    this.#store = ports.log
+    this.#state = ports.state
+    this.#log = log
+    this.#views = views
+    this.#roster = roster
+    this.#health = health
+    this.#positions = positions
+    this.#blobs = blobs
+    this.#pinned = pinned
+    this.#flushed = this.#synced = ports.state.position?.index ?? 0
+  }
+
+  tick(ticks: number): void {
+    if (ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.flush()
+    if (ticks % compactTicks === 0 || this.#moreToCompact) this.compact()
+  }
+
+  flush(): void {
+    const { applied, table } = this.#views
+    if (this.#held || this.#health.restoring || this.#health.stateMissing || applied.index === this.#flushed) return
+    try {
+      const dead = table.flush(applied)
+      this.#flushed = applied.index
+      for (const blob of dead) this.#dead.push(blob)
+    } catch (error) {
+      this.#health.writeFailed(error)
+    }
+  }
+
+  /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
+  hold(): { index: number; release: () => void } {
+    this.flush()
+    this.#store.settle()
+    this.#held = true
+    return { index: this.#flushed, release: () => (this.#held = false) }
+  }
+
+  /** Another state is in place, on stable storage. */
+  restored(state: StateStore, index: number): void {
+    this.#state = state
+    this.#flushed = this.#synced = index
+  }
+
+  /** Drops what no member needs any more from the log: one bounded step. */
+  compact(): void {
+    if (this.#held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined) return
+    const target = this.#compactTarget()
+    const dead = this.#takeDead()
+    dead.push(...this.#sweep())
+    if (target < this.#log.firstIndex && dead.length === 0) return
+    try {
+      if (this.#synced < this.#flushed) {
+        this.#state.syncNow()
+        this.#synced = this.#flushed
+      }
+      const free = dead.filter(blob => !this.#isUsed(blob))
+      if (free.length > 0) {
+        this.#blobs.forget(free)
+        this.#store.dropBlobs(free)
+      }
+      if (target >= this.#log.firstIndex) {
+        this.#moreToCompact = this.#store.compact(target, blob => this.#isUsed(blob))
+      }
+      this.#store.commit()
+      if (this.#store.clean()) this.#moreToCompact = true
+    } catch (error) {
+      // it is tried again with the next step
+      if (!isDiskFull(error)) this.#health.fail(error)
+    }
+  }
+
+  /** The last entry that may go: flushed here, and durable on all members, as far as they are not away for too long. */
+  #compactTarget(): number {
+    let needed = this.#flushed
+    for (const { id } of this.#roster.descriptor.members) {
+      if (id !== this.#self) needed = Math.min(needed, this.#positions.of(id)?.durableIndex ?? 0)
+    }
+    return Math.max(needed, this.#flushed - retainedEntriesMax) - compactMargin
+  }
+
+  /** Dead blobs whose entries are gone. */
+  #takeDead(): BlobId[] {
+    const end = this.#log.firstIndex * blobsPerEntryMax
+    const dead = this.#dead.filter(blob => blob < end)
+    if (dead.length > 0) this.#dead = this.#dead.filter(blob => blob >= end)
+    return dead
+  }
+
+  /** The next unused blobs from before the log's beginning, once through all of them after a start. */
+  #sweep(): BlobId[] {
+    const end = this.#log.firstIndex * blobsPerEntryMax
+    if (this.#swept >= end) return []
+    const ids = this.#store.blobIds(this.#swept, sweepBlobs)
+    const last = ids.at(-1)
+    this.#swept = last === undefined || last >= end || ids.length < sweepBlobs ? Infinity : last
+    return ids.filter(id => id < end && !this.#isUsed(id))
+  }
+
+  #isUsed(blob: BlobId): boolean {
+    return this.#pinned.has(blob) || this.#views.table.liveBytes(blob) > 0
+  }
+}

@@ -1,0 +1,192 @@
+import type { Hasher } from '../base/hash.js'
+import { apply, getInode } from '../fs/apply.js'
+import type { Operation } from '../fs/operation.js'
+import { OverlayView } from '../fs/overlay-view.js'
+import { isDirectory, S_IFDIR } from '../fs/records.js'
+import type { StateStore } from '../fs/store-port.js'
+import { TableView } from '../fs/table-view.js'
+import type { View } from '../fs/view.js'
+import { zeroHash } from '../oplog/codec.js'
+import type { EntryHeader } from '../oplog/entry.js'
+import { invalidationsOf } from './invalidations.js'
+import type { LogAnchor } from './log-port.js'
+import type { Invalidation } from './mount-port.js'
+import type { ChannelObserver } from './ports.js'
+
+/** Committed changes that the overlay may still show before it is made anew. */
+const placedMax = 4096
+
+/**
+ * The applied state, what is laid over it, and the mounts that are shown both (DESIGN, "Views").
+ *
+ * INVARIANT: the table is the state at `applied`. The overlay's tags are log indexes while this member leads, and
+ * sequence numbers of its session otherwise.
+ */
+export class Views {
+  readonly #hasher: Hasher
+  readonly #damaged: (error: unknown) => void
+  #table: TableView
+  #overlay: OverlayView
+  #applied: LogAnchor
+  /** The overlay holds the uncommitted log (a leader's) or this member's own changes. */
+  leading = false
+  #stale = true
+  #lacks = false
+  #watching = false
+  /** Where this session's changes that the overlay still shows stand in the log, by sequence number. */
+  readonly #placed = new Map<number, number>()
+  readonly #observers = new Set<ChannelObserver>()
+
+  /** `damaged` is told of each read of the state that failed. */
+  constructor(state: StateStore, hasher: Hasher, damaged: (error: unknown) => void) {
+    this.#hasher = hasher
+    this.#damaged = damaged
+    this.#table = this.#open(state)
+    this.#overlay = new OverlayView(this.#table)
+    this.#applied = state.position ?? { index: 0, term: 0, hash: zeroHash }
+  }
+
+  /** Another state takes the place of this one. */
+  replace(state: StateStore, applied: LogAnchor): void {
+    this.#table = this.#open(state)
+    this.#overlay = new OverlayView(this.#table)
+    this.#applied = applied
+    this.#stale = true
+  }
+
+  #open(state: StateStore): TableView {
+    const opened = new TableView(state, this.#hasher)
+    opened.onDamage = this.#damaged
+    // a change that was not laid over the state, under one that was: those are laid anew
+    opened.onChange = (table, ino, key) => {
+      if (this.#watching && this.#overlay.has(table, ino, key)) this.#stale = true
+    }
+    return opened
+  }
+
+  /** The state as this member's programs see it. */
+  get view(): View {
+    return this.#overlay.empty ? this.#table : this.#overlay
+  }
+  get table(): TableView {
+    return this.#table
+  }
+  get overlay(): OverlayView {
+    return this.#overlay
+  }
+  get applied(): LogAnchor {
+    return this.#applied
+  }
+
+  /** There is no state: what comes next is a snapshot, or the log after `anchor`. */
+  standAt(anchor: LogAnchor): void {
+    this.#applied = anchor
+  }
+
+  // ---- applying ----
+
+  /** Makes a committed change part of the table. `shown`: the overlay holds it. */
+  apply(entry: EntryHeader, operation: Operation, shown: boolean): number {
+    this.#watching = !this.leading && !shown && !this.#overlay.empty
+    const errno = apply(this.#table, operation, { time: entry.time, number: entry.index })
+    this.#table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
+    this.#watching = false
+    if (this.#lacks) this.#stale = true
+    return errno
+  }
+
+  /** The table holds this entry, and all before it. */
+  reached({ index, term, hash }: EntryHeader): void {
+    this.#applied = { index, term, hash }
+  }
+
+  /** A change of this session was applied; `visible`: records of it may be shown until newer ones that share them are. */
+  reachedOwn(entry: EntryHeader, visible: boolean): void {
+    this.#overlay.drop(entry.sequence)
+    if (this.#overlay.empty) this.#placed.clear()
+    else if (visible) {
+      this.#placed.set(entry.sequence, entry.index)
+      if (this.#placed.size > placedMax) this.#stale = true
+    }
+  }
+
+  /** The index of this session's change, while records of it may be shown. */
+  placeOf(sequence: number): number | undefined {
+    return this.#placed.get(sequence)
+  }
+
+  // ---- the overlay ----
+
+  /** The overlay must be made anew before it is shown again. */
+  get stale(): boolean {
+    return this.#stale
+  }
+  makeStale(): void {
+    this.#stale = true
+  }
+
+  /** Empties the overlay; the caller lays over the state what is on its way. */
+  clearOverlay(): void {
+    this.#stale = false
+    this.#lacks = false
+    this.#overlay.clear()
+    this.#placed.clear()
+  }
+
+  /** A change could not be laid over the state as it is: it is tried again when that has moved. */
+  lacksOne(): void {
+    this.#lacks = true
+  }
+
+  // ---- mounts ----
+
+  observe(observer: ChannelObserver): () => void {
+    this.#observers.add(observer)
+    return () => this.#observers.delete(observer)
+  }
+  get observed(): boolean {
+    return this.#observers.size > 0
+  }
+
+  /** What an operation will make stale in kernels; asked before it is applied. */
+  staleBy(operation: Operation): readonly Invalidation[] {
+    return this.#observers.size === 0 ? nothing : invalidationsOf(operation, this.view)
+  }
+
+  invalidate(items: readonly Invalidation[], exceptMount: number | undefined): void {
+    if (items.length === 0) return
+    for (const observer of this.#observers) if (observer.mount !== exceptMount) observer.invalidate(items)
+  }
+
+  /** An append stands elsewhere than it was shown: kernels read again from there. */
+  appendMoved(ino: number, size: number, shownOffset: number): void {
+    this.invalidate([{ kind: 'inode', ino, offset: Math.min(size, shownOffset), length: 0 }], undefined)
+  }
+
+  invalidateAll(): void {
+    for (const observer of this.#observers) observer.invalidateAll()
+  }
+
+  viewChanged(): void {
+    for (const observer of this.#observers) observer.viewChanged()
+  }
+
+  /** Tells the mounts of an inode that is about to lose its last name, while the view still shows it. */
+  announceLosses(operation: Operation): void {
+    if (this.#observers.size === 0) return
+    let ino: number | undefined
+    if (operation.kind === 'unlink') ino = this.view.get('entry', operation.parent, operation.name)?.ino
+    else if (operation.kind === 'rename' && operation.flags === 0) {
+      ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
+      const moved = this.view.get('entry', operation.parent, operation.name)
+      // only what `apply` will do counts: without a source, or with a directory over a file, nothing is lost
+      if (moved === undefined || moved.ino === ino || moved.type === S_IFDIR) return
+    }
+    if (ino === undefined) return
+    const inode = getInode(this.view, ino)
+    if (inode === undefined || isDirectory(inode) || inode.nlink > 1) return
+    for (const observer of this.#observers) observer.losing(ino, this.view)
+  }
+}
+
+const nothing: readonly Invalidation[] = []

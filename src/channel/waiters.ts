@@ -1,0 +1,148 @@
+import { EINTR, EIO } from '../base/errno.js'
+import type { Raft } from '../raft/raft.js'
+import type { Agenda } from './agenda.js'
+import type { Core } from './core.js'
+import type { PendingChanges } from './pending-changes.js'
+import type { ChannelPorts } from './ports.js'
+import type { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { Views } from './views.js'
+
+interface Waiter {
+  /** Own changes up to this sequence number must be committed … */
+  readonly sequence: number
+  /** … and, while this member leads, the log up to this index. */
+  readonly index: number
+  readonly deadline: number
+  readonly done: (errno: number) => void
+}
+
+interface Barrier {
+  readonly deadline: number
+  readonly done: (errno: number) => void
+  /** What must be applied; undefined until the leader has said it. */
+  index: number | undefined
+}
+
+/**
+ * Programs that wait for a majority, or for the state to get somewhere.
+ *
+ * INVARIANT: each is told once: 0, EIO at its deadline or when this member stops, EINTR when it gives up.
+ */
+export class Waiters {
+  readonly #ports: ChannelPorts
+  readonly #session: number
+  readonly #log: StagedLog
+  readonly #raft: Raft<StoredEntry>
+  readonly #views: Views
+  readonly #pending: PendingChanges
+  readonly #agenda: Agenda
+  #waiters: Waiter[] = []
+  readonly #barriers = new Map<number, Barrier>()
+  #nextContext = 1
+
+  constructor({ ports, session, log, raft, views, pending, agenda }: Core) {
+    this.#ports = ports
+    this.#session = session
+    this.#log = log
+    this.#raft = raft
+    this.#views = views
+    this.#pending = pending
+    this.#agenda = agenda
+  }
+
+  /** Somebody waits for a majority. */
+  get any(): boolean {
+    return this.#waiters.length > 0
+  }
+
+  /** Waits until this member's changes up to `sequence` are on a majority; `whole`: and all that its view shows now. */
+  whenDurable(sequence: number, whole: boolean, timeoutMs: number, done: (errno: number) => void): () => void {
+    const index = whole && this.#views.leading ? this.#log.lastIndex : 0
+    const waiter: Waiter = { sequence, index, deadline: this.#ports.monotonicMs() + timeoutMs, done }
+    if (this.#isDurable(waiter)) done(0)
+    else {
+      this.#waiters.push(waiter)
+      this.#agenda.turn()
+    }
+    return () => {
+      const at = this.#waiters.indexOf(waiter)
+      if (at < 0) return
+      this.#waiters.splice(at, 1)
+      done(EINTR)
+    }
+  }
+
+  #isDurable(waiter: Waiter): boolean {
+    if (this.#views.leading && this.#raft.commitIndex < waiter.index) return false
+    const oldest = this.#pending.oldest
+    if (oldest === undefined) return true
+    // changes of an earlier run of this member come first and count as older
+    return oldest.proposal.session === this.#session && oldest.proposal.sequence > waiter.sequence
+  }
+
+  /** Waits until this member has applied all that was committed when the call began (`read=latest`). */
+  readBarrier(timeoutMs: number, done: (errno: number) => void): void {
+    const context = this.#nextContext++
+    this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
+    this.#raft.readIndex(context)
+    this.#agenda.hurry()
+    this.#agenda.turn()
+  }
+
+  /** The leader's answer to `readIndex`. */
+  readReady(context: number, index: number): void {
+    const barrier = this.#barriers.get(context)
+    if (barrier !== undefined) barrier.index = index
+  }
+
+  /** Read indexes that an earlier leader, or connection, was asked for are asked for again. */
+  askAgain(): void {
+    for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
+  }
+
+  /** Waits until the applied state has reached an index. */
+  whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): void {
+    if (this.#views.applied.index >= index) return done(0)
+    this.#barriers.set(this.#nextContext++, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index })
+  }
+
+  /** Answers those that have what they waited for. */
+  check(): void {
+    if (this.#waiters.length > 0) {
+      const ready = this.#waiters.filter(waiter => this.#isDurable(waiter))
+      if (ready.length > 0) {
+        // what a program saw committed, the others are told at once
+        this.#agenda.hurry()
+        this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter))
+        for (const waiter of ready) this.#agenda.answer(() => waiter.done(0))
+      }
+    }
+    for (const [context, barrier] of this.#barriers) {
+      if (barrier.index === undefined || barrier.index > this.#views.applied.index) continue
+      this.#barriers.delete(context)
+      this.#agenda.answer(() => barrier.done(0))
+    }
+  }
+
+  expire(now: number): void {
+    const late = this.#waiters.filter(waiter => waiter.deadline <= now)
+    if (late.length > 0) {
+      this.#waiters = this.#waiters.filter(waiter => waiter.deadline > now)
+      for (const waiter of late) this.#agenda.answer(() => waiter.done(EIO))
+    }
+    for (const [context, barrier] of this.#barriers) {
+      if (barrier.deadline > now) continue
+      this.#barriers.delete(context)
+      this.#agenda.answer(() => barrier.done(EIO))
+    }
+  }
+
+  failAll(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.done(EIO)
+    for (const barrier of this.#barriers.values()) barrier.done(EIO)
+    this.#barriers.clear()
+  }
+}
