@@ -1,3 +1,4 @@
+import { equalBytes, toHex } from '../base/bytes.js'
 import type { MemberId } from '../base/ids.js'
 import type { Raft } from '../raft/raft.js'
 import type { Core } from './core.js'
@@ -27,6 +28,17 @@ export class DigestExchange {
     this.#roster = roster
     this.#health = health
     this.#book = new DigestBook(self)
+  }
+
+  get own(): { index: number; hash: string } {
+    return { index: this.#views.applied.index, hash: toHex(this.#views.table.digest()) }
+  }
+
+  /** Whether the digest is what the state's records amount to. */
+  check(records: Iterable<Uint8Array>): boolean {
+    const sum = new Uint8Array(32)
+    for (const hash of records) for (let i = 0; i < 32; i++) sum[i]! ^= hash[i]!
+    return equalBytes(sum, this.#views.table.digest())
   }
 
   /** The state stands at an entry: of all those that pass, the others tell theirs at some only. */

@@ -11,7 +11,7 @@ export function isDiskFull(error: unknown): error is RkfsError {
  * INVARIANT: failure and quarantine, once there, stay until the process ends; `stopped` is called once for each.
  */
 export class Health {
-  readonly #report: ChannelPorts['report']
+  readonly #ports: ChannelPorts
   readonly #stopped: (reason: string) => void
   #diskFull: string | undefined
   #failure: string | undefined
@@ -23,8 +23,8 @@ export class Health {
   restoring = false
 
   /** `stopped` is told why this member serves no more. */
-  constructor(report: ChannelPorts['report'], stopped: (reason: string) => void) {
-    this.#report = report
+  constructor(ports: ChannelPorts, stopped: (reason: string) => void) {
+    this.#ports = ports
     this.#stopped = stopped
   }
 
@@ -52,14 +52,14 @@ export class Health {
   damaged(error: unknown): void {
     if (this.#damage !== undefined) return
     this.#damage = messageOf(error)
-    this.#report('error', `something on this member's disk cannot be read: ${this.#damage}`)
+    this.#ports.report('error', `something on this member's disk cannot be read: ${this.#damage}`)
   }
 
   /** This member's state or log differs from the others'. */
   quarantineSelf(reason: string): void {
     if (this.#quarantine !== undefined) return
     this.#quarantine = reason
-    this.#report('error', `this member stops serving: ${reason}`)
+    this.#ports.report('error', `this member stops serving: ${reason}`)
     this.#stopped(reason)
   }
 
@@ -67,7 +67,7 @@ export class Health {
   fail(error: unknown): void {
     if (this.#failure !== undefined) return
     this.#failure = messageOf(error)
-    this.#report('error', `the channel stops here: ${this.#failure}`)
+    this.#ports.report('error', `the channel stops here: ${this.#failure}`)
     this.#stopped(this.#failure)
   }
 
@@ -89,13 +89,13 @@ export class Health {
 
   /** As `writeFailed`, for the log: without it nothing is answered, so that people are told. */
   logWriteFailed(error: unknown): void {
-    if (isDiskFull(error) && this.#diskFull === undefined) this.#report('error', error.message)
+    if (isDiskFull(error) && this.#diskFull === undefined) this.#ports.report('error', error.message)
     this.writeFailed(error)
   }
 
   logWritten(): void {
     if (this.#diskFull === undefined) return
-    this.#report('info', 'the disk has room again')
+    this.#ports.report('info', 'the disk has room again')
     this.#diskFull = undefined
   }
 }

@@ -17,7 +17,7 @@ const promotionLagMax = 64
 const promotionTicks = 3
 const promotionMs = 5000
 
-type ChangeMembers = (descriptor: Descriptor, timeoutMs: number, done: (errno: number) => void) => void
+export type ChangeMembers = (descriptor: Descriptor, timeoutMs: number, done: (errno: number) => void) => void
 
 /** What a leader sees to at each tick: who should lead, and who may vote. */
 export class LeaderDuties {

@@ -1,4 +1,3 @@
-import type { Hasher } from '../base/hash.js'
 import { RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
@@ -9,21 +8,17 @@ import type { Health } from './health.js'
 import type { ChannelPorts } from './ports.js'
 import { raftEntryOf, type StagedLog } from './staged-log.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
-import type { PeerMessage, Transport } from './transport-port.js'
+import type { PeerMessage } from './transport-port.js'
 
 /** The consensus core's messages: entries are decoded and checked on their way in, and taken from the log on their way out. */
 export class RaftLink {
-  readonly #hasher: Hasher
-  readonly #transport: Transport
-  readonly #report: ChannelPorts['report']
+  readonly #ports: ChannelPorts
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #health: Health
 
   constructor({ ports, log, raft, health }: Core) {
-    this.#hasher = ports.hasher
-    this.#transport = ports.transport
-    this.#report = ports.report
+    this.#ports = ports
     this.#log = log
     this.#raft = raft
     this.#health = health
@@ -36,10 +31,10 @@ export class RaftLink {
     }
     let entries: RaftEntry<StoredEntry>[]
     try {
-      entries = message.entries.map(({ data }) => raftEntryOf(openEntry(data, this.#hasher, true)))
+      entries = message.entries.map(({ data }) => raftEntryOf(openEntry(data, this.#ports.hasher, true)))
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error
-      this.#report('warn', `member ${from} sent a damaged entry: ${error.message}`)
+      this.#ports.report('warn', `member ${from} sent a damaged entry: ${error.message}`)
       return
     }
     try {
@@ -52,11 +47,12 @@ export class RaftLink {
 
   /** Sends what the core has to say by now. */
   send(): void {
-    /** The same entries for several members are one message, which the transport encodes once. */
+    const { transport } = this.#ports
+    // the same entries for several members are one message, which the transport encodes once
     const shared = new Map<string, PeerMessage>()
     for (const { to, message } of this.#raft.takeMessages()) {
       if (message.kind !== 'append' || message.last < message.first) {
-        this.#transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
+        transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
         continue
       }
       // the log may have been cut between the decision and now: what is gone is not sent
@@ -74,7 +70,7 @@ export class RaftLink {
         outgoing = { kind: 'raft', message: { ...message, entries } }
         shared.set(key, outgoing)
       }
-      if (!this.#transport.send(to, outgoing)) this.#raft.disconnected(to)
+      if (!transport.send(to, outgoing)) this.#raft.disconnected(to)
     }
   }
 }

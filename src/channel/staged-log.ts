@@ -18,6 +18,9 @@ type StagedWrite =
   | { readonly kind: 'journal'; readonly record: JournalRecord }
   | { readonly kind: 'unjournal'; readonly session: number; readonly sequence: number }
 
+/** Entries that `bytesAfter` looks at. */
+const lagEntriesMax = 100_000
+
 /** Decoded entries kept in memory for sending and applying. */
 const recentBytesMax = 16 * MiB
 
@@ -87,6 +90,16 @@ export class StagedLog implements RaftLog<StoredEntry> {
   size(index: number): number {
     const recent = this.#recent.get(index)
     return recent === undefined ? this.#store.size(index) : recent.header.length + recent.entry.payloadLength
+  }
+
+  /** Bytes of the entries after an index, capped for the sake of its cost. */
+  bytesAfter(index: number): number {
+    let bytes = 0
+    for (let at = Math.max(index + 1, this.firstIndex); at <= this.#lastIndex; at++) {
+      bytes += this.size(at)
+      if (at - index > lagEntriesMax) break
+    }
+    return bytes
   }
 
   sliceEnd(from: number, maxBytes: number): number {

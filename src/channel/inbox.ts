@@ -1,0 +1,61 @@
+import { unreachable } from '../base/assert.js'
+import type { MemberId } from '../base/ids.js'
+import type { Raft } from '../raft/raft.js'
+import type { Agenda } from './agenda.js'
+import type { Core } from './core.js'
+import type { Parts } from './parts.js'
+import type { ChannelPorts } from './ports.js'
+import type { StoredEntry } from './stored-entry.js'
+import type { PeerMessage } from './transport-port.js'
+
+/** What other members say, given to the part that it is for. */
+export class Inbox {
+  readonly #ports: ChannelPorts
+  readonly #raft: Raft<StoredEntry>
+  readonly #agenda: Agenda
+  readonly #parts: Parts
+
+  constructor({ ports, raft, agenda }: Core, parts: Parts) {
+    this.#ports = ports
+    this.#raft = raft
+    this.#agenda = agenda
+    this.#parts = parts
+  }
+
+  take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' }>): void {
+    const { link, order, own, forwarding, digests, positions } = this.#parts
+    this.#raft.heard(from)
+    if (!acknowledges(message)) this.#agenda.hurry()
+    switch (message.kind) {
+      case 'raft':
+        return link.step(from, message.message)
+      case 'propose':
+        return order.receive(from, message.restart, message.first, message.proposals)
+      case 'propose-refused':
+        for (const { sequence, errno } of message.refusals) {
+          if (from === this.#raft.leader) own.refuse(message.session, sequence, errno, message.index)
+        }
+        return
+      case 'propose-again':
+        if (from === this.#raft.leader) forwarding.restart()
+        return
+      case 'digest':
+        return digests.hear(from, message.index, message.hash)
+      case 'diverged':
+        this.#ports.report('warn', `member ${from} says that it differs: ${message.reason}`, { index: message.index })
+        return
+      case 'position':
+        return positions.hear(from, message)
+      default:
+        unreachable(message)
+    }
+  }
+}
+
+/** Acknowledgements alone hurry nobody: who waits is served at once all the same. */
+function acknowledges(message: PeerMessage): boolean {
+  if (message.kind === 'position') return true
+  return (
+    message.kind === 'raft' && (message.message.kind === 'append-reply' || message.message.kind === 'heartbeat-reply')
+  )
+}

@@ -1,0 +1,67 @@
+import { Applier } from './applier.js'
+import { Appender } from './appender.js'
+import { Blobs } from './blobs.js'
+import type { Core } from './core.js'
+import { DigestExchange } from './digest-exchange.js'
+import { Durability } from './durability.js'
+import { Forwarding } from './forwarding.js'
+import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
+import { LeaderOrder } from './leader-order.js'
+import type { BlobId } from './log-port.js'
+import { OwnChanges } from './own-changes.js'
+import { Positions } from './positions.js'
+import { RaftLink } from './raft-link.js'
+import { SmallWrites } from './small-writes.js'
+import { Upkeep } from './upkeep.js'
+import { Waiters } from './waiters.js'
+import { WriterBook } from './writer-book.js'
+
+/** What does the channel's work. Each knows those that it is made from, and no other. */
+export interface Parts {
+  readonly durability: Durability
+  readonly link: RaftLink
+  readonly writers: WriterBook
+  readonly writes: SmallWrites
+  readonly order: LeaderOrder
+  readonly duties: LeaderDuties
+  readonly forwarding: Forwarding
+  readonly waiters: Waiters
+  readonly own: OwnChanges
+  readonly positions: Positions
+  readonly digests: DigestExchange
+  readonly applier: Applier
+  readonly blobs: Blobs
+  readonly upkeep: Upkeep
+}
+
+/** `pinned`: blobs that an open file without a name still shows. */
+export function makeParts(core: Core, pinned: ReadonlyMap<BlobId, number>, changeMembers: ChangeMembers): Parts {
+  const { ports, log, health } = core
+  const writers = new WriterBook()
+  const appender = new Appender(core)
+  const writes = new SmallWrites(core, appender, writers)
+  const order = new LeaderOrder(core, writes, appender, writers)
+  const forwarding = new Forwarding(core)
+  const waiters = new Waiters(core)
+  const own = new OwnChanges(core, writes, appender, order, forwarding, waiters)
+  const positions = new Positions(core)
+  const digests = new DigestExchange(core)
+  const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? own.blob(id) : log.recentBlob(id)))
+  blobs.onDamage = error => health.damaged(error)
+  return {
+    durability: new Durability(core),
+    link: new RaftLink(core),
+    writers,
+    writes,
+    order,
+    duties: new LeaderDuties(core, order, writers, changeMembers),
+    forwarding,
+    waiters,
+    own,
+    positions,
+    digests,
+    applier: new Applier(core, writes, appender, own, digests),
+    blobs,
+    upkeep: new Upkeep(core, positions, blobs, pinned),
+  }
+}

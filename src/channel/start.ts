@@ -1,0 +1,161 @@
+import { RkfsError } from '../base/errors.js'
+import type { MemberId } from '../base/ids.js'
+import { appendBytesMax, electionTimeoutTicks, heartbeatTicks, inflightBytesMax } from '../base/limits.js'
+import { membersDescriptor } from '../fs/apply.js'
+import type { Operation } from '../fs/operation.js'
+import type { TableView } from '../fs/table-view.js'
+import type { Proposal } from '../oplog/entry.js'
+import { Raft } from '../raft/raft.js'
+import type { RaftHost } from '../raft/types.js'
+import { Agenda } from './agenda.js'
+import type { Core } from './core.js'
+import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
+import { Health } from './health.js'
+import type { JournalRecord, LogAnchor } from './log-port.js'
+import { changeOfJournal } from './open-write.js'
+import { PendingChanges, type PendingChange } from './pending-changes.js'
+import type { ChannelEvents, ChannelPorts } from './ports.js'
+import { Roster } from './roster.js'
+import { StagedLog } from './staged-log.js'
+import type { StoredEntry } from './stored-entry.js'
+import { Views } from './views.js'
+
+export interface ChannelOptions {
+  readonly self: MemberId
+  readonly seed: number
+  /** Who is in the channel as far as is known before the state says so (a newcomer's invitation). */
+  readonly descriptor: Descriptor
+}
+
+/** What the core calls; none of it before `makeCore` has answered. */
+export interface CoreHost extends Omit<RaftHost<StoredEntry>, 'log' | 'saveHardState'> {
+  /** Ends the event at hand. */
+  turn(): void
+  /** Runs the rest of the turn. */
+  endTurn(): void
+  /** This member serves no more. */
+  stopped(reason: string): void
+  /** Entries from an index on are about to be cut from the log. */
+  truncating(index: number): void
+}
+
+/** Opens what the stores hold. Throws `corrupt` when log and state do not belong together. */
+export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents, host: CoreHost): Core {
+  const { self, seed } = options
+  const agenda = new Agenda(
+    ports,
+    () => host.turn(),
+    () => host.endTurn(),
+  )
+  const health = new Health(ports, reason => host.stopped(reason))
+  const log = new StagedLog(ports.log, ports.hasher)
+  const views = new Views(ports.state, ports.hasher, error => health.damaged(error))
+  checkStart(views, log, ports.log.anchor, health)
+  const stored = membersDescriptor(views.table)
+  const descriptor = stored === undefined ? options.descriptor : decodeDescriptor(stored)
+  const roster = new Roster(self, descriptor, ports.transport, changed => events.descriptorChanged(changed))
+  // syncs the log: what a crash left written is on stable storage from here on
+  const session = openSession(ports, views.table, self)
+  log.onTruncate = index => host.truncating(index)
+  const raft = new Raft<StoredEntry>(
+    {
+      id: self,
+      hardState: ports.log.hardState,
+      commitIndex: views.applied.index,
+      configuration: configurationOf(descriptor),
+      electionTimeoutTicks,
+      heartbeatTicks,
+      appendBytesMax,
+      inflightBytesMax,
+      seed,
+    },
+    { ...host, log, saveHardState: state => ports.log.saveHardState(state) },
+  )
+  return { self, session, ports, events, log, raft, views, roster, pending: new PendingChanges(), agenda, health }
+}
+
+/**
+ * Whether log and state belong together. Throws `corrupt` when the log ends before what was applied; when it begins after
+ * that, the state counts as missing.
+ */
+function checkStart(views: Views, log: StagedLog, anchor: LogAnchor, health: Health): void {
+  const { index } = views.applied
+  if (index > log.lastIndex) {
+    throw new RkfsError(
+      'corrupt',
+      `the log ends at entry ${log.lastIndex}, but entry ${index} was applied already: the log was damaged or replaced`,
+    )
+  }
+  if (index >= anchor.index) return
+  health.stateMissing = true
+  views.standAt(anchor)
+}
+
+/** The number of this run's session, on stable storage with all that the log held: higher than all that were used before. */
+function openSession(ports: ChannelPorts, table: TableView, self: MemberId): number {
+  const { log } = ports
+  // a member that was rebuilt under its old identity must not meet numbers that it used before: the clock and the
+  // replicated record keep it ahead of them
+  const used = Math.max(Number(log.setting('session') ?? '0'), table.get('session', 0, self)?.session ?? 0)
+  const session = Math.max(used + 1, Number(ports.now() / 1_000_000_000n))
+  log.setSetting('session', String(session))
+  log.commit()
+  log.syncNow()
+  return session
+}
+
+/** After a start: what the journal and the uncommitted log hold of this member's own changes is on its way again. */
+export function recoverPending({ self, ports, log, views, pending }: Core): void {
+  const found: PendingChange[] = []
+  const inLog = new Set<string>()
+  for (let index = views.applied.index + 1; index <= log.lastIndex; index++) {
+    const { entry, operation, payload } = log.entry(index)
+    if (entry.origin !== self || entry.kind === 'noop') continue
+    inLog.add(`${entry.session}/${entry.sequence}`)
+    found.push(pendingAgain({ ...entry, payload }, operation, index))
+  }
+  const done = views.table.get('session', 0, self)
+  for (const records of changesOf(ports.log.journal())) {
+    const { session, sequence } = records[0]!
+    const applied =
+      done !== undefined && (session < done.session || (session === done.session && sequence <= done.sequence))
+    if (applied || inLog.has(`${session}/${sequence}`)) {
+      log.unjournal(session, sequence)
+      continue
+    }
+    const { proposal, operation } = changeOfJournal(records, ports.hasher)
+    found.push(pendingAgain(proposal, operation, undefined))
+  }
+  found.sort((a, b) => a.proposal.session - b.proposal.session || a.proposal.sequence - b.proposal.sequence)
+  for (const change of found) pending.add(change)
+}
+
+/** The journal's records by change. */
+function changesOf(journal: readonly JournalRecord[]): Iterable<JournalRecord[]> {
+  const changes = new Map<string, JournalRecord[]>()
+  for (const record of journal) {
+    const key = `${record.session}/${record.sequence}`
+    const parts = changes.get(key)
+    if (parts === undefined) changes.set(key, [record])
+    else parts.push(record)
+  }
+  return changes.values()
+}
+
+/** `ordered`: its place in the log; else it is the journal's. */
+function pendingAgain(proposal: Proposal, operation: Operation, ordered: number | undefined): PendingChange {
+  return {
+    proposal,
+    operation,
+    bytes: proposal.operation.length + proposal.payload.length,
+    mount: undefined,
+    visible: true,
+    journalled: ordered === undefined,
+    ordered,
+    sentRound: 0,
+    deadline: undefined,
+    shownOffset: undefined,
+    accepted: undefined,
+    lost: undefined,
+  }
+}
