@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js'
-import { apply, extendWrite, getInode } from '../fs/apply.js'
+import { apply, getInode } from '../fs/apply.js'
+import { extendWrite } from '../fs/content.js'
 import { firstBlob } from '../fs/extents.js'
 import type { Operation } from '../fs/operation.js'
 import type { Agenda } from './agenda.js'

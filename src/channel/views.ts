@@ -1,8 +1,8 @@
 import type { Hasher } from '../base/hash.js'
 import { apply, getInode } from '../fs/apply.js'
-import type { Operation } from '../fs/operation.js'
+import { RENAME_WHITEOUT, type Operation } from '../fs/operation.js'
 import { OverlayView } from '../fs/overlay-view.js'
-import { isDirectory, S_IFDIR } from '../fs/records.js'
+import { isDirectory, S_IFDIR, S_IFMT } from '../fs/records.js'
 import type { StateStore } from '../fs/store-port.js'
 import { TableView } from '../fs/table-view.js'
 import type { View } from '../fs/view.js'
@@ -175,16 +175,19 @@ export class Views {
   announceLosses(operation: Operation): void {
     if (this.#observers.size === 0) return
     let ino: number | undefined
-    if (operation.kind === 'unlink') ino = this.view.get('entry', operation.parent, operation.name)?.ino
-    else if (operation.kind === 'rename' && operation.flags === 0) {
+    if (operation.kind === 'unlink' || operation.kind === 'rmdir')
+      ino = this.view.get('entry', operation.parent, operation.name)?.ino
+    else if (operation.kind === 'rename' && (operation.flags & ~RENAME_WHITEOUT) === 0) {
       ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
       const moved = this.view.get('entry', operation.parent, operation.name)
       // only what `apply` will do counts: without a source, or with a directory over a file, nothing is lost
-      if (moved === undefined || moved.ino === ino || moved.type === S_IFDIR) return
+      const type = ino === undefined ? undefined : getInode(this.view, ino)?.mode
+      if (moved === undefined || moved.ino === ino || type === undefined) return
+      if ((moved.type === S_IFDIR) !== ((type & S_IFMT) === S_IFDIR)) return
     }
     if (ino === undefined) return
     const inode = getInode(this.view, ino)
-    if (inode === undefined || isDirectory(inode) || inode.nlink > 1) return
+    if (inode === undefined || (isDirectory(inode) ? inode.children > 0 : inode.nlink > 1)) return
     for (const observer of this.#observers) observer.losing(ino, this.view)
   }
 }

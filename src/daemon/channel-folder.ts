@@ -51,7 +51,7 @@ export function createChannelFolder(
     const first = { index: 1, term: 1, hash: nodeHasher.sha256(Buffer.from(`rkfs channel ${descriptor.id}`)) }
     const state = SqliteStateStore.open(join(building, 'state.db'), owner, nodeHasher, log)
     const table = new TableView(state, nodeHasher)
-    table.set('inode', rootInode, '', { ...rootDirectory(), ...now() })
+    table.set('inode', rootInode, '', { ...rootDirectory(), ...now(), ...creatorOf() })
     table.set('setting', 0, 'members', membersRecord(descriptor.version, encodeDescriptor(descriptor)))
     table.flush(first)
     state.syncNow()
@@ -66,6 +66,11 @@ export function createChannelFolder(
   writeDescriptor(building, descriptor)
   renameSync(building, folder)
   fsyncDirectory(channelsFolder(home))
+}
+
+/** Who makes the channel must be able to write in it. */
+function creatorOf(): { uid: number; gid: number } {
+  return { uid: process.getuid!(), gid: process.getgid!() }
 }
 
 function now(): { atime: bigint; mtime: bigint; ctime: bigint } {

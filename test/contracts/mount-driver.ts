@@ -19,6 +19,12 @@ m = mmap.mmap(f.fileno(), 10000); assert m[9999:10000] == b'a'
 m[5000:5005] = b'hello'; m.flush(); m.close()
 assert open('map', 'rb').read()[5000:5005] == b'hello'
 `
+const inodeFlags = `
+assert fcntl.ioctl(g, 0x80086601, b'12345678')[:4] == bytes(4)
+assert fcntl.ioctl(g, 0x80087601, b'12345678')[:4] == b'\\1\\0\\0\\0'
+try: fcntl.ioctl(g, 0x40086602, b'\\x10' + bytes(7)); assert False
+except OSError as e: assert e.errno == 95, e`
+
 const temporaryFile = `
 fd = os.open('.', os.O_TMPFILE | os.O_RDWR); os.write(fd, b'temporary')
 assert os.pread(fd, 100, 0) == b'temporary' and os.fstat(fd).st_nlink == 0
@@ -109,7 +115,8 @@ os.fsync(g.fileno()); os.fdatasync(g.fileno()); d = os.open('many', os.O_RDONLY)
 os.link('cut', 'cut2'); assert os.stat('cut').st_nlink == 2
 import fcntl
 fcntl.flock(g, fcntl.LOCK_EX); fcntl.lockf(g, fcntl.LOCK_EX)
-try: fcntl.ioctl(g, 0x80086601, b'12345678'); assert False
+${lacks('inode-flags') ? '' : inodeFlags}
+try: fcntl.ioctl(g, 0x12345601, b'12345678'); assert False
 except OSError as e: assert e.errno == 25, e
 print('fine')`
       const python = mount.python(script)

@@ -4,7 +4,7 @@ export interface DriverLimit {
   /** In a few words, for `rkfs doctor` and `rkfs status`. */
   readonly what: string
   /** What a program gets. */
-  readonly errno: 'EACCES' | 'EINVAL' | 'EIO' | 'ENAMETOOLONG' | 'ENODEV' | 'ENOENT' | 'EOPNOTSUPP' | 'EPERM' | 'none'
+  readonly errno: 'EACCES' | 'EINVAL' | 'EIO' | 'ENAMETOOLONG' | 'ENODEV' | 'ENOENT' | 'ENOTTY' | 'EOPNOTSUPP' | 'EPERM' | 'none'
   /** What happens in its place. */
   readonly instead: string
 }
@@ -47,6 +47,7 @@ export const fuseNativeLimits = [
     instead: 'all of a file counts as data',
   },
   { id: 'rename-flags', what: 'renameat2 with flags', errno: 'EINVAL', instead: 'mv and plain rename work' },
+  { id: 'inode-flags', what: 'ioctl FS_IOC_GETFLAGS (lsattr)', errno: 'ENOTTY', instead: 'a file has no such flags' },
   { id: 'tmpfile', what: 'open with O_TMPFILE', errno: 'EOPNOTSUPP', instead: 'make a file and unlink it' },
   {
     id: 'one-time',

@@ -49,6 +49,8 @@ open('a', 'w').close(); open('b', 'w').close()
 for flags in 2, 4: told(call, libc.renameat2, -100, b'a', -100, b'b', flags)
 told(call, libc.renameat2, -100, b'a', -100, b'c', 1)
 os.rename('a', 'c')`,
+  'inode-flags': `
+f = open('f', 'w'); told(fcntl.ioctl, f, 0x80086601, b'12345678')`,
   tmpfile: `
 told(os.open, '.', os.O_TMPFILE | os.O_RDWR)`,
   'one-time': `
