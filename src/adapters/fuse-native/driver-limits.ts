@@ -4,7 +4,8 @@ export interface DriverLimit {
   /** In a few words, for `rkfs doctor` and `rkfs status`. */
   readonly what: string
   /** What a program gets. */
-  readonly errno: 'EACCES' | 'EINVAL' | 'EIO' | 'ENAMETOOLONG' | 'ENODEV' | 'ENOENT' | 'ENOTTY' | 'EOPNOTSUPP' | 'EPERM' | 'none'
+  readonly errno:
+    'EACCES' | 'EINVAL' | 'EIO' | 'ENAMETOOLONG' | 'ENODEV' | 'ENOENT' | 'ENOTTY' | 'EOPNOTSUPP' | 'EPERM' | 'none'
   /** What happens in its place. */
   readonly instead: string
 }
