@@ -28,6 +28,7 @@ const noBytes = new Uint8Array(0)
 /** lseek(2) */
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
+const pagesForgottenNs = 1_000_000_000n
 
 type CreateReply = Reply<{ entry: Entry; file: OpenFile }>
 
@@ -59,7 +60,8 @@ export class FileCalls {
     const mount = this.#mount
     mount.current(reply as Reply<never>, () => {
       const inode = mount.inode(ino)
-      if (inode === undefined) return reply.fail(ESTALE)
+      // ESTALE: the kernel looks the name up again
+      if (inode === undefined || (isRegular(inode) && !mount.revive(ino))) return reply.fail(ESTALE)
       if ((flags & O_TRUNC) === 0 || (flags & O_ACCMODE) === 0) return reply.ok(this.#opened(ino, inode, flags))
       const mode = killPrivileges && losesSetGid(inode, caller) ? inode.mode & ~0o6000 : undefined
       this.#truncateAndOpen(ino, inode, flags, killPrivileges, mode, reply as Reply<never>, file => reply.ok(file))
@@ -249,6 +251,7 @@ export class FileCalls {
       }
     }
     if (offset + data.length > fileSizeMax) return reply.fail(EFBIG)
+    const unseen = file !== undefined && this.#hidesReads(file)
     const operation: Operation =
       (flags & O_APPEND) === 0
         ? { kind: 'write', ino, offset, length: data.length, killPrivileges }
@@ -260,11 +263,31 @@ export class FileCalls {
       done: errno => {
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
+        if (unseen) mount.forgetPages(ino)
         reply.ok(data.length)
       },
       lost: () => mount.files.spoil(ino, EIO),
     })
     reply.onInterrupt(cancel)
+  }
+
+  /**
+   * Whether the next read after a write would count (relatime), and would be made from the kernel's pages, where it is not
+   * seen: by a reader that has the file open. Told at most once a second for an open file, since the pages are given up
+   * for it.
+   */
+  #hidesReads(file: OpenFileState): boolean {
+    const mount = this.#mount
+    if (mount.options.noAccessTimes || ((file.flags & O_ACCMODE) === O_WRONLY && !mount.files.isShared(file.ino))) {
+      return false
+    }
+    const now = mount.ports.now()
+    if (now - file.pagesForgotten < pagesForgottenNs) return false
+    const inode = mount.inode(file.ino)
+    if (inode === undefined || inode.size === 0 || inode.size > accessReadBytesMax) return false
+    if (mount.accessTimes.isDue(file.ino, inode)) return false
+    file.pagesForgotten = now
+    return true
   }
 
   /** Before a write that may not leave set-gid; the write takes the rest. */

@@ -44,6 +44,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
     this.mount = options.mount
     this.#state = new MountState(channel, options, ports)
+    this.#state.invalidatePages = ino => this.invalidate([{ kind: 'inode', ino, offset: 0, length: 0 }])
     this.#names = new NameCalls(this.#state)
     this.#files = new FileCalls(this.#state, this.#names)
     this.#attributes = new AttributeCalls(this.#state)

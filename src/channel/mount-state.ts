@@ -1,5 +1,5 @@
 import { EIO, ENOENT } from '../base/errno.js'
-import { blobsPerEntryMax, ghostsMax } from '../base/limits.js'
+import { blobsPerEntryMax, ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
 import { getInode } from '../fs/inodes.js'
 import type { Operation } from '../fs/operation.js'
 import { isRegular, type Inode } from '../fs/records.js'
@@ -44,10 +44,14 @@ export class MountState {
   readonly orphans = new Map<number, OrphanFile>()
   /**
    * Inodes that lost their last name and are not open files: a program may still hold them (a working directory, O_PATH),
-   * and the kernel asks for their attributes until it forgets them.
+   * and the kernel asks for their attributes until it forgets them. It may also be about to open a file that was replaced
+   * since it looked the name up: the newest small ones keep their content.
    */
   readonly #ghosts = new Map<number, OrphanFile>()
+  readonly #readableGhosts = new Set<number>()
   readonly #orphanPorts: OrphanPorts
+  /** Set by who can reach the kernel. */
+  invalidatePages: ((ino: number) => void) | undefined
 
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
     this.channel = channel
@@ -130,6 +134,11 @@ export class MountState {
     if (file !== undefined) file.sequence = this.channel.lastSequence
   }
 
+  /** The kernel gives the pages of a file up. */
+  forgetPages(ino: number): void {
+    this.invalidatePages?.(ino)
+  }
+
   /** A program reads an inode; `quietly`: it was opened with O_NOATIME. */
   accessed(ino: number, inode: Inode, quietly: boolean): void {
     if (quietly || this.options.noAccessTimes) return
@@ -161,12 +170,27 @@ export class MountState {
       this.newOrphan(ino, inode, view)
       return
     }
-    this.#ghosts.set(ino, new OrphanFile(ino, inode, undefined, this.#orphanPorts))
-    if (this.#ghosts.size > ghostsMax) this.#ghosts.delete(this.#ghosts.keys().next().value!)
+    const readable = isRegular(inode) && inode.size <= readableGhostBytesMax
+    this.#ghosts.set(ino, new OrphanFile(ino, inode, readable ? view : undefined, this.#orphanPorts))
+    if (readable) this.#readableGhosts.add(ino)
+    if (this.#readableGhosts.size > readableGhostsMax) this.forget(this.#readableGhosts.values().next().value!)
+    if (this.#ghosts.size > ghostsMax) this.forget(this.#ghosts.keys().next().value!)
   }
 
   forget(ino: number): void {
+    this.#ghosts.get(ino)?.close()
     this.#ghosts.delete(ino)
+    this.#readableGhosts.delete(ino)
+  }
+
+  /** Whether an inode can be opened: one that has just lost its last name becomes an open file without a name. */
+  revive(ino: number): boolean {
+    const ghost = this.#ghosts.get(ino)
+    if (ghost === undefined || getInode(this.channel.view, ino) !== undefined) return true
+    if (!this.#readableGhosts.delete(ino)) return false
+    this.#ghosts.delete(ino)
+    this.orphans.set(ino, ghost)
+    return true
   }
 
   /** An inode without a name, open or not. */
@@ -192,7 +216,7 @@ export class MountState {
   close(): void {
     this.accessTimes.flush()
     for (const ino of this.orphans.keys()) this.dropOrphan(ino)
-    this.#ghosts.clear()
+    for (const ino of this.#ghosts.keys()) this.forget(ino)
   }
 }
 

@@ -15,6 +15,8 @@ export interface OpenFileState {
   sequence: number
   /** A write that was accepted and refused later: told at the next write, fsync or close (as write(2) says of EIO). */
   error: number
+  /** When the kernel's pages were last given up so that the next read is seen, in nanoseconds since 1970. */
+  pagesForgotten: bigint
 }
 
 export interface ListedName {
@@ -45,7 +47,7 @@ export class OpenFiles {
 
   open(ino: number, flags: number): number {
     const handle = this.#next++
-    this.#files.set(handle, { ino, flags, sequence: 0, error: 0 })
+    this.#files.set(handle, { ino, flags, sequence: 0, error: 0, pagesForgotten: 0n })
     this.#counts.set(ino, (this.#counts.get(ino) ?? 0) + 1)
     return handle
   }
@@ -56,6 +58,11 @@ export class OpenFiles {
 
   isOpen(ino: number): boolean {
     return this.#counts.has(ino)
+  }
+
+  /** Whether it is open more than once. */
+  isShared(ino: number): boolean {
+    return (this.#counts.get(ino) ?? 0) > 1
   }
 
   /** Whether it was the last one of its inode. */
