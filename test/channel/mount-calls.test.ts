@@ -1,6 +1,16 @@
 import t from 'tap'
-import { EEXIST, EIO, ENAMETOOLONG, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, errnoName } from '../../src/base/errno.js'
-import { chunkBytes } from '../../src/base/limits.js'
+import {
+  EEXIST,
+  EIO,
+  ENAMETOOLONG,
+  ENODATA,
+  ENOENT,
+  ENXIO,
+  EOPNOTSUPP,
+  ESTALE,
+  errnoName,
+} from '../../src/base/errno.js'
+import { chunkBytes, readableGhostBytesMax } from '../../src/base/limits.js'
 import { accessDelayMs } from '../../src/channel/access-times.js'
 import type {
   AttributeChange,
@@ -231,6 +241,29 @@ void t.test('an open file keeps its content when the entries that made it are cu
   cluster.checkDigests()
   t.equal(program.read(ino, handle), 'its own content')
   t.equal(program.links(ino), 0)
+  t.end()
+})
+
+void t.test('a file that loses its name between lookup and open is opened with its content, or looked up again', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const program = new Program(cluster, follower)
+  const [small, large] = [leader.create('small'), leader.create('large')]
+  cluster.answered(leader.write(small.ino, 0, 'its content'))
+  for (let at = 0; at < readableGhostBytesMax * 2; at += chunkBytes) {
+    cluster.answered(leader.write(large.ino, at, 'x'.repeat(chunkBytes)))
+  }
+  cluster.settle()
+  for (const name of ['small', 'large']) t.equal(program.unlink(name), 0)
+  cluster.settle()
+  const handle = program.open(small.ino)
+  t.equal(program.read(small.ino, handle), 'its content')
+  program.write(small.ino, handle, 4, 'CON')
+  t.equal(program.read(small.ino, handle), 'its CONtent')
+  t.equal(program.close(small.ino, handle), 0)
+  const refused = call<OpenFile>(cluster, reply => follower.frontend.open(caller, large.ino, 2, false, reply))
+  t.equal(refused.errno, ESTALE)
+  t.equal(follower.channel.pinned.size, 0, 'nothing stays pinned')
   t.end()
 })
 
