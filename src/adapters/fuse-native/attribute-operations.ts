@@ -14,8 +14,10 @@ const REPLACEMENT = '\ufffd'
 export function attributeOperations(context: OperationContext): Pick<Performers, AttributeOperation> {
   const { handler, caller, paths, files } = context
 
-  const answerStat = (call: NativeCall, attributes: Attributes): void => {
-    call.request.writeStat(encodeStat(attributes))
+  const answerStat = (call: NativeCall, path: string, attributes: Attributes): void => {
+    // fuse_lib_getattr() takes the hidden name off the links, unless none is left; here that name is no link.
+    const hiddenLinks = attributes.nlink > 0 && paths.isHiding(path) ? 1 : 0
+    call.request.writeStat(encodeStat({ ...attributes, nlink: attributes.nlink + hiddenLinks }))
     call.succeed()
   }
 
@@ -40,16 +42,16 @@ export function attributeOperations(context: OperationContext): Pick<Performers,
 
   return {
     getattr(call, path) {
-      paths.resolve(call, path, attributes => answerStat(call, attributes))
+      paths.resolve(call, path, attributes => answerStat(call, path, attributes))
     },
 
-    fgetattr(call, _path, number) {
+    fgetattr(call, path, number) {
       const file = files.get(number)
       if (file === undefined) return call.fail(EBADF)
       handler.getattr(
         caller,
         file.ino,
-        call.reply(({ attributes }) => answerStat(call, attributes)),
+        call.reply(({ attributes }) => answerStat(call, path, attributes)),
       )
     },
 

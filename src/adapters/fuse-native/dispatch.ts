@@ -52,7 +52,8 @@ export class NativeDispatcher implements NativeCallOwner {
     this.#handler = handler
     this.#deadlineMs = deadlineMs
     this.#started = started
-    const caller: Caller = { uid: process.geteuid!(), gid: process.getegid!(), pid: 0 }
+    // The kernel has taken the umask off already: what is left of the mode is for a default ACL, if there is one.
+    const caller: Caller = { uid: process.geteuid!(), gid: process.getegid!(), pid: 0, umask: 0 }
     const files = new OpenTable()
     const context: OperationContext = {
       handler,

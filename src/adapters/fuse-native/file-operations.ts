@@ -5,6 +5,8 @@ import type { OperationContext, Performers } from './context.js'
 import type { NativeCall } from './native-call.js'
 import { whole } from './operations.js'
 
+const O_TRUNC = 0o1000
+
 /** Opened for nobody: the call was answered before, since its time was up. */
 const ignored = { ok: () => undefined, fail: () => undefined, onInterrupt: () => undefined }
 
@@ -34,7 +36,7 @@ export function fileOperations(context: OperationContext): Pick<Performers, File
           file => opened(call, ino, file),
           ({ handle }) => handler.release(ino, handle, undefined, ignored),
         )
-        handler.open(caller, ino, flags, false, reply)
+        handler.open(caller, ino, flags, context.writeKillsPrivileges && (flags & O_TRUNC) !== 0, reply)
       })
     },
 

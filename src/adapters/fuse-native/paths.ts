@@ -74,6 +74,11 @@ export class Paths {
     })
   }
 
+  /** Whether libfuse calls a file by this path that it has hidden. */
+  isHiding(path: string): boolean {
+    return this.#hidden.has(split(path).at(-1) ?? '')
+  }
+
   /** The last close of a hidden file: libfuse deletes its name. Answers whether it was one. */
   unhide(path: string): boolean {
     return this.#hidden.delete(split(path).at(-1) ?? '')

@@ -249,10 +249,11 @@ export class MemoryHandler implements FileSystemHandler {
     reply.ok(this.#entry(node))
   }
 
-  open(_: Caller, ino: number, flags: number, _kill: boolean, reply: Reply<OpenFile>): void {
+  open(_: Caller, ino: number, flags: number, kill: boolean, reply: Reply<OpenFile>): void {
     const node = this.nodes.get(ino)!
     if ((node.mode & S_IFMT) === S_IFDIR) return reply.fail(EISDIR)
     if (flags & O_TRUNC) this.#resize(node, 0)
+    if (kill) node.mode &= ~0o6000
     reply.ok(this.#open())
   }
 
