@@ -21,7 +21,14 @@ export const fuseNativeLimits = [
     what: 'who calls is not known',
     errno: 'none',
     instead:
-      'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit, and every write clears them',
+      'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit, every write clears them, they and device nodes have no effect, and all see the names of trusted attributes',
+  },
+  {
+    id: 'acl',
+    what: 'access control lists (setfacl) that decide who gets in',
+    errno: 'none',
+    instead:
+      'the mode decides alone, and the group gets what the mask allows; lists are kept, shown, and inherited within the umask',
   },
   {
     id: 'others',
@@ -61,13 +68,19 @@ export const fuseNativeLimits = [
     id: 'replace-open',
     what: 'rename onto a file that a program has open, as one change',
     errno: 'none',
-    instead: 'two changes, a deletion and the rename: another member may miss the name in between',
+    instead: 'two changes, a deletion and the rename: others may miss the name in between',
   },
   {
     id: 'removed-directory',
-    what: 'using an open, deleted file after its directory was removed, too',
+    what: 'using an open directory that was removed, or an open file that was deleted in it',
     errno: 'ENOENT',
     instead: 'a deleted file works as long as its directory is there',
+  },
+  {
+    id: 'linked-names',
+    what: 'locks and fifos through two names (hard links) of a file',
+    errno: 'none',
+    instead: 'each name has locks and a pipe of its own; content and attributes are shared',
   },
   {
     id: 'descriptor',

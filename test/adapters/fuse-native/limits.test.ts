@@ -30,7 +30,19 @@ if os.fork() == 0:
     sys.stdout.flush(); os._exit(0)
 os.wait()
 s = os.stat('f'); assert (s.st_uid, s.st_gid, s.st_mode & 0o7777) == (0, 0, 0o755), s
-os.chmod('f', 0o4755); open('f', 'w').write('x'); assert os.stat('f').st_mode & 0o7777 == 0o755`,
+def clears(change): os.chmod('f', 0o6755); change(); assert os.stat('f').st_mode & 0o7777 == 0o755
+clears(lambda: open('f', 'r+').write('x')); clears(lambda: open('f', 'w').close())
+assert os.statvfs('.').f_flag & (os.ST_NOSUID | os.ST_NODEV) == os.ST_NOSUID | os.ST_NODEV`,
+  acl: `
+import struct
+def entries(*list): return struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in list)
+no = 2 ** 32 - 1
+denying = entries((1, 6, no), (2, 0, 1000), (4, 4, no), (16, 4, no), (32, 4, no))
+open('f', 'w').close(); os.chmod('f', 0o644); os.setxattr('f', 'system.posix_acl_access', denying)
+assert os.getxattr('f', 'system.posix_acl_access') == denying
+if os.fork() == 0:
+    os.setgid(1000); os.setuid(1000); told(lambda: open('f').close()); sys.stdout.flush(); os._exit(0)
+os.wait()`,
   others: `
 path = os.getcwd(); os.chdir('/')
 os.setgid(1000); os.setuid(1000); told(os.stat, path)`,
@@ -68,7 +80,17 @@ told(os.rename, 'g', 'f'); assert f.read() == 'old' and open('f').read() == 'new
   'removed-directory': `
 os.mkdir('d'); f = open('d/f', 'wb+'); f.write(b'x'); f.flush(); os.unlink('d/f')
 assert os.pread(f.fileno(), 1, 0) == b'x'
-os.rmdir('d'); told(os.pread, f.fileno(), 1, 0)`,
+d = os.open('d', os.O_RDONLY); os.rmdir('d')
+told(os.pread, f.fileno(), 1, 0); told(os.fstat, d)`,
+  'linked-names': `
+open('f', 'w').close(); os.link('f', 'g'); f = open('f'); fcntl.flock(f, fcntl.LOCK_EX)
+told(fcntl.flock, open('g'), fcntl.LOCK_EX | fcntl.LOCK_NB); again = open('f')
+try: fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB); assert False
+except BlockingIOError: pass
+os.mkfifo('p'); os.link('p', 'q'); p = os.open('p', os.O_RDWR)
+try: os.open('q', os.O_WRONLY | os.O_NONBLOCK); assert False
+except OSError as e: assert e.errno == errno.ENXIO, e
+os.write(os.open('p', os.O_WRONLY | os.O_NONBLOCK), b'x'); assert os.read(p, 1) == b'x'`,
   descriptor: `
 f = open('put-before', 'rb+'); print('ready'); sys.stdout.flush()
 while os.path.exists('put-before'): time.sleep(0.01)
@@ -96,7 +118,7 @@ os.setxattr('f', 'user.\\u00e9', b'x'); assert os.listxattr('f') == ['user.\\u00
 }
 
 /** What else the mount needs, or is told, for a proof. */
-const others: Partial<Record<FuseNativeLimitId, string[]>> = { caller: ['allow_other'] }
+const others: Partial<Record<FuseNativeLimitId, string[]>> = { caller: ['allow_other'], acl: ['allow_other'] }
 
 for (const limit of fuseNativeLimits) {
   t.test(describeLimit(limit), options, t =>
