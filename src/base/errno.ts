@@ -24,6 +24,7 @@ export const EMLINK = 31
 export const ERANGE = 34
 export const EDEADLK = 35
 export const ENAMETOOLONG = 36
+export const ENOLCK = 37
 export const ENOSYS = 38
 export const ENOTEMPTY = 39
 export const ELOOP = 40
@@ -61,6 +62,7 @@ const names: Record<number, string> = {
   34: 'ERANGE',
   35: 'EDEADLK',
   36: 'ENAMETOOLONG',
+  37: 'ENOLCK',
   38: 'ENOSYS',
   39: 'ENOTEMPTY',
   40: 'ELOOP',
