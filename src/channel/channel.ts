@@ -13,6 +13,7 @@ import type { Blobs } from './blobs.js'
 import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor } from './descriptor.js'
 import type { Health } from './health.js'
 import { Inbox } from './inbox.js'
+import type { ChannelLocks } from './locks/channel-locks.js'
 import type { LogAnchor } from './log-port.js'
 import { makeParts, type Parts } from './parts.js'
 import type { PendingChanges } from './pending-changes.js'
@@ -154,6 +155,11 @@ export class Channel implements TransportEvents {
     return this.#health.serving
   }
 
+  /** Locks that hold across the members (`-o locks=channel`). */
+  get locks(): ChannelLocks {
+    return this.#parts.locks
+  }
+
   progress(member: MemberId): { match: number; active: boolean } | undefined {
     return this.#raft.progress(member)
   }
@@ -257,6 +263,7 @@ export class Channel implements TransportEvents {
     }
     if (this.#raft.role === 'leader') this.#parts.duties.tick(this.#ticks)
     this.#parts.upkeep.tick(this.#ticks)
+    this.#parts.locks.tick()
     this.#turn()
   }
 
@@ -283,6 +290,7 @@ export class Channel implements TransportEvents {
       this.#parts.forwarding.restart()
       this.#parts.waiters.askAgain()
     }
+    this.#parts.locks.connected(member)
     this.#parts.positions.announceAgain()
     this.#turn()
   }
@@ -366,6 +374,7 @@ export class Channel implements TransportEvents {
     else if (!leading && this.#views.leading) this.#leaveLead()
     if (!leading) this.#parts.forwarding.restart()
     this.#parts.waiters.askAgain()
+    this.#parts.locks.roleChanged(role, term, leader, this.lastIndex)
     this.#events.roleChanged(role, term, leader)
     if (this.#rolePending !== undefined) this.#changeRole()
   }
@@ -438,6 +447,7 @@ export class Channel implements TransportEvents {
   #failAll(): void {
     this.#parts.own.failAll()
     this.#parts.waiters.failAll()
+    this.#parts.locks.failAll()
   }
 
   /** Ends all waiting, writes the state out and lets go. The stores are closed by who opened them. */

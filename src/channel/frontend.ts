@@ -1,4 +1,4 @@
-import { ENOSYS } from '../base/errno.js'
+import { EIO, ENOSYS } from '../base/errno.js'
 import { namelessKey, nowhere } from '../fs/operation.js'
 import type { View } from '../fs/view.js'
 import { AttributeCalls } from './attribute-calls.js'
@@ -6,6 +6,7 @@ import type { Channel } from './channel.js'
 import { copyFileRange } from './copy-call.js'
 import { DirectoryCalls } from './directory-calls.js'
 import { FileCalls } from './file-calls.js'
+import { MountLocks } from './locks/mount-locks.js'
 import type {
   AttributeChange,
   Attributes,
@@ -38,6 +39,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   readonly #files: FileCalls
   readonly #attributes: AttributeCalls
   readonly #directories: DirectoryCalls
+  readonly #locks: MountLocks | undefined
   /** Where invalidations go; set once the mount stands. */
   mounted: Mounted | undefined
 
@@ -49,6 +51,15 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     this.#files = new FileCalls(this.#state, this.#names)
     this.#attributes = new AttributeCalls(this.#state)
     this.#directories = new DirectoryCalls(this.#state)
+    this.#locks = options.channelLocks
+      ? new MountLocks(options.mount, options.timeoutMs, channel.locks, {
+          settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
+          dropPages: ino => this.mounted?.invalidate([{ kind: 'inode', ino, offset: 0, length: 0 }]),
+          get serving() {
+            return channel.serving
+          },
+        })
+      : undefined
   }
 
   // ---- what the channel says ----
@@ -71,6 +82,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
 
   /** The mount has ended: what only it could reach goes. */
   close(): void {
+    this.#locks?.close()
     this.#state.close()
   }
 
@@ -153,6 +165,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     change: AttributeChange,
     reply: Reply<{ attributes: Attributes; ttlMs: number }>,
   ): void {
+    if (change.handle !== undefined && this.#isSpoilt(change.handle)) return reply.fail(EIO)
     this.#attributes.setattr(caller, ino, change, reply)
   }
 
@@ -200,6 +213,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   }
 
   read(_caller: Caller, ino: number, handle: number, offset: number, size: number, reply: Reply<Uint8Array[]>): void {
+    if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.read(ino, handle, offset, size, reply)
   }
 
@@ -213,18 +227,21 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     killPrivileges: boolean,
     reply: Reply<number>,
   ): void {
+    if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.write(caller, ino, handle, offset, data, flags, killPrivileges, reply)
   }
 
-  flush(_caller: Caller, _ino: number, handle: number, _lockOwner: bigint, reply: Reply<void>): void {
-    this.#files.flush(handle, reply)
+  flush(_caller: Caller, ino: number, handle: number, lockOwner: bigint, reply: Reply<void>): void {
+    this.#files.flush(handle, this.#locks?.flushing(ino, handle, lockOwner, reply) ?? reply)
   }
 
   release(ino: number, handle: number, _flockOwner: bigint | undefined, reply: Reply<void>): void {
+    this.#locks?.released(ino, handle)
     this.#files.release(ino, handle, reply)
   }
 
   fsync(_caller: Caller, _ino: number, handle: number, _dataOnly: boolean, reply: Reply<void>): void {
+    if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.fsync(handle, reply)
   }
 
@@ -237,6 +254,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     length: number,
     reply: Reply<void>,
   ): void {
+    if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.fallocate(ino, handle, mode, offset, length, reply)
   }
 
@@ -251,6 +269,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     length: number,
     reply: Reply<number>,
   ): void {
+    if (this.#isSpoilt(from.handle) || this.#isSpoilt(to.handle)) return reply.fail(EIO)
     copyFileRange(this.#state, from, to, length, reply)
   }
 
@@ -284,22 +303,29 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     reply.ok(this.#state.ports.statistics())
   }
 
-  // ---- locks: the kernel keeps them for the programs of this mount (DESIGN §2, promise 7) ----
+  // ---- locks: only with `locks=channel`; otherwise the kernel keeps them for the programs of this mount ----
 
-  getlk(_c: Caller, _ino: number, _handle: number, _owner: bigint, _lock: FileLock, reply: Reply<FileLock>): void {
-    reply.fail(ENOSYS)
+  /** Whether a lock that the open file was used for is lost. */
+  #isSpoilt(handle: number): boolean {
+    return this.#locks?.isSpoilt(handle) ?? false
+  }
+
+  getlk(_c: Caller, ino: number, handle: number, owner: bigint, lock: FileLock, reply: Reply<FileLock>): void {
+    if (this.#locks === undefined) reply.fail(ENOSYS)
+    else this.#locks.getlk(ino, handle, owner, lock, reply)
   }
 
   setlk(
     _c: Caller,
-    _ino: number,
-    _handle: number,
-    _owner: bigint,
-    _lock: FileLock,
-    _flock: boolean,
-    _wait: boolean,
+    ino: number,
+    handle: number,
+    owner: bigint,
+    lock: FileLock,
+    flock: boolean,
+    wait: boolean,
     reply: Reply<void>,
   ): void {
-    reply.fail(ENOSYS)
+    if (this.#locks === undefined) reply.fail(ENOSYS)
+    else this.#locks.setlk(ino, handle, owner, lock, flock, wait, reply)
   }
 }

@@ -23,7 +23,7 @@ export class Inbox {
   }
 
   take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' }>): void {
-    const { link, order, own, forwarding, digests, positions } = this.#parts
+    const { link, order, own, forwarding, digests, positions, locks } = this.#parts
     this.#raft.heard(from)
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {
@@ -46,6 +46,10 @@ export class Inbox {
         return
       case 'position':
         return positions.hear(from, message)
+      case 'lock-calls':
+      case 'lock-answers':
+      case 'lock-again':
+        return locks.receive(from, message)
       default:
         unreachable(message)
     }

@@ -275,6 +275,8 @@ export interface Mounted {
   readonly errors: number
   /** Queues a notification for the kernel; never blocks, never fails. */
   invalidate(items: readonly Invalidation[]): void
+  /** Calls back when the kernel has taken all that was queued before; at once when the mount has ended. */
+  settled(done: () => void): void
   /** Drops everything the kernel has cached of names (INC_EPOCH where the kernel has it). */
   invalidateAll(): void
   /**

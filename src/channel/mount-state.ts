@@ -22,6 +22,8 @@ export interface FrontendOptions {
   readonly latest: boolean
   /** Reading leaves no trace (`noatime`, a read-only mount). */
   readonly noAccessTimes?: boolean
+  /** `locks=channel`: locks hold between the programs of all members. */
+  readonly channelLocks?: boolean
 }
 
 export interface FrontendPorts {

@@ -7,6 +7,7 @@ import { Durability } from './durability.js'
 import { Forwarding } from './forwarding.js'
 import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
 import { LeaderOrder } from './leader-order.js'
+import { ChannelLocks } from './locks/channel-locks.js'
 import type { BlobId } from './log-port.js'
 import { OwnChanges } from './own-changes.js'
 import { Positions } from './positions.js'
@@ -32,6 +33,7 @@ export interface Parts {
   readonly applier: Applier
   readonly blobs: Blobs
   readonly upkeep: Upkeep
+  readonly locks: ChannelLocks
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
@@ -63,5 +65,9 @@ export function makeParts(core: Core, pinned: ReadonlyMap<BlobId, number>, chang
     applier: new Applier(core, writes, appender, own, digests),
     blobs,
     upkeep: new Upkeep(core, positions, blobs, pinned),
+    locks: new ChannelLocks(core, waiters, (timeoutMs, done) => {
+      writes.close()
+      waiters.whenDurable(own.lastSequence, false, timeoutMs, done)
+    }),
   }
 }

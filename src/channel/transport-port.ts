@@ -6,6 +6,7 @@
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry, Proposal } from '../oplog/entry.js'
 import type { RaftMessage } from '../raft/types.js'
+import type { LockMessage } from './locks/lock-messages.js'
 
 export type PeerMessage =
   | { readonly kind: 'raft'; readonly message: RaftMessage<EncodedEntry> }
@@ -42,6 +43,8 @@ export type PeerMessage =
       readonly durableIndex: number
       readonly appliedIndex: number
     }
+  /** The channel's locks: calls to the leader, and its answers. */
+  | LockMessage
 
 /** What the brain calls. */
 export interface Transport {

@@ -39,6 +39,7 @@ export class Waiters {
   readonly #agenda: Agenda
   #waiters: Waiter[] = []
   readonly #barriers = new Map<number, Barrier>()
+  readonly #confirmations = new Map<number, (index: number) => void>()
   #nextContext = 1
 
   constructor({ ports, session, log, raft, views, pending, agenda }: Core) {
@@ -90,14 +91,31 @@ export class Waiters {
     this.#agenda.turn()
   }
 
+  /**
+   * As leader: hears the commit index when a majority has confirmed, since this call, that this member still leads; never
+   * when it does not. Within the call where it decides alone.
+   */
+  confirmLead(done: (index: number) => void): void {
+    const context = this.#nextContext++
+    this.#confirmations.set(context, done)
+    this.#agenda.hurry()
+    this.#raft.readIndex(context)
+    this.#agenda.turn()
+  }
+
   /** The leader's answer to `readIndex`. */
   readReady(context: number, index: number): void {
+    const confirmed = this.#confirmations.get(context)
+    this.#confirmations.delete(context)
+    confirmed?.(index)
     const barrier = this.#barriers.get(context)
     if (barrier !== undefined) barrier.index = index
   }
 
   /** Read indexes that an earlier leader, or connection, was asked for are asked for again. */
   askAgain(): void {
+    // the leadership that was to be confirmed is over
+    if (!this.#views.leading) this.#confirmations.clear()
     for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
   }
 

@@ -97,6 +97,9 @@ export class NativeMount implements Mounted {
   /** The kernel keeps nothing of this mount, so nothing becomes stale. */
   invalidate(): void {}
 
+  settled(done: () => void): void {
+    done()
+  }
   invalidateAll(): void {}
 
   unmount(force: boolean): Promise<void> {

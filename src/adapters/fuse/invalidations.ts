@@ -78,10 +78,13 @@ export function encodeIncEpoch(): ArrayBuffer {
 /** The main thread's side of the notifier. */
 export class Invalidator {
   readonly #worker: Worker
-  readonly #shared = new Int32Array(new SharedArrayBuffer(4))
+  readonly #shared = new Int32Array(new SharedArrayBuffer(8))
   readonly #log: MountOptions['log']
   readonly #minor: number
   readonly #exited: Promise<void>
+  /** Who waits for what was handed over before. */
+  readonly #marks = new Map<number, () => void>()
+  #nextMark = 1
   #closed = false
   #overflowed = false
   #epochWarned = false
@@ -91,9 +94,13 @@ export class Invalidator {
     this.#log = log
     const start: NotifierStart = { fd, shared: this.#shared }
     this.#worker = startWorker('notifier', start)
-    this.#worker.on('message', (problem: string) => log('warn', 'the kernel refused a notification', { problem }))
+    this.#worker.on('message', (told: string | number) => {
+      if (typeof told === 'number') this.#reached(told)
+      else log('warn', 'the kernel refused a notification', { problem: told })
+    })
     this.#worker.on('error', error => log('error', 'the notifier thread failed', { error: error.stack }))
     this.#exited = new Promise(resolve => this.#worker.once('exit', () => resolve()))
+    void this.#exited.then(() => this.#reached(Infinity))
     // The mount's reader keeps the process alive; this thread alone must not.
     this.#worker.unref()
   }
@@ -125,6 +132,22 @@ export class Invalidator {
     )
   }
 
+  /** Calls back when all that was handed over so far is written, and tried again where the kernel did not know it. */
+  settled(done: () => void): void {
+    if (this.#closed || (this.#marks.size === 0 && Atomics.load(this.#shared, 1) === 0)) return done()
+    const mark = this.#nextMark++
+    this.#marks.set(mark, done)
+    this.#worker.postMessage(mark)
+  }
+
+  #reached(mark: number): void {
+    for (const [number, done] of this.#marks) {
+      if (number > mark) return
+      this.#marks.delete(number)
+      done()
+    }
+  }
+
   /** Ends the thread; call it when the connection is gone, since only then every blocked write has ended. */
   async close(): Promise<void> {
     if (!this.#closed) {
@@ -136,6 +159,7 @@ export class Invalidator {
 
   #post(batch: ArrayBuffer, count: number): void {
     Atomics.add(this.#shared, 0, count)
+    Atomics.add(this.#shared, 1, count)
     this.#worker.postMessage(batch, [batch])
   }
 }

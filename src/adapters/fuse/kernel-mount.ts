@@ -124,6 +124,11 @@ export class KernelMount implements Mounted {
     if (!this.#isEnded) this.#invalidator?.invalidate(items)
   }
 
+  settled(done: () => void): void {
+    if (this.#isEnded || this.#invalidator === undefined) done()
+    else this.#invalidator.settled(done)
+  }
+
   invalidateAll(): void {
     if (!this.#isEnded) this.#invalidator?.invalidateAll()
   }

@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 
 export interface NotifierStart {
   readonly fd: number
-  /** [0]: notifications handed over and not yet written. */
+  /** [0]: notifications handed over and not yet written; [1]: or to be written once more. */
   readonly shared: Int32Array
 }
 
@@ -19,6 +19,8 @@ const REPEATS_MAX = 65536
 const { fd, shared } = workerData as NotifierStart
 const port = parentPort!
 let repeats: Buffer[] = []
+/** To be told when the repeats are written. */
+let marks: number[] = []
 let timer: NodeJS.Timeout | undefined
 let closed = false
 
@@ -48,9 +50,17 @@ function repeat(): void {
   const records = repeats
   repeats = []
   for (const record of records) write(record)
+  Atomics.sub(shared, 1, records.length)
+  for (const mark of marks) port.postMessage(mark)
+  marks = []
 }
 
-port.on('message', (batch: ArrayBuffer | 'stop') => {
+port.on('message', (batch: ArrayBuffer | number | 'stop') => {
+  if (typeof batch === 'number') {
+    if (repeats.length > 0) marks.push(batch)
+    else port.postMessage(batch)
+    return
+  }
   if (batch === 'stop') {
     closed = true
     clearTimeout(timer)
@@ -59,12 +69,17 @@ port.on('message', (batch: ArrayBuffer | 'stop') => {
   }
   const bytes = Buffer.from(batch)
   let count = 0
+  let again = 0
   for (let at = 0; at < bytes.length; count++) {
     const length = bytes.readUInt32LE(at)
     const record = bytes.subarray(at, at + length)
-    if (write(record) && repeats.length < REPEATS_MAX) repeats.push(record)
+    if (write(record) && repeats.length < REPEATS_MAX) {
+      repeats.push(record)
+      again++
+    }
     at += length
   }
   Atomics.sub(shared, 0, count)
+  Atomics.sub(shared, 1, count - again)
   if (repeats.length > 0) timer ??= setTimeout(repeat, REPEAT_AFTER_MS)
 })

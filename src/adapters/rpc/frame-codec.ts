@@ -9,6 +9,7 @@ import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
 import { bulkBuffer, PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
 import { kindOf, numberOf, u64, type Kind as MessageKind } from './fields.js'
+import { decodeLocks, encodeLocks, estimatedLockBytes } from './lock-codec.js'
 import { decodeRaft, encodeRaft } from './raft-codec.js'
 
 /** What a frame carries: the channel's messages, and this adapter's own. */
@@ -51,6 +52,8 @@ export function estimatedBytes(message: FrameMessage): number {
     bytes += 3 * Math.min(message.reason.length, reasonCharsMax)
   } else if (message.kind === 'note') {
     bytes += 3 * (message.topic.length + message.body.length)
+  } else if (message.kind === 'lock-calls' || message.kind === 'lock-answers') {
+    bytes += estimatedLockBytes(message)
   }
   return bytes
 }
@@ -159,6 +162,10 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
         durableIndex: u64(message.durableIndex),
         appliedIndex: u64(message.appliedIndex),
       })
+    case 'lock-calls':
+    case 'lock-answers':
+    case 'lock-again':
+      return encodeLocks(message)
     default:
       return unreachable(message)
   }
@@ -253,6 +260,8 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
       }
     }
     default: {
+      const locks = decodeLocks(kind)
+      if (locks) return locks
       const message = decodeRaft(kind, bulk)
       if (!message) throw malformed('frame: a message of an unknown kind')
       return { kind: 'raft', message }

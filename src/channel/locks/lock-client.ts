@@ -139,6 +139,11 @@ export class LockClient {
     return false
   }
 
+  /** Answers all that waits: this member serves no more. */
+  failAll(errno: number): void {
+    for (const call of [...this.#calls.values()]) answer(call, call.kind === 'release' ? 0 : errno)
+  }
+
   #hasLease(now: number): boolean {
     return now - this.#renewedAt < this.#timing.holderLeaseMs
   }

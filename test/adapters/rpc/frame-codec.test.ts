@@ -4,6 +4,7 @@ import t from 'tap'
 
 import { RkfsError } from '../../../src/base/errors.js'
 import { Rng } from '../../../src/base/rng.js'
+import type { LockCall } from '../../../src/channel/locks/lock-messages.js'
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
 import type { EncodedEntry, Proposal } from '../../../src/oplog/entry.js'
 import type { RaftEntry, RaftMessage } from '../../../src/raft/types.js'
@@ -35,6 +36,18 @@ const proposal = (sequence: number, length: number): Proposal => ({
 })
 const raft = (message: RaftMessage<EncodedEntry>): PeerMessage => ({ kind: 'raft', message })
 const big = Number.MAX_SAFE_INTEGER
+
+const lock = {
+  space: 'posix',
+  ino: big,
+  owner: 'p:123456789012345:ffffffffffffffff',
+  type: 'write',
+  start: big,
+  end: big,
+  pid: 2 ** 32 - 1,
+} as const
+const flock = { ...lock, space: 'flock', owner: 'f:1:0', type: 'read', start: 0, pid: 0 } as const
+const round = { term: big, session: big, round: big }
 
 const samples: FrameMessage[] = [
   { kind: 'welcome', protocolVersion: 1 },
@@ -88,6 +101,37 @@ const samples: FrameMessage[] = [
   { kind: 'diverged', index: 1, reason: 'bits, größer' },
   { kind: 'position', lastIndex: 3, durableIndex: 2, appliedIndex: 1 },
   { kind: 'note', topic: 'verify', body: '{"a":"ü"}' },
+  {
+    kind: 'lock-calls',
+    ...round,
+    first: big,
+    calls: [
+      { kind: 'claim', lock },
+      { kind: 'claim', lock: flock },
+      { kind: 'attach', waiting: [1, 2, big] },
+      { kind: 'renew', stamp: big },
+      { kind: 'acquire', id: big, lock, wait: true },
+      { kind: 'cancel', id: big },
+      { kind: 'release', id: big, lock },
+      { kind: 'test', id: big, lock: flock },
+    ],
+  },
+  {
+    kind: 'lock-answers',
+    ...round,
+    first: 1,
+    answers: [
+      { kind: 'lost', lock },
+      { kind: 'attached' },
+      { kind: 'renewed', stamp: big },
+      { kind: 'granted', id: big, index: big },
+      { kind: 'denied', id: big, errno: 35 },
+      { kind: 'released', id: big },
+      { kind: 'found', id: big, lock: { type: 'write', start: 1, end: big, pid: 2 ** 32 - 1 } },
+      { kind: 'found', id: 2, lock: undefined },
+    ],
+  },
+  { kind: 'lock-again', ...round },
 ]
 
 const plain = (value: unknown): unknown =>
@@ -186,6 +230,14 @@ t.test('what is out of bounds', async t => {
   const long = { ...proposal(1, 0), operation: bytes(256 * 1024 + 1, 1) }
   refused(encodeFrame([{ kind: 'propose', restart: true, first: 1, proposals: [long] }]), /too long/)
   t.throws(() => encodeFrame([raft({ kind: 'timeout-now', term: -1 })]), /not an integer/)
+  const calls = (...calls: LockCall[]): Uint8Array => encodeFrame([{ kind: 'lock-calls', ...round, first: 1, calls }])
+  refused(calls(...Array.from({ length: 1025 }, () => ({ kind: 'renew', stamp: 1 }) as const)), /1025 calls/)
+  refused(calls({ kind: 'attach', waiting: Array.from({ length: 4097 }, (_, i) => i) }), /too many waits/)
+  refused(calls({ kind: 'claim', lock: { ...lock, owner: 'p:1:x' } }), /owner/)
+  refused(calls({ kind: 'claim', lock: { ...lock, end: 1 } }), /range/)
+  refused(encodeFrame([{ kind: 'lock-calls', ...round, first: 0, calls: [] }]), /without a number/)
+  const answer = { kind: 'denied', id: 1, errno: 0 } as const
+  refused(encodeFrame([{ kind: 'lock-answers', ...round, first: 1, answers: [answer] }]), /errno 0/)
 })
 
 t.test('long proposals are cut', async t => {

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/peer.proto.
  */
 export const file_rkfs_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIqIGCgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSABCBgoEa2luZCIjCgdXZWxjb21lEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0iWgoEVm90ZRILCgNwcmUYASABKAgSDAoEdGVybRgCIAEoBBISCgpsYXN0X2luZGV4GAMgASgEEhEKCWxhc3RfdGVybRgEIAEoBBIQCgh0cmFuc2ZlchgFIAEoCCI3CglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCCKCAQoGQXBwZW5kEgwKBHRlcm0YASABKAQSFgoOcHJldmlvdXNfaW5kZXgYAiABKAQSFQoNcHJldmlvdXNfdGVybRgDIAEoBBINCgVmaXJzdBgEIAEoBBIOCgZjb21taXQYBSABKAQSDQoFY291bnQYBiABKA0SDQoFdGVybXMYByADKAQiegoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEIjgKCUhlYXJ0YmVhdBIMCgR0ZXJtGAEgASgEEg4KBmNvbW1pdBgCIAEoBBINCgVyb3VuZBgDIAEoBCI8Cg5IZWFydGJlYXRSZXBseRIMCgR0ZXJtGAEgASgEEg0KBXJvdW5kGAIgASgEEg0KBW1hdGNoGAMgASgEIiwKDVNuYXBzaG90T2ZmZXISDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBCIaCgpUaW1lb3V0Tm93EgwKBHRlcm0YASABKAQiKgoJUmVhZEluZGV4EgwKBHRlcm0YASABKAQSDwoHY29udGV4dBgCIAEoBCI+Cg5SZWFkSW5kZXhSZXBseRIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQSDQoFaW5kZXgYAyABKAQiTwoHUHJvcG9zZRIPCgdyZXN0YXJ0GAEgASgIEg0KBWZpcnN0GAIgASgEEiQKCXByb3Bvc2FscxgDIAMoCzIRLnJrZnMudjEuUHJvcG9zYWwilgEKCFByb3Bvc2FsEiAKBGtpbmQYASABKA4yEi5ya2ZzLnYxLkVudHJ5S2luZBIOCgZvcmlnaW4YAiABKAwSDwoHc2Vzc2lvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIMCgR0aW1lGAUgASgSEhQKDHBheWxvYWRfaGFzaBgGIAEoDBIRCglzaWduYXR1cmUYByABKAwiVAoOUHJvcG9zZVJlZnVzZWQSDwoHc2Vzc2lvbhgBIAEoBBIiCghyZWZ1c2FscxgCIAMoCzIQLnJrZnMudjEuUmVmdXNhbBINCgVpbmRleBgDIAEoBCIqCgdSZWZ1c2FsEhAKCHNlcXVlbmNlGAEgASgEEg0KBWVycm5vGAIgASgNIg4KDFByb3Bvc2VBZ2FpbiIlCgZEaWdlc3QSDQoFaW5kZXgYASABKAQSDAoEaGFzaBgCIAEoDCIpCghEaXZlcmdlZBINCgVpbmRleBgBIAEoBBIOCgZyZWFzb24YAiABKAkiTAoIUG9zaXRpb24SEgoKbGFzdF9pbmRleBgBIAEoBBIVCg1kdXJhYmxlX2luZGV4GAIgASgEEhUKDWFwcGxpZWRfaW5kZXgYAyABKAQiBgoETm90ZSIxCg9TbmFwc2hvdFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCRINCgVpbmRleBgCIAEoBCI3Cg1TbmFwc2hvdENodW5rEgwKBGtpbmQYASABKA0SCgoCaWQYAiABKAQSDAoEZGF0YRgDIAEoDCprCglFbnRyeUtpbmQSGgoWRU5UUllfS0lORF9VTlNQRUNJRklFRBAAEhMKD0VOVFJZX0tJTkRfTk9PUBABEhUKEUVOVFJZX0tJTkRfQ0hBTkdFEAISFgoSRU5UUllfS0lORF9NRU1CRVJTEAMyhwEKBFBlZXISOgoJU3Vic2NyaWJlEhkucmtmcy52MS5TdWJzY3JpYmVSZXF1ZXN0Gg4ucmtmcy52MS5GcmFtZSgBMAESQwoNRmV0Y2hTbmFwc2hvdBIYLnJrZnMudjEuU25hcHNob3RSZXF1ZXN0GhYucmtmcy52MS5TbmFwc2hvdENodW5rMAFiBnByb3RvMw");
+  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIqQHCgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAQgYKBGtpbmQiIwoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNIloKBFZvdGUSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSEgoKbGFzdF9pbmRleBgDIAEoBBIRCglsYXN0X3Rlcm0YBCABKAQSEAoIdHJhbnNmZXIYBSABKAgiNwoJVm90ZVJlcGx5EgsKA3ByZRgBIAEoCBIMCgR0ZXJtGAIgASgEEg8KB2dyYW50ZWQYAyABKAgiggEKBkFwcGVuZBIMCgR0ZXJtGAEgASgEEhYKDnByZXZpb3VzX2luZGV4GAIgASgEEhUKDXByZXZpb3VzX3Rlcm0YAyABKAQSDQoFZmlyc3QYBCABKAQSDgoGY29tbWl0GAUgASgEEg0KBWNvdW50GAYgASgNEg0KBXRlcm1zGAcgAygEInoKC0FwcGVuZFJlcGx5EgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBINCgVtYXRjaBgDIAEoBBIWCg5yZWplY3RlZF9pbmRleBgEIAEoBBISCgpoaW50X2luZGV4GAUgASgEEhEKCWhpbnRfdGVybRgGIAEoBCI4CglIZWFydGJlYXQSDAoEdGVybRgBIAEoBBIOCgZjb21taXQYAiABKAQSDQoFcm91bmQYAyABKAQiPAoOSGVhcnRiZWF0UmVwbHkSDAoEdGVybRgBIAEoBBINCgVyb3VuZBgCIAEoBBINCgVtYXRjaBgDIAEoBCIsCg1TbmFwc2hvdE9mZmVyEgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQiGgoKVGltZW91dE5vdxIMCgR0ZXJtGAEgASgEIioKCVJlYWRJbmRleBIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQiPgoOUmVhZEluZGV4UmVwbHkSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEEg0KBWluZGV4GAMgASgEIk8KB1Byb3Bvc2USDwoHcmVzdGFydBgBIAEoCBINCgVmaXJzdBgCIAEoBBIkCglwcm9wb3NhbHMYAyADKAsyES5ya2ZzLnYxLlByb3Bvc2FsIpYBCghQcm9wb3NhbBIgCgRraW5kGAEgASgOMhIucmtmcy52MS5FbnRyeUtpbmQSDgoGb3JpZ2luGAIgASgMEg8KB3Nlc3Npb24YAyABKAQSEAoIc2VxdWVuY2UYBCABKAQSDAoEdGltZRgFIAEoEhIUCgxwYXlsb2FkX2hhc2gYBiABKAwSEQoJc2lnbmF0dXJlGAcgASgMIlQKDlByb3Bvc2VSZWZ1c2VkEg8KB3Nlc3Npb24YASABKAQSIgoIcmVmdXNhbHMYAiADKAsyEC5ya2ZzLnYxLlJlZnVzYWwSDQoFaW5kZXgYAyABKAQiKgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcnJubxgCIAEoDSIOCgxQcm9wb3NlQWdhaW4iJQoGRGlnZXN0Eg0KBWluZGV4GAEgASgEEgwKBGhhc2gYAiABKAwiKQoIRGl2ZXJnZWQSDQoFaW5kZXgYASABKAQSDgoGcmVhc29uGAIgASgJIkwKCFBvc2l0aW9uEhIKCmxhc3RfaW5kZXgYASABKAQSFQoNZHVyYWJsZV9pbmRleBgCIAEoBBIVCg1hcHBsaWVkX2luZGV4GAMgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
 
 /**
  * @generated from message rkfs.v1.SubscribeRequest
@@ -235,6 +235,24 @@ export type Message = Message$1<"rkfs.v1.Message"> & {
      */
     value: Note;
     case: "note";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockCalls lock_calls = 37;
+     */
+    value: LockCalls;
+    case: "lockCalls";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockAnswers lock_answers = 38;
+     */
+    value: LockAnswers;
+    case: "lockAnswers";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockAgain lock_again = 39;
+     */
+    value: LockAgain;
+    case: "lockAgain";
   } | { case: undefined; value?: undefined };
 };
 
@@ -798,6 +816,459 @@ export const NoteSchema: GenMessage<Note> = /*@__PURE__*/
   messageDesc(file_rkfs_v1_peer, 24);
 
 /**
+ * A member's calls to the leader of `term` about the channel's locks, numbered from `first` on within a round.
+ *
+ * @generated from message rkfs.v1.LockCalls
+ */
+export type LockCalls = Message$1<"rkfs.v1.LockCalls"> & {
+  /**
+   * @generated from field: uint64 term = 1;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: uint64 session = 2;
+   */
+  session: bigint;
+
+  /**
+   * @generated from field: uint64 round = 3;
+   */
+  round: bigint;
+
+  /**
+   * @generated from field: uint64 first = 4;
+   */
+  first: bigint;
+
+  /**
+   * @generated from field: repeated rkfs.v1.LockCall calls = 5;
+   */
+  calls: LockCall[];
+};
+
+/**
+ * Describes the message rkfs.v1.LockCalls.
+ * Use `create(LockCallsSchema)` to create a new message.
+ */
+export const LockCallsSchema: GenMessage<LockCalls> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 25);
+
+/**
+ * @generated from message rkfs.v1.LockCall
+ */
+export type LockCall = Message$1<"rkfs.v1.LockCall"> & {
+  /**
+   * @generated from oneof rkfs.v1.LockCall.kind
+   */
+  kind: {
+    /**
+     * @generated from field: rkfs.v1.Lock claim = 1;
+     */
+    value: Lock;
+    case: "claim";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockAttach attach = 2;
+     */
+    value: LockAttach;
+    case: "attach";
+  } | {
+    /**
+     * @generated from field: uint64 renew = 3;
+     */
+    value: bigint;
+    case: "renew";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockAcquire acquire = 4;
+     */
+    value: LockAcquire;
+    case: "acquire";
+  } | {
+    /**
+     * @generated from field: uint64 cancel = 5;
+     */
+    value: bigint;
+    case: "cancel";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockQuestion release = 6;
+     */
+    value: LockQuestion;
+    case: "release";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockQuestion test = 7;
+     */
+    value: LockQuestion;
+    case: "test";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message rkfs.v1.LockCall.
+ * Use `create(LockCallSchema)` to create a new message.
+ */
+export const LockCallSchema: GenMessage<LockCall> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 26);
+
+/**
+ * @generated from message rkfs.v1.Lock
+ */
+export type Lock = Message$1<"rkfs.v1.Lock"> & {
+  /**
+   * flock(2); otherwise fcntl(2).
+   *
+   * @generated from field: bool flock = 1;
+   */
+  flock: boolean;
+
+  /**
+   * @generated from field: uint64 ino = 2;
+   */
+  ino: bigint;
+
+  /**
+   * @generated from field: string owner = 3;
+   */
+  owner: string;
+
+  /**
+   * @generated from field: bool write = 4;
+   */
+  write: boolean;
+
+  /**
+   * @generated from field: uint64 start = 5;
+   */
+  start: bigint;
+
+  /**
+   * Inclusive; 2^53-1: to the end, however it grows.
+   *
+   * @generated from field: uint64 end = 6;
+   */
+  end: bigint;
+
+  /**
+   * @generated from field: uint32 pid = 7;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message rkfs.v1.Lock.
+ * Use `create(LockSchema)` to create a new message.
+ */
+export const LockSchema: GenMessage<Lock> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 27);
+
+/**
+ * @generated from message rkfs.v1.LockAttach
+ */
+export type LockAttach = Message$1<"rkfs.v1.LockAttach"> & {
+  /**
+   * @generated from field: repeated uint64 waiting = 1;
+   */
+  waiting: bigint[];
+};
+
+/**
+ * Describes the message rkfs.v1.LockAttach.
+ * Use `create(LockAttachSchema)` to create a new message.
+ */
+export const LockAttachSchema: GenMessage<LockAttach> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 28);
+
+/**
+ * @generated from message rkfs.v1.LockAcquire
+ */
+export type LockAcquire = Message$1<"rkfs.v1.LockAcquire"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: rkfs.v1.Lock lock = 2;
+   */
+  lock?: Lock | undefined;
+
+  /**
+   * @generated from field: bool wait = 3;
+   */
+  wait: boolean;
+};
+
+/**
+ * Describes the message rkfs.v1.LockAcquire.
+ * Use `create(LockAcquireSchema)` to create a new message.
+ */
+export const LockAcquireSchema: GenMessage<LockAcquire> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 29);
+
+/**
+ * @generated from message rkfs.v1.LockQuestion
+ */
+export type LockQuestion = Message$1<"rkfs.v1.LockQuestion"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: rkfs.v1.Lock lock = 2;
+   */
+  lock?: Lock | undefined;
+};
+
+/**
+ * Describes the message rkfs.v1.LockQuestion.
+ * Use `create(LockQuestionSchema)` to create a new message.
+ */
+export const LockQuestionSchema: GenMessage<LockQuestion> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 30);
+
+/**
+ * @generated from message rkfs.v1.LockAnswers
+ */
+export type LockAnswers = Message$1<"rkfs.v1.LockAnswers"> & {
+  /**
+   * @generated from field: uint64 term = 1;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: uint64 session = 2;
+   */
+  session: bigint;
+
+  /**
+   * @generated from field: uint64 round = 3;
+   */
+  round: bigint;
+
+  /**
+   * @generated from field: uint64 first = 4;
+   */
+  first: bigint;
+
+  /**
+   * @generated from field: repeated rkfs.v1.LockAnswer answers = 5;
+   */
+  answers: LockAnswer[];
+};
+
+/**
+ * Describes the message rkfs.v1.LockAnswers.
+ * Use `create(LockAnswersSchema)` to create a new message.
+ */
+export const LockAnswersSchema: GenMessage<LockAnswers> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 31);
+
+/**
+ * @generated from message rkfs.v1.LockAnswer
+ */
+export type LockAnswer = Message$1<"rkfs.v1.LockAnswer"> & {
+  /**
+   * @generated from oneof rkfs.v1.LockAnswer.kind
+   */
+  kind: {
+    /**
+     * @generated from field: rkfs.v1.Lock lost = 1;
+     */
+    value: Lock;
+    case: "lost";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockAttached attached = 2;
+     */
+    value: LockAttached;
+    case: "attached";
+  } | {
+    /**
+     * @generated from field: uint64 renewed = 3;
+     */
+    value: bigint;
+    case: "renewed";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockGranted granted = 4;
+     */
+    value: LockGranted;
+    case: "granted";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockDenied denied = 5;
+     */
+    value: LockDenied;
+    case: "denied";
+  } | {
+    /**
+     * @generated from field: uint64 released = 6;
+     */
+    value: bigint;
+    case: "released";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.LockFound found = 7;
+     */
+    value: LockFound;
+    case: "found";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message rkfs.v1.LockAnswer.
+ * Use `create(LockAnswerSchema)` to create a new message.
+ */
+export const LockAnswerSchema: GenMessage<LockAnswer> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 32);
+
+/**
+ * @generated from message rkfs.v1.LockAttached
+ */
+export type LockAttached = Message$1<"rkfs.v1.LockAttached"> & {
+};
+
+/**
+ * Describes the message rkfs.v1.LockAttached.
+ * Use `create(LockAttachedSchema)` to create a new message.
+ */
+export const LockAttachedSchema: GenMessage<LockAttached> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 33);
+
+/**
+ * @generated from message rkfs.v1.LockGranted
+ */
+export type LockGranted = Message$1<"rkfs.v1.LockGranted"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: uint64 index = 2;
+   */
+  index: bigint;
+};
+
+/**
+ * Describes the message rkfs.v1.LockGranted.
+ * Use `create(LockGrantedSchema)` to create a new message.
+ */
+export const LockGrantedSchema: GenMessage<LockGranted> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 34);
+
+/**
+ * @generated from message rkfs.v1.LockDenied
+ */
+export type LockDenied = Message$1<"rkfs.v1.LockDenied"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: uint32 errno = 2;
+   */
+  errno: number;
+};
+
+/**
+ * Describes the message rkfs.v1.LockDenied.
+ * Use `create(LockDeniedSchema)` to create a new message.
+ */
+export const LockDeniedSchema: GenMessage<LockDenied> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 35);
+
+/**
+ * @generated from message rkfs.v1.LockFound
+ */
+export type LockFound = Message$1<"rkfs.v1.LockFound"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Absent: nothing is in the way.
+   *
+   * @generated from field: rkfs.v1.LockInTheWay lock = 2;
+   */
+  lock?: LockInTheWay | undefined;
+};
+
+/**
+ * Describes the message rkfs.v1.LockFound.
+ * Use `create(LockFoundSchema)` to create a new message.
+ */
+export const LockFoundSchema: GenMessage<LockFound> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 36);
+
+/**
+ * @generated from message rkfs.v1.LockInTheWay
+ */
+export type LockInTheWay = Message$1<"rkfs.v1.LockInTheWay"> & {
+  /**
+   * @generated from field: bool write = 1;
+   */
+  write: boolean;
+
+  /**
+   * @generated from field: uint64 start = 2;
+   */
+  start: bigint;
+
+  /**
+   * @generated from field: uint64 end = 3;
+   */
+  end: bigint;
+
+  /**
+   * @generated from field: uint32 pid = 4;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message rkfs.v1.LockInTheWay.
+ * Use `create(LockInTheWaySchema)` to create a new message.
+ */
+export const LockInTheWaySchema: GenMessage<LockInTheWay> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 37);
+
+/**
+ * The leader misses a part of this round.
+ *
+ * @generated from message rkfs.v1.LockAgain
+ */
+export type LockAgain = Message$1<"rkfs.v1.LockAgain"> & {
+  /**
+   * @generated from field: uint64 term = 1;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: uint64 session = 2;
+   */
+  session: bigint;
+
+  /**
+   * @generated from field: uint64 round = 3;
+   */
+  round: bigint;
+};
+
+/**
+ * Describes the message rkfs.v1.LockAgain.
+ * Use `create(LockAgainSchema)` to create a new message.
+ */
+export const LockAgainSchema: GenMessage<LockAgain> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 38);
+
+/**
  * @generated from message rkfs.v1.SnapshotRequest
  */
 export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
@@ -819,7 +1290,7 @@ export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 25);
+  messageDesc(file_rkfs_v1_peer, 39);
 
 /**
  * The kinds and what `data` holds are the channel's business (src/daemon).
@@ -848,7 +1319,7 @@ export type SnapshotChunk = Message$1<"rkfs.v1.SnapshotChunk"> & {
  * Use `create(SnapshotChunkSchema)` to create a new message.
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 26);
+  messageDesc(file_rkfs_v1_peer, 40);
 
 /**
  * @generated from enum rkfs.v1.EntryKind

@@ -1,0 +1,153 @@
+import { EIO } from '../../base/errno.js'
+import type { FileLock, Reply } from '../mount-port.js'
+import type { ChannelLocks } from './channel-locks.js'
+import { endOfFile, type Lock, type LockPlace, type LockSpace } from './lock.js'
+
+const wholeFile = { start: 0, end: endOfFile }
+
+/** What a mount with `locks=channel` gives. */
+export interface MountLocksPorts {
+  /** Calls back when the kernel has heard of all that became stale so far. */
+  settled(done: () => void): void
+  /** The kernel's cached pages of a file are void: reads come to us. */
+  dropPages(ino: number): void
+  readonly serving: boolean
+}
+
+/**
+ * The locks of one mount's programs (`-o locks=channel`).
+ *
+ * An owner is what the kernel says: for flock(2) the open file, for fcntl(2) a process's table of files, or, for
+ * F_OFD_SETLK, an open file again, which the request does not tell apart. Those of a process go with the close of any
+ * descriptor of the file (FLUSH). What is left of an open file's owner when that is released (RELEASE) was its own.
+ */
+export class MountLocks {
+  readonly #mount: number
+  readonly #timeoutMs: number
+  readonly #locks: ChannelLocks
+  readonly #ports: MountLocksPorts
+  /** The open files through which an owner has locked. */
+  readonly #handles = new Map<string, { readonly place: LockPlace; readonly handles: Set<number> }>()
+  /** Open files whose lock was lost: nothing more is done through them. */
+  readonly #spoilt = new Set<number>()
+  readonly #leave: () => void
+
+  constructor(mount: number, timeoutMs: number, locks: ChannelLocks, ports: MountLocksPorts) {
+    this.#mount = mount
+    this.#timeoutMs = timeoutMs
+    this.#locks = locks
+    this.#ports = ports
+    this.#leave = locks.onLost(lost => this.#lost(lost))
+  }
+
+  #place(space: LockSpace, ino: number, handle: number, owner: bigint): LockPlace {
+    const number = space === 'flock' ? handle.toString(16) : owner.toString(16)
+    return { space, ino, owner: `${space === 'flock' ? 'f' : 'p'}:${this.#mount}:${number}` }
+  }
+
+  /** Whether a lock was lost that this open file was used for: reading and writing through it fails with EIO. */
+  isSpoilt(handle: number): boolean {
+    this.#locks.check()
+    return this.#spoilt.size > 0 && this.#spoilt.has(handle)
+  }
+
+  getlk(ino: number, handle: number, owner: bigint, lock: FileLock, reply: Reply<FileLock>): void {
+    if (!this.#ports.serving || this.isSpoilt(handle)) return reply.fail(EIO)
+    const wanted = wantedLock(this.#place('posix', ino, handle, owner), lock)
+    this.#locks.test(wanted, this.#timeoutMs, (errno, _index, found) => {
+      if (errno !== 0) reply.fail(errno)
+      else if (found === undefined) reply.ok({ ...lock, type: 'unlock' })
+      else reply.ok(found)
+    })
+  }
+
+  setlk(
+    ino: number,
+    handle: number,
+    owner: bigint,
+    lock: FileLock,
+    flock: boolean,
+    wait: boolean,
+    reply: Reply<void>,
+  ): void {
+    if (!this.#ports.serving || this.isSpoilt(handle)) return reply.fail(EIO)
+    const place = this.#place(flock ? 'flock' : 'posix', ino, handle, owner)
+    const wanted = wantedLock(place, flock ? { ...lock, ...wholeFile } : lock)
+    if (lock.type === 'unlock') {
+      if (this.#locks.concerns(place)) this.#locks.release(wanted, this.#timeoutMs, () => reply.ok())
+      else reply.ok()
+      return
+    }
+    const key = keyOf(place)
+    const used = this.#handles.get(key) ?? { place, handles: new Set() }
+    used.handles.add(handle)
+    this.#handles.set(key, used)
+    const cancel = this.#locks.acquire(wanted, wait, this.#timeoutMs, errno => {
+      if (errno !== 0) return reply.fail(errno)
+      this.#ports.settled(() => (this.isSpoilt(handle) ? reply.fail(EIO) : reply.ok()))
+    })
+    reply.onInterrupt(cancel)
+  }
+
+  /** close(2): the answer to FLUSH comes when the owner's locks on the file are given back. A signal ends the wait only. */
+  flushing(ino: number, handle: number, owner: bigint, reply: Reply<void>): Reply<void> {
+    const place = this.#place('posix', ino, handle, owner)
+    let listener: (() => void) | undefined
+    let waits: (() => void) | undefined
+    reply.onInterrupt(() => {
+      listener?.()
+      waits?.()
+    })
+    const drop = (errno: number): void => {
+      listener = undefined
+      const error = errno === 0 && this.isSpoilt(handle) ? EIO : errno
+      let answered = false
+      waits = () => {
+        if (answered) return
+        answered = true
+        if (error === 0) reply.ok()
+        else reply.fail(error)
+      }
+      this.#drop(place, waits)
+    }
+    return { ok: () => drop(0), fail: drop, onInterrupt: each => (listener = each) }
+  }
+
+  /** The last close of an open file. */
+  released(ino: number, handle: number): void {
+    this.#spoilt.delete(handle)
+    this.#drop(this.#place('flock', ino, handle, 0n), () => {})
+    for (const { place, handles } of [...this.#handles.values()]) {
+      if (place.ino === ino && handles.has(handle)) this.#drop(place, () => {})
+    }
+  }
+
+  #drop(place: LockPlace, done: () => void): void {
+    this.#handles.delete(keyOf(place))
+    if (!this.#locks.concerns(place)) return done()
+    this.#locks.release({ ...place, ...wholeFile, type: 'read', pid: 0 }, this.#timeoutMs, done)
+  }
+
+  #lost(lost: readonly LockPlace[]): void {
+    for (const place of lost) {
+      const used = this.#handles.get(keyOf(place))
+      if (used === undefined) continue
+      for (const handle of used.handles) this.#spoilt.add(handle)
+      this.#ports.dropPages(place.ino)
+    }
+  }
+
+  /** The mount has ended, and its programs' open files with it. */
+  close(): void {
+    this.#leave()
+    for (const { place } of [...this.#handles.values()]) this.#drop(place, () => {})
+  }
+}
+
+function wantedLock(place: LockPlace, { start, end, type, pid }: FileLock): Lock {
+  return { ...place, start, end, type: type === 'write' ? 'write' : 'read', pid }
+}
+
+function keyOf({ space, ino, owner }: LockPlace): string {
+  return `${space}/${ino}/${owner}`
+}
