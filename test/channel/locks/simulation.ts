@@ -137,7 +137,7 @@ export function simulate(seed: number): Seen {
     leader = { id, term }
     seen.deposed++
     for (const each of nodes) {
-      later(calm ? stepMs : rng.below(4000), () => {
+      later(calm ? stepMs : rng.below(chance(20) ? 30_000 : 4000), () => {
         if (each !== node(each.id) || (each.believes?.term ?? 0) >= term) return
         each.believes = { id, term }
         each.server = undefined
@@ -199,7 +199,7 @@ export function simulate(seed: number): Seen {
       if (program.waits === asked) program.waits = undefined
       if (errno === 0) {
         seen.granted++
-        program.holds = { lock, until: now + rng.below(calm ? 300 : 6000) }
+        program.holds = { lock, until: now + rng.below(calm ? 300 : chance(20) ? 60_000 : 6000) }
       } else if ([EAGAIN, EDEADLK, EINTR, ENOLCK, EIO].includes(errno)) seen.denied++
       else throw new Error(`errno ${errno}`)
     })
@@ -227,7 +227,7 @@ export function simulate(seed: number): Seen {
     if (chance(0.15)) elect(members[rng.below(3)]!, leader.term + 1)
     if (chance(0.3)) {
       const [x, y] = [rng.below(3), rng.below(3)].sort()
-      if (x !== y) cut.set(members[x!]! + members[y!]!, now + rng.below(20_000))
+      if (x !== y) cut.set(members[x!]! + members[y!]!, now + rng.below(40_000))
     }
     if (chance(0.05)) nodes[rng.below(3)]!.stoppedUntil = now + rng.below(20_000)
     if (chance(0.05)) {
@@ -281,11 +281,12 @@ export function simulate(seed: number): Seen {
   }
 
   elect('a', 1)
-  run(60_000)
+  run(120_000)
   calm = true
   elect(members[rng.below(3)]!, leader.term + 1)
   for (const each of nodes) each.stoppedUntil = 0
-  run(40_000)
+  // long enough for what was begun in the time of trouble to end
+  run(80_000)
   const before = seen.granted
   run(20_000)
   if (seen.granted - before < 20) throw new Error(`only ${seen.granted - before} grants in calm weather`)
