@@ -21,6 +21,8 @@ export interface MountChoices {
   readonly nonEmpty: boolean
   /** Reading a file leaves its access time as it is; without it, it is kept as relatime has it. */
   readonly noAccessTimes: boolean
+  /** `local`: locks hold between the programs of this mount. `channel`: between those of all mounts that have the option. */
+  readonly locks: 'local' | 'channel'
 }
 
 export const timeoutSecondsMax = 3600
@@ -38,6 +40,7 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   let driver: MountDriverName = 'kernel'
   let nonEmpty = false
   let noAccessTimes = false
+  let locks: 'local' | 'channel' = 'local'
   for (const option of splitMountOptions(given)) {
     const equals = option.indexOf('=')
     const key = equals < 0 ? option : option.slice(0, equals)
@@ -77,23 +80,22 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
         noAccessTimes = false
         break
       case 'locks':
-        if (oneOf(key, value, ['local', 'channel'] as const) === 'channel') {
-          throw new RkfsError(
-            'usage',
-            'the mount option locks=channel is not available yet: locks hold between programs on one member only',
-          )
-        }
+        locks = oneOf(key, value, ['local', 'channel'] as const)
         break
       default:
         throw new RkfsError('usage', `unknown mount option ${JSON.stringify(option)}: known are ${known.join(', ')}`)
     }
   }
-  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty, noAccessTimes }
+  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty, noAccessTimes, locks }
 }
 
 /** Fails with `unavailable` when the driver's package or library is missing, naming the remedy. */
-export function checkDriver({ driver }: MountChoices): void {
-  if (driver === 'fuse-native') loadBinding()
+export function checkDriver({ driver, locks }: MountChoices): void {
+  if (driver !== 'fuse-native') return
+  if (locks === 'channel') {
+    throw new RkfsError('usage', 'driver=fuse-native hears of no locks: leave out locks=channel, or the driver')
+  }
+  loadBinding()
 }
 
 /** The single options of several `-o`. */
@@ -107,6 +109,7 @@ export function formatMountOptions(choices: MountChoices): string {
   if (choices.allowOther) words.push('allow_other')
   if (choices.noAccessTimes) words.push('noatime')
   if (choices.read === 'latest') words.push('read=latest')
+  if (choices.locks === 'channel') words.push('locks=channel')
   return words.join(',')
 }
 

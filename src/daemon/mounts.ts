@@ -21,8 +21,8 @@ const catchUpMs = 5000
 /** Beyond the handler's own limits, of which one call can meet two (`read=latest`, then a change). */
 const deadlineGraceMs = 10_000
 
-function driverOf({ driver, timeoutSeconds }: MountChoices): MountDriver {
-  if (driver === 'kernel') return new KernelDriver()
+function driverOf({ driver, timeoutSeconds, locks }: MountChoices): MountDriver {
+  if (driver === 'kernel') return new KernelDriver({ locks: locks === 'channel' })
   return new FuseNativeDriver({ deadlineMs: 2000 * timeoutSeconds + deadlineGraceMs })
 }
 
@@ -85,6 +85,7 @@ export class Mounts {
           timeoutMs: choices.timeoutSeconds * 1000,
           latest: choices.read === 'latest',
           noAccessTimes: choices.noAccessTimes || choices.readOnly,
+          channelLocks: choices.locks === 'channel',
         },
         {
           now: () => host.now(),

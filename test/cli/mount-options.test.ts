@@ -10,6 +10,7 @@ const defaults = {
   driver: 'kernel',
   nonEmpty: false,
   noAccessTimes: false,
+  locks: 'local',
 }
 
 t.test('what is accepted', async t => {
@@ -34,6 +35,7 @@ t.test('what is accepted', async t => {
   )
   t.same(parseMountOptions(['noatime']), { ...defaults, noAccessTimes: true })
   t.same(parseMountOptions(['noatime', 'relatime']), defaults)
+  t.same(parseMountOptions(['locks=channel']), { ...defaults, locks: 'channel' })
 })
 
 t.test('what is refused', async t => {
@@ -50,7 +52,6 @@ t.test('what is refused', async t => {
     ['ro=1', /ro takes no value/],
     ['read=newest', /read must be local or latest/],
     ['driver=fuse', /driver must be kernel or fuse-native/],
-    ['locks=channel', /not available yet/],
     ['locks=x', /locks must be/],
     ['async', /unknown mount option "async": known are sync/],
     ['=', /unknown mount option/],

@@ -198,7 +198,7 @@ export class Member {
   /** The mount of this member. */
   get frontend(): Frontend {
     if (this.#frontend === undefined) {
-      const options: FrontendOptions = { mount: 1, sync: 'close', timeoutMs: 30_000, latest: false }
+      const options: FrontendOptions = { mount: 1, sync: 'close', timeoutMs: 30_000, latest: false, channelLocks: true }
       this.#frontend = new Frontend(this.channel, options, {
         now: () => BigInt(this.#cluster.clock.now) * 1_000_000n,
         nextInode: () => this.nextInode(),
