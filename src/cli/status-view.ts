@@ -28,6 +28,7 @@ function formatChannel(c: ChannelStatus): string[] {
     `  safe       ${safeWords(c)}`,
     `  pending    ${pendingWords(c)}`,
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
+    ...(c.locks > 0 ? [`  locks      ${counted(c.locks, 'range')} held by programs here`] : []),
     `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
     ...mountLines(c),
     ...table(memberHeader, c.members.map(memberRow)).map(line => `  ${line}`),

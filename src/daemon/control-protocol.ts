@@ -108,6 +108,8 @@ export interface ChannelStatus {
   readonly digest: { readonly index: number; readonly hash: string }
   readonly pending: { readonly operations: number; readonly bytes: number }
   readonly conflicts: number
+  /** Ranges that programs here hold through mounts with `locks=channel`. */
+  readonly locks: number
   readonly bytes: { readonly log: number; readonly data: number }
   readonly mounts: readonly {
     readonly dir: string

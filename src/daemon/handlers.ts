@@ -114,6 +114,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
         digest: { index: 0, hash: '' },
         pending: { operations: 0, bytes: 0 },
         conflicts: 0,
+        locks: 0,
         bytes: { log: 0, data: 0 },
         mounts: [],
       })),

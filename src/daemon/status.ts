@@ -121,6 +121,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     digest: channel.digest(),
     pending: channel.pending,
     conflicts: host.conflicts.count,
+    locks: channel.locks.heldCount,
     bytes: host.bytes,
     mounts: mounts.of(host).map(({ directory, driver, options, mounted }) => ({
       dir: directory,

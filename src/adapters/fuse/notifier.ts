@@ -1,6 +1,7 @@
 /**
  * The notifier: a worker thread that only writes cache invalidations. Such a write waits for kernel locks that a request
- * in flight may hold (FUSE.md §3, deadlock table), therefore no reply may depend on this thread.
+ * in flight may hold (FUSE.md §3, deadlock table), therefore no reply may depend on this thread,
+ * but a lock's, whose caller holds none of them.
  */
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'

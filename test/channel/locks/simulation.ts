@@ -70,8 +70,9 @@ export function simulate(seed: number): Seen {
       server: undefined,
       believes: undefined,
       stoppedUntil: 0,
-      programs: Array.from({ length: 3 }, (_, i) => ({
-        owner: `p:${session}:${i}`,
+      // the fourth is a second thread of the first: their locks are one owner's
+      programs: Array.from({ length: 4 }, (_, i) => ({
+        owner: `p:${session}:${i % 3}`,
         waits: undefined,
         holds: undefined,
         releasing: false,
@@ -83,10 +84,11 @@ export function simulate(seed: number): Seen {
         send: (to, message) => send(made, to, message),
         lost: locks => {
           for (const { owner } of locks) {
-            const program = made.programs.find(each => each.owner === owner)
-            if (program?.holds === undefined) continue
-            program.holds = undefined
-            seen.lost++
+            for (const program of made.programs) {
+              if (program.owner !== owner || program.holds === undefined) continue
+              program.holds = undefined
+              seen.lost++
+            }
           }
         },
       },
@@ -206,12 +208,12 @@ export function simulate(seed: number): Seen {
     if (answered) program.waits = undefined
   }
 
-  /** What programs believe to hold, on a member that looks at its clock before it lets them do anything. */
+  /** What members believe to hold, looking at their clocks before they let anybody do anything. */
   function check(): void {
     const held: { node: string; lock: Lock }[] = []
     for (const each of nodes) {
       if (each.stoppedUntil > now || !each.client.valid(local(each))) continue
-      for (const { holds } of each.programs) if (holds !== undefined) held.push({ node: each.id, lock: holds.lock })
+      for (const lock of each.client.held) held.push({ node: each.id, lock })
     }
     for (const x of held) {
       for (const y of held) {
