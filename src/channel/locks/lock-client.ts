@@ -123,9 +123,7 @@ export class LockClient {
   /** Whether an owner holds, or asks for, anything of a file. */
   concerns({ space, ino, owner }: LockPlace): boolean {
     if (this.held.of({ space, ino, owner }).length > 0) return true
-    for (const { lock } of this.#calls.values()) {
-      if (lock.owner === owner && lock.ino === ino && lock.space === space) return true
-    }
+    for (const { lock } of this.#calls.values()) if (isSamePlace(lock, { space, ino, owner })) return true
     return false
   }
 
@@ -262,7 +260,17 @@ export class LockClient {
     }
     this.held.change(call.lock, call.lock, call.lock)
     this.#calls.delete(id)
+    this.#takeBack(call)
     answer(call, 0, index)
+  }
+
+  /** Another thread of the owner's may have given back, since then, what was just granted: it is not held then. */
+  #takeBack({ id, lock: granted }: PendingCall): void {
+    for (const { id: later, kind, lock, ready } of this.#calls.values()) {
+      if (later < id || !ready || !isSamePlace(lock, granted)) continue
+      const converts = kind === 'acquire' && lock.space === 'flock' && lock.type !== granted.type
+      if (kind === 'release' || converts) this.held.change(lock, lock, undefined)
+    }
   }
 
   #finish(call: PendingCall, errno: number, found?: FoundLock): void {
@@ -330,6 +338,10 @@ export class LockClient {
       if (!this.#host.send(id, { kind, term, session, round, first, calls: part })) this.#begun = false
     }
   }
+}
+
+function isSamePlace(a: LockPlace, b: LockPlace): boolean {
+  return a.owner === b.owner && a.ino === b.ino && a.space === b.space
 }
 
 function answer(call: PendingCall, errno: number, index = 0, found?: FoundLock): void {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { simulate } from './simulation.js'
 
-const seeds = Number(process.env['LOCK_SEEDS'] ?? 150)
+const seeds = Number(process.env['LOCK_SEEDS'] ?? 40)
 const first = Number(process.env['LOCK_SEED'] ?? 1)
 
 t.test('no two members hold conflicting locks, whatever is lost; and all get theirs in the end', async t => {
