@@ -139,7 +139,7 @@ export class LockClient {
 
   /** Answers all that waits: this member serves no more. */
   failAll(errno: number): void {
-    for (const call of [...this.#calls.values()]) answer(call, call.kind === 'release' ? 0 : errno)
+    for (const call of this.#calls.values()) answer(call, call.kind === 'release' ? 0 : errno)
   }
 
   #hasLease(now: number): boolean {
@@ -185,7 +185,7 @@ export class LockClient {
 
   tick(now: number): void {
     this.valid(now)
-    for (const call of [...this.#calls.values()]) {
+    for (const call of this.#calls.values()) {
       if (call.done === undefined || now < this.#deadline(call)) continue
       if (call.kind === 'release') answer(call, 0)
       else this.#giveUp(call, ENOLCK)
@@ -296,7 +296,7 @@ export class LockClient {
     const waiting: number[] = []
     const again: LockCall[] = []
     this.#implied = []
-    for (const call of [...this.#calls.values()]) {
+    for (const call of this.#calls.values()) {
       if (call.givenUp) this.#calls.delete(call.id)
       else if (call.kind === 'release' && call.ready) this.#implied.push(call)
       else if (call.ready) {

@@ -257,7 +257,7 @@ export class LockServer {
 
   /** `members`: all that may hold locks; undefined: somebody who left the channel lately may hold some, too. */
   tick(now: number, members: readonly MemberId[] | undefined): void {
-    for (const session of [...this.#sessions.values()]) {
+    for (const session of this.#sessions.values()) {
       if (session.heardAt === undefined || now - session.heardAt <= this.#timing.leaderLeaseMs) continue
       // without locks there is nothing to lose: it may be silent for as long as it likes
       if (this.#has(session)) this.#end(session)

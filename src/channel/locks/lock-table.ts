@@ -90,8 +90,9 @@ export class LockTable {
 
   /** Drops all that the owners hold that `isTheirs` names, then holds `locks` instead. */
   replace(isTheirs: (owner: string) => boolean, locks: readonly Lock[], keepsWaiting: (id: string) => boolean): void {
-    for (const lock of [...this.held]) if (isTheirs(lock.owner)) this.held.change(lock, lock, undefined)
-    for (const { id, owner } of [...this.#waiting.values()]) {
+    const theirs = Array.from(this.held).filter(({ owner }) => isTheirs(owner))
+    for (const lock of theirs) this.held.change(lock, lock, undefined)
+    for (const { id, owner } of this.#waiting.values()) {
       if (isTheirs(owner) && !keepsWaiting(id)) this.#waiting.delete(id)
     }
     for (const lock of locks) this.held.change(lock, lock, lock)

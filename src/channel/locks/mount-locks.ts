@@ -117,7 +117,7 @@ export class MountLocks {
   released(ino: number, handle: number): void {
     this.#spoilt.delete(handle)
     this.#drop(this.#place('flock', ino, handle, 0n), () => {})
-    for (const { place, handles } of [...this.#handles.values()]) {
+    for (const { place, handles } of this.#handles.values()) {
       if (place.ino === ino && handles.has(handle)) this.#drop(place, () => {})
     }
   }
@@ -140,7 +140,7 @@ export class MountLocks {
   /** The mount has ended, and its programs' open files with it. */
   close(): void {
     this.#leave()
-    for (const { place } of [...this.#handles.values()]) this.#drop(place, () => {})
+    for (const { place } of this.#handles.values()) this.#drop(place, () => {})
   }
 }
 

@@ -16,8 +16,12 @@ export class NaiveLocks {
   #cells({ space, ino, owner }: LockPlace): Cell[] {
     const key = `${space} ${ino} ${owner}`
     let cells = this.#held.get(key)
-    if (cells === undefined) this.#held.set(key, (cells = new Array<Cell>(this.#last + 1).fill(undefined)))
+    if (cells === undefined) this.#held.set(key, (cells = this.#free()))
     return cells
+  }
+
+  #free(): Cell[] {
+    return Array.from({ length: this.#last + 1 }, () => undefined)
   }
 
   #fill(place: LockPlace, { start, end }: Range, cell: Cell): void {
@@ -60,12 +64,8 @@ export class NaiveLocks {
     }
     for (let size = -1; size !== pairs.size;) {
       size = pairs.size
-      for (const one of [...pairs])
-        for (const two of [...pairs]) {
-          const [a, b] = one.split(' ')
-          const [c, d] = two.split(' ')
-          if (b === c) pairs.add(`${a} ${d}`)
-        }
+      const known = Array.from(pairs, pair => pair.split(' '))
+      for (const [a, b] of known) for (const [c, d] of known) if (b === c) pairs.add(`${a} ${d}`)
     }
     return pairs
   }
@@ -129,7 +129,7 @@ export class NaiveLocks {
     const real = new Map<string, Cell[]>()
     for (const { space, ino, owner, start, end, type } of table.held) {
       const key = `${space} ${ino} ${owner}`
-      if (!real.has(key)) real.set(key, new Array<Cell>(this.#last + 1).fill(undefined))
+      if (!real.has(key)) real.set(key, this.#free())
       real.get(key)!.fill(type, start, end + 1)
     }
     const text = (held: Map<string, Cell[]>): string =>
