@@ -74,12 +74,23 @@ await t.test('three members', async t => {
     }
   })
 
+  const without = `${two.directory}-without`
+  await t.test('a mount without the option takes no part', async t => {
+    await file('w')
+    await two.must('mount', 'demo', without)
+    const [holder, apart] = [open(two, 'w'), open({ ...two, directory: without } as typeof leader, 'w')]
+    t.equal(await holder.do('flock EX'), 'ok')
+    t.equal(await apart.do('flock EX NB'), 'ok')
+    await holder.end()
+    await apart.end()
+  })
+
   await t.test('what a local file system does, the members together do', async t => {
     const groups = new Set(['flock', 'fcntl-locks', 'ofd-locks'])
     const indexes = table.flatMap(({ group }, i) => (groups.has(group) ? [i] : []))
     t.ok(indexes.length > 30)
-    for (const machine of [leader, one]) {
-      const base = join(machine.directory, `conformance-${machine.name}`)
+    for (const [i, directory] of [leader.directory, one.directory, without].entries()) {
+      const base = join(directory, `conformance-${i}`)
       const reports = await runCases({ base, indexes, jobs: 3 })
       for (const line of describe(reports).split('\n')) t.comment(line)
       t.same(
