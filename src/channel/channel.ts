@@ -217,8 +217,8 @@ export class Channel implements TransportEvents {
   }
 
   /** Waits until this member has applied all that was committed when the call began (`read=latest`). */
-  readBarrier(timeoutMs: number, done: (errno: number) => void): void {
-    this.#parts.waiters.readBarrier(timeoutMs, done)
+  readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
+    return this.#parts.waiters.readBarrier(timeoutMs, done)
   }
 
   /** Waits until the applied state has reached an index. */

@@ -62,6 +62,11 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
       : undefined
   }
 
+  /** Open files and directories of programs. */
+  get openFiles(): number {
+    return this.#state.files.size
+  }
+
   // ---- what the channel says ----
 
   invalidate(items: readonly Invalidation[]): void {

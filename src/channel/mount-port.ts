@@ -273,6 +273,8 @@ export interface Mounted {
   /** Requests answered and requests answered with EIO for a fault of ours, since the start. */
   readonly operations: number
   readonly errors: number
+  /** Requests that were read and not answered yet. */
+  readonly waiting: number
   /** Queues a notification for the kernel; never blocks, never fails. */
   invalidate(items: readonly Invalidation[]): void
   /** Calls back when the kernel has taken all that was queued before; at once when the mount has ended. */

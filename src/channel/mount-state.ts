@@ -107,10 +107,11 @@ export class MountState {
   current(reply: Reply<never>, then: () => void): void {
     if (!this.channel.serving) return reply.fail(EIO)
     if (!this.options.latest) return then()
-    this.channel.readBarrier(this.options.timeoutMs, errno => {
+    const cancel = this.channel.readBarrier(this.options.timeoutMs, errno => {
       if (errno === 0) then()
       else reply.fail(errno)
     })
+    reply.onInterrupt(cancel)
   }
 
   /** Makes a change for a program that waits; `refused` may take a refusal over. */

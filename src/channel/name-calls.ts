@@ -115,10 +115,11 @@ export class NameCalls {
     }
     if (!orphan.isNew) return reply.fail(ENOENT)
     if (mount.view.get('entry', newParent, newName) !== undefined) return reply.fail(EEXIST)
-    giveName(mount, orphan, newParent, newName, errno => {
+    const cancel = giveName(mount, orphan, newParent, newName, errno => {
       if (errno === 0) mount.replyEntry(ino, reply)
       else reply.fail(errno)
     })
+    reply.onInterrupt(cancel)
   }
 }
 

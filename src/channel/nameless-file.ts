@@ -12,11 +12,12 @@ const noBytes = new Uint8Array(0)
 /** A program may go on writing through a mapping while its file is given a name: what was told is told again. */
 const triesMax = 8
 
+type Submit = (operation: Operation, payload: Uint8Array, done: (errno: number) => void) => void
 type Step = () => { readonly operation: Operation; readonly payload: Uint8Array }
 
 /**
  * linkat(2) of a file that was made with O_TMPFILE: the channel hears of it now, first as a file without a name, with all
- * its content, and gets the name last, so that nobody sees half of it.
+ * its content, and gets the name last, so that nobody sees half of it. Answers a way to give up (EINTR).
  */
 export function giveName(
   mount: MountState,
@@ -24,17 +25,21 @@ export function giveName(
   parent: number,
   name: string,
   done: (errno: number) => void,
-): void {
+): () => void {
   const { ino } = orphan
+  let cancel = (): void => {}
+  const submit = (operation: Operation, payload: Uint8Array, answered: (errno: number) => void): void => {
+    cancel = submitTo(mount, operation, payload, answered)
+  }
   const { mode, uid, gid } = orphan.inode
   const hidden = namelessKey(ino)
   const made: Operation = { kind: 'make', parent: nowhere, name: hidden, ino, mode, uid, gid, rdev: 0, target: '' }
   const give = (errno: number): void => {
     if (errno !== 0) {
-      submit(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, () => {})
+      submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, () => {})
       return done(errno)
     }
-    submit(mount, { kind: 'link', ino, parent, name }, noBytes, linked => {
+    submit({ kind: 'link', ino, parent, name }, noBytes, linked => {
       if (linked !== 0) return give(linked)
       mount.dropOrphan(ino)
       mount.files.changed(ino, mount.channel.lastSequence)
@@ -43,16 +48,17 @@ export function giveName(
   }
   const tell = (tries: number): void => {
     const { changes } = orphan
-    inTurn(mount, stepsOf(orphan), errno => {
+    inTurn(submit, stepsOf(orphan), errno => {
       if (errno !== 0 || changes === orphan.changes) give(errno)
       else if (tries > 1) tell(tries - 1)
       else give(EAGAIN)
     })
   }
-  submit(mount, made, noBytes, errno => {
+  submit(made, noBytes, errno => {
     if (errno === 0) tell(triesMax)
     else done(errno)
   })
+  return () => cancel()
 }
 
 /** The changes that make an empty file what the orphan is. */
@@ -89,12 +95,12 @@ function stepsOf(orphan: OrphanFile): Step[] {
 }
 
 /** One change after the other, each when the one before was answered, so that memory holds one payload. */
-function inTurn(mount: MountState, steps: readonly Step[], done: (errno: number) => void): void {
+function inTurn(submit: Submit, steps: readonly Step[], done: (errno: number) => void): void {
   const next = (at: number): void => {
     const step = steps[at]
     if (step === undefined) return done(0)
     const { operation, payload } = step()
-    submit(mount, operation, payload, errno => {
+    submit(operation, payload, errno => {
       if (errno === 0) next(at + 1)
       else done(errno)
     })
@@ -102,7 +108,12 @@ function inTurn(mount: MountState, steps: readonly Step[], done: (errno: number)
   next(0)
 }
 
-function submit(mount: MountState, operation: Operation, payload: Uint8Array, done: (errno: number) => void): void {
+function submitTo(
+  mount: MountState,
+  operation: Operation,
+  payload: Uint8Array,
+  done: (errno: number) => void,
+): () => void {
   const { mount: id, timeoutMs } = mount.options
-  mount.channel.change(operation, payload, { mount: id, timeoutMs, durable: false, done })
+  return mount.channel.change(operation, payload, { mount: id, timeoutMs, durable: false, done })
 }

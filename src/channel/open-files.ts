@@ -56,6 +56,10 @@ export class OpenFiles {
     return this.#files.get(handle)
   }
 
+  get size(): number {
+    return this.#files.size + this.#directories.size
+  }
+
   isOpen(ino: number): boolean {
     return this.#counts.has(ino)
   }

@@ -31,6 +31,8 @@ interface Waiting {
   readonly kind: EntryKind
   readonly options: ChangeOptions
   readonly deadline: number
+  /** Once it is accepted. */
+  change?: PendingChange
 }
 
 /** A refusal is told after this time at the latest, whether its reason was seen here or not. */
@@ -102,7 +104,7 @@ export class OwnChanges {
 
   // ---- accepting ----
 
-  /** Accepts a change, now or when it can be (`Channel.change`). Answers a way to give up until then. */
+  /** Accepts a change, now or when it can be (`Channel.change`). Answers a way to give up: the caller gets EINTR. */
   submit(kind: EntryKind, operation: Operation, payload: Uint8Array, options: ChangeOptions): () => void {
     const deadline = this.#ports.monotonicMs() + options.timeoutMs
     const waiting: Waiting = { operation, payload, kind, options, deadline }
@@ -128,8 +130,8 @@ export class OwnChanges {
     this.#agenda.turn()
     return () => {
       const at = this.#waiting.indexOf(waiting)
-      if (at < 0) return
-      this.#waiting.splice(at, 1)
+      if (at >= 0) this.#waiting.splice(at, 1)
+      else if (!this.#giveUp(waiting.change)) return
       options.done(EINTR)
     }
   }
@@ -154,7 +156,8 @@ export class OwnChanges {
     )
   }
 
-  #accept({ operation, payload, kind, options, deadline }: Waiting): void {
+  #accept(waiting: Waiting): void {
+    const { operation, payload, kind, options, deadline } = waiting
     this.#writes.close()
     const proposal: Proposal = {
       kind,
@@ -181,6 +184,7 @@ export class OwnChanges {
       accepted: options.done,
       lost: options.lost,
     }
+    waiting.change = change
     if (this.#views.leading) {
       const errno = this.#writes.goesOn(change, options)
         ? this.#writes.openAsLeader(change)
@@ -330,13 +334,25 @@ export class OwnChanges {
     for (const change of this.#pending.values()) {
       if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
       const done = this.#takeAnswer(change)!
-      const never = change.sentRound === 0 && change.ordered === undefined
-      if (never) {
-        this.#forget(change)
-        if (change.visible) this.#views.makeStale()
-      }
+      const never = this.#maybeWithdraw(change)
       this.#agenda.answer(() => done(never ? EROFS : EIO))
     }
+  }
+
+  /** The caller of an accepted change got a signal and waits no longer. False: it has its answer. */
+  #giveUp(change: PendingChange | undefined): boolean {
+    if (change === undefined || this.#takeAnswer(change) === undefined) return false
+    this.#maybeWithdraw(change)
+    this.#agenda.turn()
+    return true
+  }
+
+  /** Takes back a change that nobody was told of. One that was sent, or stands in the log, may come true. */
+  #maybeWithdraw(change: PendingChange): boolean {
+    if (change.sentRound !== 0 || change.ordered !== undefined) return false
+    this.#forget(change)
+    if (change.visible) this.#views.makeStale()
+    return true
   }
 
   failAll(): void {

@@ -82,13 +82,16 @@ export class Waiters {
     return oldest.proposal.session === this.#session && oldest.proposal.sequence > waiter.sequence
   }
 
-  /** Waits until this member has applied all that was committed when the call began (`read=latest`). */
-  readBarrier(timeoutMs: number, done: (errno: number) => void): void {
+  /** Waits until this member has applied all that was committed when the call began (`read=latest`). Answers a way to give up. */
+  readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
     const context = this.#nextContext++
     this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
     this.#raft.readIndex(context)
     this.#agenda.hurry()
     this.#agenda.turn()
+    return () => {
+      if (this.#barriers.delete(context)) done(EINTR)
+    }
   }
 
   /**

@@ -119,6 +119,9 @@ export interface ChannelStatus {
     readonly options: string
     readonly operations: number
     readonly errors: number
+    /** Calls of programs that have no answer yet. */
+    readonly waiting: number
+    readonly openFiles: number
   }[]
 }
 

@@ -14,6 +14,7 @@ export interface ActiveMount {
   readonly options: string
   readonly host: ChannelHost
   readonly mounted: Mounted
+  readonly frontend: Frontend
 }
 
 const drainSeconds = 30
@@ -109,7 +110,7 @@ export class Mounts {
       )
       frontend.mounted = mounted
       const leave = host.channel.observe(frontend)
-      const active: ActiveMount = { directory, driver: choices.driver, options, host, mounted }
+      const active: ActiveMount = { directory, driver: choices.driver, options, host, mounted, frontend }
       this.#active.set(directory, active)
       void mounted.ended.then(() => {
         leave()

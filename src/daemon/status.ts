@@ -123,13 +123,15 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     conflicts: host.conflicts.count,
     locks: channel.locks.heldCount,
     bytes: host.bytes,
-    mounts: mounts.of(host).map(({ directory, driver, options, mounted }) => ({
+    mounts: mounts.of(host).map(({ directory, driver, options, mounted, frontend }) => ({
       dir: directory,
       driver,
       limits: driver === 'fuse-native' ? fuseNativeLimits.map(describeLimit) : [],
       options,
       operations: mounted.operations,
       errors: mounted.errors,
+      waiting: mounted.waiting,
+      openFiles: frontend.openFiles,
     })),
   }
 }

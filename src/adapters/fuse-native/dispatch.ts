@@ -93,6 +93,11 @@ export class NativeDispatcher implements NativeCallOwner {
     for (const call of this.#calls) this.#give(call, ENOTCONN)
   }
 
+  /** Calls in flight. */
+  get pending(): number {
+    return this.#calls.size
+  }
+
   settled(call: NativeCall): void {
     this.#calls.delete(call)
     this.operations++

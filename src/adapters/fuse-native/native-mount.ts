@@ -94,6 +94,10 @@ export class NativeMount implements Mounted {
     return this.#dispatcher.errors
   }
 
+  get waiting(): number {
+    return this.#dispatcher.pending
+  }
+
   /** The kernel keeps nothing of this mount, so nothing becomes stale. */
   invalidate(): void {}
 

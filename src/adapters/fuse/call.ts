@@ -1,5 +1,5 @@
 import { assert } from '../../base/assert.js'
-import type { Reply } from '../../channel/mount-port.js'
+import type { Caller, Reply } from '../../channel/mount-port.js'
 
 /** How an operation's answer is sent. */
 export type Answer<T> = (unique: number, value: T) => void
@@ -15,21 +15,29 @@ export interface CallOwner {
 export class Call<T> implements Reply<T> {
   readonly unique: number
   readonly opcode: number
+  /** The calling thread; 0 where it is not in our PID namespace. */
+  readonly pid: number
+  readonly #begun = performance.now()
   readonly #owner: CallOwner
   readonly #answer: Answer<T>
   #settled = false
   #interrupted = false
   #listener: (() => void) | undefined
 
-  constructor(owner: CallOwner, unique: number, opcode: number, answer: Answer<T>) {
+  constructor(owner: CallOwner, request: Caller & { unique: number; opcode: number }, answer: Answer<T>) {
     this.#owner = owner
-    this.unique = unique
-    this.opcode = opcode
+    this.unique = request.unique
+    this.opcode = request.opcode
+    this.pid = request.pid
     this.#answer = answer
   }
 
   get settled(): boolean {
     return this.#settled
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.#begun
   }
 
   ok(value: T): void {

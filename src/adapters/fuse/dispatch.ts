@@ -17,6 +17,7 @@ import type { Device } from './device.js'
 import { DirectoryPacker, encodeNothing } from './encode.js'
 import type { Features } from './features.js'
 import { answerIoctl } from './ioctl.js'
+import { Interrupts } from './interrupts.js'
 import { encodeInit, encodeOurMajor, negotiate, type Protocol } from './init.js'
 import {
   Flag,
@@ -49,6 +50,9 @@ export class Dispatcher implements CallOwner {
   readonly #features: Features
   readonly #initialized: (protocol: Protocol | undefined, kernel: string) => void
   readonly #calls = new Map<number, Call<never>>()
+  readonly #interrupts = new Interrupts(this.#calls, (call, error) =>
+    this.#fault('an interrupted request failed', { operation: call.opcode, error: messageOf(error) }),
+  )
   #setxattrInBytes = 16
   #masks = false
   #unknownInterrupt = 0
@@ -80,13 +84,7 @@ export class Dispatcher implements CallOwner {
 
   /** The connection is gone: whoever waits for something on behalf of a caller may stop. */
   interruptAll(): void {
-    for (const call of this.#calls.values()) {
-      try {
-        call.interrupt()
-      } catch (error) {
-        this.#fault('an interrupted request failed', { operation: call.opcode, error: messageOf(error) })
-      }
-    }
+    this.#interrupts.all()
   }
 
   /** One message from the device. Throws nothing but `AssertionFailure`. */
@@ -144,7 +142,7 @@ export class Dispatcher implements CallOwner {
   }
 
   #call<T>(r: Request, answer: Answer<T>): Call<T> {
-    const call = new Call(this, r.unique, r.opcode, answer)
+    const call = new Call(this, r, answer)
     this.#lastCall = r.unique
     this.#calls.set(r.unique, call as unknown as Call<never>)
     return call
@@ -209,6 +207,7 @@ export class Dispatcher implements CallOwner {
         return handler.write(r, r.nodeid, r.u64(0), r.u64(8), data, r.u32(32), kill, this.#call(r, answers.count32))
       }
       case Op.FLUSH:
+        this.#interrupts.closing()
         return handler.flush(r, r.nodeid, r.u64(0), r.big64(16), this.#call(r, answers.done))
       case Op.RELEASE: {
         const flockOwner = r.u32(12) & RELEASE_FLOCK_UNLOCK ? r.big64(16) : undefined
@@ -333,7 +332,7 @@ export class Dispatcher implements CallOwner {
   #interrupt(r: Request): void {
     const original = r.u64(0)
     const call = this.#calls.get(original)
-    if (call !== undefined) return call.interrupt()
+    if (call !== undefined) return this.#interrupts.signal(call)
     if (this.#unknownInterrupt === original) return
     this.#unknownInterrupt = original
     this.#device.error(r.unique, EAGAIN)

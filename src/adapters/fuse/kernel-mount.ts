@@ -120,6 +120,10 @@ export class KernelMount implements Mounted {
     return this.#dispatcher.errors
   }
 
+  get waiting(): number {
+    return this.#dispatcher.pending
+  }
+
   invalidate(items: readonly Invalidation[]): void {
     if (!this.#isEnded) this.#invalidator?.invalidate(items)
   }

@@ -1,16 +1,20 @@
 import type { Command } from 'commander'
+import { abortConnection } from '../../adapters/fuse/abort.js'
 import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
 import { runUnmount } from '../../adapters/fuse/mount-point.js'
-import { RkfsError } from '../../base/errors.js'
+import { messageOf, RkfsError } from '../../base/errors.js'
 import { isNoNode } from '../../daemon/control-client.js'
 import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { locateMountPoint } from '../mount-point.js'
-import { say } from '../output.js'
+import { usersOf } from '../mount-users.js'
+import { hint, printable, say } from '../output.js'
 
 const DRAIN_SECONDS = 30
 /** The node gives up at its limit and says what is pending; we wait a little longer for that answer. */
 const GRACE_SECONDS = 30
+/** A node that works takes a mount away by force within about three seconds; one that does not answer is not waited for. */
+const FORCE_SECONDS = 10
 
 export function addUmount(program: Command): void {
   program
@@ -34,21 +38,31 @@ async function umount(dir: string, options: { force?: boolean; timeout?: number 
   try {
     const timeout = options.timeout ?? DRAIN_SECONDS
     const args = { directory: point.path, force, timeout }
-    await ask(home, 'umount', args, { timeoutSeconds: (force ? 0 : timeout) + GRACE_SECONDS })
+    await ask(home, 'umount', args, { timeoutSeconds: force ? FORCE_SECONDS : timeout + GRACE_SECONDS })
   } catch (error) {
     const code = error instanceof RkfsError ? error.code : undefined
     const notOfThisNode = isNoNode(error) || code === 'not-found' || code === 'version'
-    // A node that does not answer at all must not keep its mount for ever.
-    const stuck = force && code === 'timeout'
-    if (!notOfThisNode && !stuck) throw error
-    await detach(point.path, isNoNode(error) || force, error)
+    if (code === 'busy') nameUsers(point.path)
+    // A node that is stopped, or dies over it, must not keep its mount for ever.
+    if (!notOfThisNode && !force) throw error
+    await detach(point.path, isNoNode(error) || force, force, error)
   }
   say(`${point.path} is unmounted`)
 }
 
-/** Without a node's help, by umount -l, which never looks into the mount. */
-async function detach(path: string, allowed: boolean, cause: unknown): Promise<void> {
-  const count = mountsAt(path).filter(m => m.type === RKFS_TYPE).length
+function nameUsers(path: string): void {
+  const users = usersOf(path)
+  if (users.length === 0) return
+  hint(`rkfs: ${path} is used by ${users.map(({ name, pid }) => `${printable(name)} (${pid})`).join(', ')}`)
+}
+
+/**
+ * Without a node's help, by umount -l, which never looks into the mount. `abort`: programs that wait for the node are told
+ * at once; without it they would wait on, in a mount that nobody can find any more.
+ */
+async function detach(path: string, allowed: boolean, abort: boolean, cause: unknown): Promise<void> {
+  const mounts = mountsAt(path).filter(m => m.type === RKFS_TYPE)
+  const count = mounts.length
   if (count === 0) throw new RkfsError('not-found', `no rkfs mount is at ${path}: \`rkfs status\` lists the mounts`)
   if (!allowed) {
     throw new RkfsError(
@@ -56,6 +70,13 @@ async function detach(path: string, allowed: boolean, cause: unknown): Promise<v
       `the rkfs mount at ${path} is not one of this node: use the home of its node (--home), or --force to detach it`,
       { cause },
     )
+  }
+  for (const { device } of abort ? mounts : []) {
+    try {
+      await abortConnection(device)
+    } catch (error) {
+      hint(`rkfs: programs inside ${path} may wait until its node ends: ${messageOf(error)}`)
+    }
   }
   for (let i = 0; i < count; i++) {
     const { status, stderr } = await runUnmount(path, true)

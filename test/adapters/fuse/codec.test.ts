@@ -193,14 +193,15 @@ t.test('notifications', async t => {
 t.test('a request is answered once, and interrupted at most once', async t => {
   const log: string[] = []
   const owner = { settleOk: () => log.push('ok'), settleFail: (_: unknown, errno: number) => log.push(`fail ${errno}`) }
-  const call = new Call<void>(owner as never, 1, Op.MKDIR, () => undefined)
+  const requestOf = (unique: number) => ({ unique, opcode: Op.MKDIR, uid: 0, gid: 0, pid: 0 })
+  const call = new Call<void>(owner as never, requestOf(1), () => undefined)
   call.onInterrupt(() => log.push('interrupted'))
   call.interrupt()
   call.interrupt()
   call.fail(4)
   t.throws(() => call.ok(), { name: 'AssertionFailure' })
   t.strictSame(log, ['interrupted', 'fail 4'])
-  const late = new Call<void>(owner as never, 2, Op.MKDIR, () => undefined)
+  const late = new Call<void>(owner as never, requestOf(2), () => undefined)
   late.interrupt()
   late.onInterrupt(() => log.push('late'))
   t.equal(log.length, 2, 'not from inside the handler')

@@ -52,7 +52,18 @@ export const channel: ChannelStatus = {
   conflicts: 0,
   locks: 0,
   bytes: { log: 4096, data: 1048576 },
-  mounts: [{ dir: '/mnt/x', driver: 'kernel', limits: [], options: 'rw,sync=close', operations: 5, errors: 0 }],
+  mounts: [
+    {
+      dir: '/mnt/x',
+      driver: 'kernel',
+      limits: [],
+      options: 'rw,sync=close',
+      operations: 5,
+      errors: 0,
+      waiting: 1,
+      openFiles: 2,
+    },
+  ],
 }
 
 export function report(channels: readonly ChannelStatus[]): StatusReport {
