@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { RkfsError } from '../base/errors.js'
 import { MiB } from '../base/limits.js'
 import { loadConfig, type ConfigFlags } from '../daemon/config.js'
-import { callDaemon, isNoNode } from '../daemon/control-client.js'
+import { callDaemon, isLostNode, isNoNode } from '../daemon/control-client.js'
 import { openHome } from '../daemon/home.js'
 import { exitCodes } from './exit-codes.js'
 
@@ -76,7 +76,7 @@ async function answers(home: string): Promise<boolean> {
     await callDaemon(home, 'ping', {}, { timeoutMs: 15_000 })
     return true
   } catch (error) {
-    if (isNoNode(error)) return false
+    if (isNoNode(error) || isLostNode(error)) return false
     throw error
   }
 }

@@ -90,6 +90,16 @@ export function isNoNode(error: unknown): boolean {
   return cause?.syscall === 'connect'
 }
 
+/** Whether the node went away in the middle of a call. One that was killed a moment ago may still have taken the connection. */
+export function isLostNode(error: unknown): boolean {
+  return (
+    error instanceof RkfsError &&
+    error.cause instanceof Error &&
+    'syscall' in error.cause &&
+    error.cause.syscall === 'read'
+  )
+}
+
 export function noNodeMessage(home: string): string {
   return `no node is running on ${home}: start it with \`rkfs serve\` or \`rkfs mount <channel> <dir>\``
 }
@@ -113,6 +123,7 @@ function lost(home: string, verb: ControlVerb): RkfsError {
   return new RkfsError(
     'failed',
     `the node on ${home} went away during "${verb}": see its log (${home}/node.log, or where \`rkfs serve\` runs)`,
+    { cause: Object.assign(new Error('end of file'), { syscall: 'read' }) },
   )
 }
 

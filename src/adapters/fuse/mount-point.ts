@@ -1,16 +1,16 @@
 import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import type { MountOptions } from '../../channel/mount-port.js'
 import { mountsAt, RKFS_TYPE } from './mountinfo.js'
 import { run, type RunResult } from './run.js'
+import { watchdogsEnd } from './watchdogs-end.js'
 
 const UNMOUNT_TIMEOUT_MS = 30_000
 /** How long to ask a mount whether it lives; one that does not answer belongs to a daemon that hangs. */
 const PROBE_TIMEOUT_MS = 5_000
-/** The watchdog of a daemon that was killed a moment ago gets this long to clear its mount itself. */
-const WATCHDOG_GRACE_MS = 300
+/** The watchdog of a daemon that was killed a moment ago gets this long to clear its mount itself, and to be gone. */
+const WATCHDOGS_MS = 5_000
 /** Mounts one above the other that are cleared at one point. */
 const STACKED_MAX = 32
 
@@ -77,20 +77,26 @@ async function isDead(directory: string): Promise<boolean> {
  */
 export async function prepareMountPoint(directory: string, log: MountOptions['log']): Promise<string> {
   const path = canonicalPath(directory)
+  let waited = false
   for (let round = 0; ; round++) {
     const top = mountsAt(path).at(-1)
-    if (top === undefined) break
-    const dead = top.type === RKFS_TYPE && round < STACKED_MAX && (await isDead(path))
-    if (!dead) {
+    const dead = top?.type === RKFS_TYPE && round < STACKED_MAX && (await isDead(path))
+    if (top !== undefined && !dead) {
+      // a watchdog may have cleared it in between, and what answered is the directory below
+      if (round < STACKED_MAX && !mountsAt(path).some(entry => entry.id === top.id)) continue
       throw new RkfsError(
         'busy',
         `${top.source} (${top.type}) is already mounted at ${path}: unmount it first (umount ${path}) or choose another directory`,
       )
     }
-    if (round === 0) {
-      await sleep(WATCHDOG_GRACE_MS)
-      if (!mountsAt(path).some(entry => entry.id === top.id)) continue
+    if (!waited) {
+      waited = true
+      if (!(await watchdogsEnd(path, WATCHDOGS_MS))) {
+        log('warn', 'the watchdog of an earlier mount does not end', { directory: path })
+      }
+      continue
     }
+    if (top === undefined) break
     log('warn', 'clearing the mount of a daemon that is gone', { directory: path })
     const { status, stderr } = await runUnmount(path, true)
     if (status !== 0) {

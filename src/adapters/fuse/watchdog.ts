@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { MountOptions } from '../../channel/mount-port.js'
 import { unmountCommand } from './mount-point.js'
+import { WATCHDOG_NAME } from './watchdogs-end.js'
 
 /**
  * Waits for the end of its input, which comes when the daemon dies however it dies, and then unmounts; a line of input
@@ -9,6 +10,8 @@ import { unmountCommand } from './mount-point.js'
  * The input does not end while a thread of the killed daemon is left: the notifier, in the kernel, waiting for a directory
  * that a caller holds whose answer will never come. Such a daemon shows as a zombie, and only aborting the connection,
  * which umount2(2) does with MNT_FORCE before all else, lets both go.
+ *
+ * Nothing is `exec`ed: the shell and its arguments are there until the unmounting is done (`watchdogsEnd`).
  */
 const SCRIPT = `trap "" TERM INT HUP
 daemon=$1 directory=$2
@@ -18,12 +21,12 @@ shift 2
     read -r stat <"/proc/$daemon/stat" || exit
     case \${stat##*) } in Z* | X*) break ;; esac
   done
-  exec umount -f -i -c -- "$directory"
+  umount -f -i -c -- "$directory"
 ) </dev/null &
 guard=$!
 if read -r line; then kill -9 "$guard"; exit; fi
 kill -9 "$guard"
-exec "$@"`
+"$@"`
 
 /** A child process that unmounts lazily when this process is gone, so that no dead mount stays behind (FUSE.md §6). */
 export class Watchdog {
@@ -32,7 +35,7 @@ export class Watchdog {
 
   constructor(directory: string, log: MountOptions['log']) {
     const { program, args } = unmountCommand(directory, true)
-    this.#child = spawn('/bin/sh', ['-c', SCRIPT, 'rkfs-watchdog', String(process.pid), directory, program, ...args], {
+    this.#child = spawn('/bin/sh', ['-c', SCRIPT, WATCHDOG_NAME, String(process.pid), directory, program, ...args], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
       cwd: '/',

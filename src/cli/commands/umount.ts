@@ -14,7 +14,7 @@ const DRAIN_SECONDS = 30
 /** The node gives up at its limit and says what is pending; we wait a little longer for that answer. */
 const GRACE_SECONDS = 30
 /** A node that works takes a mount away by force within about three seconds; one that does not answer is not waited for. */
-const FORCE_SECONDS = 10
+const FORCE_SECONDS = 6
 
 export function addUmount(program: Command): void {
   program
