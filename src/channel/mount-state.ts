@@ -1,4 +1,5 @@
 import { EIO, ENOENT } from '../base/errno.js'
+import { RkfsError } from '../base/errors.js'
 import { blobsPerEntryMax, ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
 import { getInode } from '../fs/inodes.js'
 import type { Operation } from '../fs/operation.js'
@@ -148,6 +149,16 @@ export class MountState {
     const orphan = this.orphans.get(ino)
     if (orphan === undefined) this.accessTimes.read(ino, inode)
     else if (this.accessTimes.isDue(ino, inode)) orphan.accessed(this.ports.now())
+  }
+
+  /** A number for a new file; 0: the disk has no room to note that it is taken. */
+  nextInode(): number {
+    try {
+      return this.ports.nextInode()
+    } catch (error) {
+      if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
+      return 0
+    }
   }
 
   // ---- files without a name ----

@@ -1,4 +1,4 @@
-import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../base/errno.js'
+import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, ESTALE } from '../base/errno.js'
 import { nameBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/inodes.js'
 import { RENAME_WHITEOUT, type MakeOperation, type Operation } from '../fs/operation.js'
@@ -55,11 +55,13 @@ export class NameCalls {
       // mode_strip_sgid in the kernel (newer ones do it before they ask)
       mode &= ~0o2000
     }
+    const ino = this.#mount.nextInode()
+    if (ino === 0) return ENOSPC
     return {
       kind: 'make',
       parent,
       name,
-      ino: this.#mount.ports.nextInode(),
+      ino,
       mode,
       uid: caller.uid,
       gid: inherits ? directory.gid : caller.gid,
@@ -101,7 +103,8 @@ export class NameCalls {
   }
 
   rename(parent: number, name: string, newParent: number, newName: string, flags: number, reply: Reply<void>): void {
-    const whiteout = (flags & RENAME_WHITEOUT) === 0 ? {} : { whiteout: this.#mount.ports.nextInode() }
+    const whiteout = (flags & RENAME_WHITEOUT) === 0 ? {} : { whiteout: this.#mount.nextInode() }
+    if (whiteout.whiteout === 0) return reply.fail(ENOSPC)
     const operation: Operation = { kind: 'rename', parent, name, newParent, newName, flags, ...whiteout }
     this.#mount.change(operation, reply as Reply<never>, () => reply.ok())
   }

@@ -62,6 +62,8 @@ export class OwnChanges {
   readonly #waiters: Waiters
   #waiting: Waiting[] = []
   #nextSequence = 1
+  /** When a tick first found nobody to order changes. */
+  #leaderlessSince: number | undefined
   /** Pending changes whose caller has no answer yet. */
   #unanswered = 0
 
@@ -116,7 +118,12 @@ export class OwnChanges {
       options.done(ENOSPC)
       return nothing
     }
-    if (this.#waiting.length > 0 || !this.#ready()) this.#waiting.push(waiting)
+    const isReady = this.#ready()
+    if (!isReady && this.#outageMs() >= options.timeoutMs) {
+      options.done(EROFS)
+      return nothing
+    }
+    if (this.#waiting.length > 0 || !isReady) this.#waiting.push(waiting)
     else {
       try {
         if (!this.#writes.maybeContinue(operation, payload, options)) this.#accept(waiting)
@@ -144,16 +151,24 @@ export class OwnChanges {
   /** Whether a change can be accepted now: there is a leader to order it, and room. */
   #ready(): boolean {
     if (this.#pending.bytes > pendingBytesMax || this.#pending.size > pendingOperationsMax) return false
-    if (this.#views.leading) {
-      return this.#raft.transferring === undefined && this.#appender.uncommittedBytes < uncommittedBytesMax
-    }
+    if (!this.#hasLeader()) return false
+    if (!this.#views.leading) return this.#health.diskFull === undefined
+    return this.#raft.transferring === undefined && this.#appender.uncommittedBytes < uncommittedBytesMax
+  }
+
+  #hasLeader(): boolean {
     const { leader } = this.#raft
-    return (
-      leader !== undefined &&
-      leader !== this.#self &&
-      this.#ports.transport.connected(leader) &&
-      this.#health.diskFull === undefined
-    )
+    if (this.#views.leading) return true
+    return leader !== undefined && leader !== this.#self && this.#ports.transport.connected(leader)
+  }
+
+  /**
+   * How long there has been nobody to order changes. Who waited as long as a mount's `timeout` would not be served by
+   * waiting as long again: the kernel lets the changes of one directory through one by one, with callers that no signal
+   * reaches, so that the waits would add up.
+   */
+  #outageMs(): number {
+    return this.#leaderlessSince === undefined ? 0 : this.#ports.monotonicMs() - this.#leaderlessSince
   }
 
   #accept(waiting: Waiting): void {
@@ -326,6 +341,8 @@ export class OwnChanges {
 
   /** What waited too long fails: EROFS when it was never ordered, EIO when nobody knows. */
   expire(now: number): void {
+    if (this.#hasLeader()) this.#leaderlessSince = undefined
+    else this.#leaderlessSince ??= now
     const late = this.#waiting.filter(waiting => waiting.deadline <= now)
     if (late.length > 0) {
       this.#waiting = this.#waiting.filter(waiting => waiting.deadline > now)

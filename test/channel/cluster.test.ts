@@ -281,7 +281,11 @@ void t.test('without a quorum a change fails with EROFS and a durability wait wi
   t.ok(cluster.clock.now - start < 5500)
   t.equal(cluster.answered(leader.create('h').answer), EROFS, 'it leads no more')
   t.equal(cluster.answered(made), EROFS)
-  const interrupted = follower.create('i').answer
+  const late = cluster.clock.now
+  t.equal(cluster.answered(follower.create('j').answer), EROFS)
+  t.equal(cluster.clock.now, late, 'who comes after so long is refused at once: waits may not add up')
+  const interrupted = follower.write(ino, 0, 'i', { timeoutMs: 600_000 })
+  t.equal(interrupted.errno, undefined, 'one with more patience waits')
   interrupted.cancel()
   t.equal(interrupted.errno, EINTR)
   cluster.network.connectAll()
@@ -289,6 +293,22 @@ void t.test('without a quorum a change fails with EROFS and a durability wait wi
   cluster.checkDigests()
   t.same(leader.names(), ['f'])
   t.equal(follower.content(ino), 'alwaysed', 'what was accepted comes about')
+  t.end()
+})
+
+void t.test('a change on its way to a leader that is silent is given up by a signal', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  cluster.network.isolate(leader.id)
+  const { answer } = follower.create('i')
+  t.equal(answer.errno, undefined)
+  answer.cancel()
+  t.equal(answer.errno, EINTR)
+  answer.cancel()
+  cluster.network.connectAll()
+  ok(t, cluster, follower.create('j').answer)
+  cluster.settle()
+  cluster.checkDigests()
   t.end()
 })
 
