@@ -1,0 +1,157 @@
+/** The end of a mount: whatever the node and the programs inside do, it comes, and nobody hangs. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { Cluster, isMounted, isRunning, skip, until, type Machine } from './support/cluster.js'
+import { run } from './support/process.js'
+
+if (skip !== false) {
+  t.plan(0, skip)
+  process.exit(0)
+}
+t.setTimeout(200_000)
+const cluster = new Cluster()
+t.teardown(() => cluster.close())
+
+const crashes = 20
+/** No program and no command may take longer, on a machine that does other work, too. */
+const boundSeconds = 25
+
+const solo = await cluster.machine('solo')
+
+/** Stands in the mount with a file open, and works there until a call fails; says which error it was. */
+const inside = `
+import errno, os, sys
+os.chdir(sys.argv[1]); held = os.open('held-' + sys.argv[2], os.O_CREAT | os.O_RDWR); i = 0
+print('in', flush=True)
+try:
+    while True:
+        i += 1; name = 'inside-' + sys.argv[2]
+        fd = os.open(name, os.O_CREAT | os.O_RDWR); os.write(fd, b'x' * 5000); os.close(fd)
+        os.stat('.'); os.listdir('.'); os.rename(name, name + '.r'); os.pread(held, 10, 0)
+except OSError as error: print(errno.errorcode[error.errno], flush=True)
+`
+
+class Inside {
+  text = ''
+  readonly child: ChildProcess
+  readonly ended: Promise<void>
+
+  constructor(machine: Machine, name: string) {
+    this.child = spawn('python3', ['-c', inside, machine.directory, name], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.text += text))
+    this.ended = new Promise(resolve => this.child.once('close', () => resolve()))
+  }
+}
+
+async function programsInside(t: Test, machine: Machine, count = 3): Promise<Inside[]> {
+  const programs = Array.from({ length: count }, (_, i) => new Inside(machine, String(i)))
+  t.teardown(() => programs.forEach(({ child }) => child.kill('SIGKILL')))
+  await until('the programs work', () => programs.every(({ text }) => text.startsWith('in\n')))
+  return programs
+}
+
+/** All have ended by themselves with an error that says that the mount is gone. */
+async function allTold(t: Test, programs: readonly Inside[]): Promise<void> {
+  await until('the programs end', () => programs.every(({ child }) => child.exitCode !== null), boundSeconds)
+  await Promise.all(programs.map(({ ended }) => ended))
+  for (const { text } of programs) t.match(text, /^in\n(ENOTCONN|ECONNABORTED|EIO|ENOENT)\n$/)
+}
+
+/** The child of a node that waits for its death; it leads a group. */
+function watchdogOf(node: number): number | undefined {
+  return readdirSync('/proc')
+    .filter(entry => /^\d+$/.test(entry))
+    .map(Number)
+    .find(pid => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+        return words.includes('rkfs-watchdog') && words.includes(String(node)) && parentOf(pid) === node
+      } catch {
+        return false
+      }
+    })
+}
+
+function parentOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+}
+
+await t.test('a busy mount names its users, and stays', async t => {
+  await solo.must('mount', 'demo', solo.directory)
+  const programs = await programsInside(t, solo, 1)
+  const busy = await solo.rkfs('umount', solo.directory)
+  t.equal(busy.code, 1)
+  t.match(busy.stderr, new RegExp(`used by python3 \\(${programs[0]!.child.pid}\\)`))
+  t.match(busy.stderr, /is in use: close the programs that use it \(fuser -vm /)
+  t.ok(isMounted(solo.directory))
+  t.equal(programs[0]!.child.exitCode, null, 'the program goes on')
+})
+
+await t.test('umount --force with programs inside', async t => {
+  const programs = await programsInside(t, solo)
+  const forced = await solo.rkfs('umount', solo.directory, '--force')
+  t.equal(forced.code, 0, forced.stderr)
+  t.ok(forced.seconds < boundSeconds, `${forced.seconds} s`)
+  t.notOk(isMounted(solo.directory))
+  await allTold(t, programs)
+})
+
+await t.test('umount --force while the node is stopped', async t => {
+  await solo.must('mount', 'demo', solo.directory)
+  const node = await solo.pid()
+  const programs = await programsInside(t, solo)
+  process.kill(node, 'SIGSTOP')
+  t.teardown(() => isRunning(node) && process.kill(node, 'SIGCONT'))
+  const forced = await solo.rkfs('umount', solo.directory, '--force')
+  t.equal(forced.code, 0, forced.stderr)
+  t.ok(forced.seconds < boundSeconds, `${forced.seconds} s`)
+  t.notOk(isMounted(solo.directory))
+  await allTold(t, programs)
+  process.kill(node, 'SIGCONT')
+  await until('the node has noticed', async () => (await solo.status())?.mounts.length === 0)
+  await solo.must('mount', 'demo', solo.directory)
+  t.equal((await solo.shell('echo again > again; cat again')).stdout, 'again\n')
+  t.equal(await solo.pid(), node)
+})
+
+await t.test('umount of the mount of a dead node, whose watchdog is dead, too', async t => {
+  for (const force of [false, true]) {
+    await solo.must('mount', 'demo', solo.directory)
+    const node = await solo.pid()
+    const programs = await programsInside(t, solo)
+    process.kill(-watchdogOf(node)!, 'SIGKILL')
+    process.kill(node, 'SIGKILL')
+    await until('it is gone', () => !isRunning(node))
+    await allTold(t, programs)
+    t.ok(isMounted(solo.directory), 'nobody has cleared it')
+    const unmounted = await solo.rkfs('umount', solo.directory, ...(force ? ['--force'] : []))
+    t.equal(unmounted.code, 0, unmounted.stderr)
+    t.ok(unmounted.seconds < boundSeconds)
+    t.notOk(isMounted(solo.directory))
+  }
+})
+
+await t.test(`the same command takes over from a node that crashed, ${crashes} times`, async t => {
+  await solo.must('mount', 'demo', solo.directory)
+  for (let round = 0; round < crashes; round++) {
+    const programs = await programsInside(t, solo, 2)
+    const node = await solo.pid()
+    // half the time nobody clears the mount before the next node comes
+    const watchdog = watchdogOf(node)
+    if (round % 2 === 0 && watchdog !== undefined) process.kill(watchdog, 'SIGKILL')
+    process.kill(node, 'SIGKILL')
+    const again = await solo.rkfs('mount', 'demo', solo.directory)
+    t.equal(again.code, 0, `round ${round}: ${again.stderr}`)
+    t.ok(again.seconds < boundSeconds, `${again.seconds} s`)
+    await allTold(t, programs)
+    const work = await solo.shell(`echo ${round} > round; cat round again`, 10)
+    t.equal(work.stdout, `${round}\nagain\n`, work.stderr)
+    t.not(await solo.pid(), node)
+  }
+  const { stdout } = await run('grep', ['-c', ` ${solo.directory} `, '/proc/self/mountinfo'], { limitSeconds: 5 })
+  t.equal(stdout.trim(), '1', 'no dead mount lies below')
+  const verified = await solo.rkfs('verify', 'demo', '--deep')
+  t.equal(verified.code, 0, verified.stdout + verified.stderr)
+})
