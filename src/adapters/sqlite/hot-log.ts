@@ -31,9 +31,6 @@ export class HotLog {
     this.#settledLast = this.#soundLast = settledLast
   }
 
-  get settledLast(): number {
-    return this.#settledLast
-  }
   get size(): number {
     return this.#writes.length
   }
@@ -109,21 +106,15 @@ export class HotLog {
     this.#committed = this.#writes.length
   }
 
-  /** Forgets what was pushed since `committed`. */
-  rollback(): void {
-    const kept = this.#writes.slice(0, this.#committed)
-    this.#rebuild(kept)
-    this.#committed = kept.length
-  }
-
-  #rebuild(writes: HotWrite[]): void {
-    this.#writes = writes
+  /** Forgets what was pushed since `committed`; the database has entries up to `settledLast`. */
+  rollback(settledLast = this.#settledLast): void {
+    this.#writes = this.#writes.slice(0, this.#committed)
+    this.#settledLast = this.#soundLast = settledLast
     this.#entries.clear()
     this.#journal.clear()
-    this.#soundLast = this.#settledLast
     this.bytes = 0
-    for (const hot of writes) hot.undoneBy = undefined
-    for (const hot of writes) this.#index(hot)
+    for (const hot of this.#writes) hot.undoneBy = undefined
+    for (const hot of this.#writes) this.#index(hot)
   }
 
   /** The journal as the rows of the database and the writes here amount to. */

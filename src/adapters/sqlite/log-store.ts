@@ -34,7 +34,6 @@ interface Shape {
   readonly lastIndex: number
   readonly lastHash: Uint8Array
   readonly keptBytes: number
-  readonly settledLast: number
 }
 
 /** What waits in the segments for the database at most, before it is taken over once it is synced. */
@@ -330,6 +329,7 @@ export class SqliteLogStore implements LogStore {
     this.#unsyncedBulk = false
     this.#db.commit()
     this.#walDirty = true
+    this.#reshaped = false
     this.#committed = this.#shape()
   }
 
@@ -691,7 +691,6 @@ export class SqliteLogStore implements LogStore {
       lastIndex: this.#index.last,
       lastHash: this.#lastHash,
       keptBytes: this.#keptBytes,
-      settledLast: this.#hot.settledLast,
     }
   }
 
@@ -737,14 +736,14 @@ export class SqliteLogStore implements LogStore {
       const tables = this.#db.open
       this.#db.rollback()
       this.#unsyncedBulk = false
-      this.#hot.rollback()
       if (tables) this.#tables.rolledBack()
       if (this.#reshaped) {
         this.#index = loadLog(this.#reader, this.#db.db, this.#hasher, false).index
+        this.#hot.rollback(this.#index.last)
         for (const { write } of this.#hot.writes) applyToIndex(this.#index, write)
-        this.#hot.reset(this.#committed.settledLast)
         this.#reshaped = false
       } else {
+        this.#hot.rollback()
         this.#index.truncateFrom(this.#committed.lastIndex + 1)
       }
       this.#anchor = this.#committed.anchor

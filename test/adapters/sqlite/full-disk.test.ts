@@ -73,6 +73,43 @@ void t.test('the log', { skip }, t => {
   t.end()
 })
 
+void t.test('a compaction and a reset that found no room leave the log as it was', { skip }, t => {
+  onSmallDisk(folder => {
+    const ballast = join(folder, 'ballast')
+    let store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet)
+    store.append(moreRecords(store, 200, 3, () => 1000))
+    store.commit()
+    store.truncateFrom(181)
+    store.append(moreRecords(store, 10, 4, () => 1000))
+    store.commit()
+    const whole = (): void => {
+      t.equal(store.anchor.index, 0)
+      t.equal(store.read(1, 190).length, 190)
+      for (let index = 1; index <= 190; index++) t.equal(store.blob(index * 8)?.length, 1000, `blob of ${index}`)
+      t.equal(store.blobIds(0, 1000).length, 190)
+    }
+    const anchor = { index: 500, term: 5, hash: new Uint8Array(32).fill(5) }
+    for (const change of [() => store.compact(150, () => true), () => store.reset(anchor)]) {
+      store.settle()
+      t.throws(() => writeFileSync(ballast, new Uint8Array(9 * 1024 * 1024)), { code: 'ENOSPC' })
+      t.throws(
+        () => {
+          change()
+          store.commit()
+        },
+        { code: 'disk-full' },
+      )
+      whole()
+      rmSync(ballast)
+    }
+    store.close()
+    store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet)
+    whole()
+    store.close()
+  })
+  t.end()
+})
+
 void t.test('the state', { skip }, t => {
   onSmallDisk(folder => {
     const path = join(folder, 'state.db')
