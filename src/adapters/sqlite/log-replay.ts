@@ -87,7 +87,7 @@ function headerOf(hot: HotLog, reader: LogReader, index: number): Uint8Array {
   return Uint8Array.from(hashOfEncoded(hot.entry(index)?.header ?? reader.header(index)))
 }
 
-/** Live bytes by segment; `corrupt` when a segment that they need is missing or too short. */
+/** Live bytes by segment. */
 export function liveSegments(db: Database.Database): Map<number, number> {
   const rows = db
     .prepare(
@@ -99,6 +99,7 @@ export function liveSegments(db: Database.Database): Map<number, number> {
   return new Map(rows)
 }
 
+/** `corrupt` when a segment that live bytes need is missing or too short. */
 export function checkSegments(folder: string, live: ReadonlyMap<number, number>, place: Place): void {
   for (const [segment, bytes] of live) {
     const size = segmentSize(folder, segment)

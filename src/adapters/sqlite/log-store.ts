@@ -1,28 +1,28 @@
-import type Database from 'better-sqlite3'
-import { existsSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { equalBytes } from '../../base/bytes.js'
 import type { Hasher } from '../../base/hash.js'
-import { messageOf, RkfsError } from '../../base/errors.js'
+import { messageOf } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
 import type { BlobId, JournalRecord, LogAnchor, LogOwner, LogRecord, LogStore } from '../../channel/log-port.js'
-import { hashOfEncoded, zeroHash } from '../../oplog/codec.js'
+import { hashOfEncoded } from '../../oplog/codec.js'
 import type { EncodedEntry } from '../../oplog/entry.js'
 import type { HardState } from '../../raft/types.js'
-import { corrupt, logRemedy, type Place, type StoreLog, translate } from './failures.js'
+import { corrupt, type Place, type StoreLog, translate } from './failures.js'
+import type { HotLog } from './hot-log.js'
+import { LogDurability, type LogEnd } from './log-durability.js'
 import * as format from './log-format.js'
 import { type LogIndex } from './log-index.js'
-import { checkMark, checkOwner, type LoadedLog, loadLog } from './log-load.js'
-import { checkWal, emptyMark, LogMark, readWalHeader } from './log-mark.js'
+import { loadLog } from './log-load.js'
+import type { LogMark } from './log-mark.js'
+import { openLog, type OpenedLog } from './log-opening.js'
 import { LogReader } from './log-reader.js'
-import { applyToIndex, checkSegments, liveSegments, type Replayed, replaySegments } from './log-replay.js'
+import { applyToIndex } from './log-replay.js'
 import { LogTables } from './log-tables.js'
-import type { HotLog } from './hot-log.js'
-import { isBefore, listSegments, SegmentFiles, segmentSize, type StreamPosition, streamStart } from './segment-files.js'
-import { SegmentReader, segmentsName } from './segment-reader.js'
+import { SegmentFiles, type StreamPosition } from './segment-files.js'
+import type { SegmentReader } from './segment-reader.js'
+import { SegmentUpkeep } from './segment-upkeep.js'
 import { appendOf, encodeMeta, journalOf, payloadOf, type StreamWrite } from './stream-records.js'
-import { createDatabase, inspectDatabase, WalDatabase, type WalPosition } from './wal-database.js'
+import { WalDatabase, type WalPosition } from './wal-database.js'
 
 const compactEntriesMax = 256
 const compactBytesMax = 16 * MiB
@@ -30,9 +30,7 @@ const compactBytesMax = 16 * MiB
 /** What memory holds of the log beside the index; the committed one is kept to go back to. */
 interface Shape {
   readonly anchor: LogAnchor
-  readonly hardState: HardState
-  readonly lastIndex: number
-  readonly lastHash: Uint8Array
+  readonly end: LogEnd
   readonly keptBytes: number
 }
 
@@ -41,26 +39,25 @@ const settleWrites = 256
 const settleBytes = 8 * MiB
 /** More than this is not written to the segments while the database cannot take it over. */
 const hotBytesMax = 256 * MiB
-/** A segment of which less than this part is live is cleaned, so many bytes at a time. */
-const cleanBelow = 0.5
-const cleanBytesMax = 8 * MiB
 
 /**
  * A channel's log: every write goes to the segments first, which a sync covers; `log.db` takes it over in batches and
  * refers to the large payloads where they lie. DESIGN.md beside this file says how it survives what.
  */
 export class SqliteLogStore implements LogStore {
-  #db: WalDatabase
-  #place: Place
-  #hasher: Hasher
-  #log: StoreLog
-  #mark: LogMark
-  #segments: SegmentFiles
-  #segmentReader: SegmentReader
-  #reader: LogReader
-  #tables: LogTables
+  readonly #db: WalDatabase
+  readonly #place: Place
+  readonly #hasher: Hasher
+  readonly #log: StoreLog
+  readonly #mark: LogMark
+  readonly #segments: SegmentFiles
+  readonly #segmentReader: SegmentReader
+  readonly #reader: LogReader
+  readonly #tables: LogTables
+  readonly #durability: LogDurability
+  readonly #upkeep: SegmentUpkeep
   #index: LogIndex
-  #hot: HotLog
+  readonly #hot: HotLog
   #anchor: LogAnchor
   #hardState: HardState
   #lastHash: Uint8Array
@@ -68,24 +65,12 @@ export class SqliteLogStore implements LogStore {
   #committed: Shape
   /** The uncommitted writes did more than append, so that undoing them makes the index anew. */
   #reshaped = false
-  #durableIndex = 0
-  /** The stream is on stable storage up to here, and in the database up to there. */
-  #synced: StreamPosition
+  /** The database has the stream up to here. */
   #settled: StreamPosition
   /** Taking over failed: it is tried again when so many writes wait. */
   #settleHeld = 0
   /** The open transaction refers to bytes in the segments that were not synced yet. */
   #unsyncedBulk = false
-  /** A transaction that a sync must cover was committed since the last one began. */
-  #walDirty = true
-  readonly #existing: Set<number>
-  /** Segments that could not be cleaned: something in them is damaged. */
-  readonly #uncleanable = new Set<number>()
-  #pins = 0
-  #waiting: ((index: number) => void)[] = []
-  /** The sync that is under way; truncation lowers what it will have covered. */
-  #syncing: { index: number; hash: Uint8Array } | undefined
-  #failure: unknown
   #closed = false
 
   /**
@@ -93,68 +78,42 @@ export class SqliteLogStore implements LogStore {
    * `refused` (another owner's), `disk-full` or `failed`, and then has changed nothing.
    */
   static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog): SqliteLogStore {
-    const place: Place = { path, remedy: logRemedy(path, owner) }
-    const markPath = join(dirname(path), 'log.mark')
-    const folder = join(dirname(path), segmentsName)
-    const marked = LogMark.exists(markPath)
-    if (!existsSync(path)) {
-      if (marked) throw corrupt(place, 'it is missing, but its mark is there')
-      if (listSegments(folder).length > 0) throw corrupt(place, 'it is missing, but its segments are there')
-      createDatabase(place, format.logFormat, db => fill(db, owner, hasher))
-    }
-    const header = readWalHeader(path)
-    const segments = new SegmentReader(folder, place)
-    const found = inspectDatabase(place, format.logFormat, statSync(path).size, db => {
-      const reader = new LogReader(db, place, hasher, segments)
-      checkOwner(reader.ownSetting('owner'), owner, place)
-      const mark = marked ? LogMark.read(markPath, place, hasher) : undefined
-      if (mark !== undefined) {
-        const [, frames] = db.prepare('PRAGMA wal_checkpoint(NOOP)').raw().get() as [number, number]
-        checkWal(mark, header, frames, place)
-      }
-      const loaded = loadLog(reader, db, hasher, true)
-      const replayed = replaySegments(folder, loaded, reader, hasher)
-      if (mark !== undefined) checkMark(mark, loaded, replayed, reader)
-      // The process died between making the log and its mark; or the mark was lost.
-      else if (loaded.index.last > 0 || loaded.hardState.term > 0) {
-        throw corrupt(place, `its mark ${markPath} is missing`)
-      }
-      checkSegments(folder, liveSegments(db), place)
-      return { loaded, replayed }
-    })
-    const mark = marked ? LogMark.open(markPath, place, hasher) : LogMark.create(markPath, hasher)
-    return new SqliteLogStore(place, hasher, log, mark, segments, found.loaded, found.replayed)
+    return new SqliteLogStore(openLog(path, owner, hasher), hasher, log)
   }
 
-  private constructor(
-    place: Place,
-    hasher: Hasher,
-    log: StoreLog,
-    mark: LogMark,
-    segments: SegmentReader,
-    loaded: LoadedLog,
-    replayed: Replayed,
-  ) {
+  private constructor(opened: OpenedLog, hasher: Hasher, log: StoreLog) {
+    const { place, loaded, replayed } = opened
     this.#place = place
     this.#hasher = hasher
     this.#log = log
-    this.#mark = mark
-    this.#segmentReader = segments
-    this.#segments = new SegmentFiles(segments.folder, replayed.end, place)
-    this.#existing = new Set(listSegments(segments.folder))
+    this.#mark = opened.mark
+    this.#segmentReader = opened.segments
+    this.#segments = new SegmentFiles(opened.segments.folder, replayed.end, place)
     this.#db = new WalDatabase(place, format.logFormat, log)
-    this.#reader = new LogReader(this.#db.db, place, hasher, segments)
-    this.#tables = new LogTables(this.#db.db, hasher)
+    this.#reader = new LogReader(this.#db.db, place, hasher, opened.segments)
+    this.#tables = new LogTables(this.#db.db, hasher, opened.live)
+    this.#upkeep = new SegmentUpkeep(this.#segments, opened.segments, this.#tables, this.#reader, log)
     this.#index = loaded.index
     this.#hot = replayed.hot
     this.#anchor = loaded.anchor
     this.#hardState = loaded.hardState
     this.#lastHash = replayed.lastHash
     this.#keptBytes = loaded.keptBytes
-    this.#synced = this.#settled = loaded.settled
+    this.#settled = loaded.settled
     this.#committed = this.#shape()
+    this.#durability = new LogDurability(place, log, this.#db, this.#segments, opened.mark, loaded.settled, {
+      end: () => this.#committed.end,
+      walSyncing: () => {
+        const unused = this.#upkeep.unused(this.#settled)
+        return () => {
+          // asked again with a later sync
+          if (!this.#upkeep.remove(unused)) this.#durability.touchWal()
+        }
+      },
+      synced: () => this.#maybeSettle(),
+    })
     // What was found is in the files, but perhaps not on the disk yet.
-    this.syncNow()
+    this.#durability.syncNow()
     this.#settle()
   }
 
@@ -165,7 +124,7 @@ export class SqliteLogStore implements LogStore {
     return this.#index.last
   }
   get durableIndex(): number {
-    return this.#durableIndex
+    return this.#durability.index
   }
   get hardState(): HardState {
     return this.#hardState
@@ -212,22 +171,11 @@ export class SqliteLogStore implements LogStore {
       const before = index - 1
       const hash =
         before === this.#anchor.index ? this.#anchor.hash : Uint8Array.from(hashOfEncoded(this.header(before)!))
-      this.#lower(before, this.#termAt(before), hash)
+      this.#durability.lower(before, this.term(before)!, hash)
       this.#reshaped = true
       this.#push({ kind: 'truncate', index })
       this.#lastHash = hash
     })
-  }
-
-  /** What is known to be durable, and the mark, go back before the log does. */
-  #lower(index: number, term: number, hash: Uint8Array): void {
-    if (this.#mark.value.index > index) this.#mark.write({ ...this.#mark.value, index, term, hash }, true)
-    this.#durableIndex = Math.min(this.#durableIndex, index)
-    if (this.#syncing && this.#syncing.index > index) this.#syncing = { index, hash }
-  }
-
-  #termAt(index: number): number {
-    return index === this.#anchor.index ? this.#anchor.term : this.#index.term(index)!
   }
 
   term(index: number): number | undefined {
@@ -282,7 +230,7 @@ export class SqliteLogStore implements LogStore {
       this.#hardState = state
     })
     this.commit()
-    this.syncNow()
+    this.#durability.syncNow()
   }
 
   setting(name: string): string | undefined {
@@ -314,7 +262,7 @@ export class SqliteLogStore implements LogStore {
   }
 
   commit(): void {
-    this.#usable()
+    this.#durability.check()
     try {
       if (this.#db.open) this.#commitTables()
       this.#commitStream()
@@ -328,7 +276,7 @@ export class SqliteLogStore implements LogStore {
     if (this.#unsyncedBulk) this.#segments.syncNow()
     this.#unsyncedBulk = false
     this.#db.commit()
-    this.#walDirty = true
+    this.#durability.touchWal()
     this.#reshaped = false
     this.#committed = this.#shape()
   }
@@ -337,11 +285,10 @@ export class SqliteLogStore implements LogStore {
     const { fresh } = this.#hot
     if (fresh.length === 0) return
     if (this.#hot.bytes > hotBytesMax) {
-      this.syncNow()
+      this.#durability.syncNow()
       this.#settle()
     }
     const { segment, offset: start } = this.#segments.begin()
-    this.#existing.add(segment)
     let offset = start
     const parts: Uint8Array[] = []
     for (const hot of fresh) {
@@ -361,7 +308,7 @@ export class SqliteLogStore implements LogStore {
 
   /** Takes what is synced over into the database. */
   #settle(): void {
-    const writes = this.#hot.through(this.#synced)
+    const writes = this.#hot.through(this.#durability.stream)
     const last = writes.at(-1)
     if (last === undefined) return
     try {
@@ -375,7 +322,7 @@ export class SqliteLogStore implements LogStore {
       throw translate(this.#place, error)
     }
     // what a sync of the WAL will allow to remove
-    if (last.end.segment > this.#settled.segment) this.#walDirty = true
+    if (last.end.segment > this.#settled.segment) this.#durability.touchWal()
     this.#settled = last.end
     this.#hot.settled(writes.length)
   }
@@ -383,59 +330,21 @@ export class SqliteLogStore implements LogStore {
   settle(): void {
     this.commit()
     if (this.#hot.size === 0) return
-    this.syncNow()
+    this.#durability.syncNow()
     this.#settle()
   }
 
   /** The segments stay as they are until the answered function is called: another reader has the database open. */
   pin(): () => void {
-    this.#pins++
-    let held = true
-    return () => {
-      if (held) this.#pins--
-      held = false
-    }
+    return this.#upkeep.pin()
   }
 
   sync(onDurable: (index: number) => void): void {
-    this.#usable()
-    this.#waiting.push(onDurable)
-    if (this.#syncing === undefined) this.#startSync()
+    this.#durability.sync(onDurable)
   }
 
-  #startSync(): void {
-    const callbacks = this.#waiting
-    this.#waiting = []
-    this.#syncing = { index: this.#committed.lastIndex, hash: this.#committed.lastHash }
-    const { position: stream } = this.#segments
-    const { hardState } = this.#committed
-    const wal = this.#walDirty && !this.#db.open ? this.#db.position : undefined
-    const unused = wal === undefined ? [] : this.#unused()
-    const finish = (error: unknown): void => {
-      if (this.#closed) return
-      if (error !== undefined) throw this.#syncFailed(error)
-      const covered = this.#syncing!
-      this.#syncing = undefined
-      this.#covered(covered.index, covered.hash, stream, wal, hardState)
-      this.#remove(unused)
-      this.#maybeSettle()
-      if (this.#waiting.length > 0) this.#startSync()
-      for (const callback of callbacks) callback(this.#durableIndex)
-    }
-    const syncWal = (error: unknown): void => {
-      if (error !== undefined || wal === undefined || this.#closed) finish(error)
-      else this.#db.sync(finish)
-    }
-    if (wal !== undefined) this.#walDirty = false
-    if (this.#segments.dirty) this.#segments.sync(syncWal)
-    else setImmediate(syncWal, undefined)
-  }
-
-  /** Linux reports a failed write-back once and then forgets the pages: nothing may be built on these files any more. */
-  #syncFailed(error: unknown): unknown {
-    this.#failure = error
-    this.#log.error({ file: this.#place.path, error }, 'the log cannot be synced')
-    return error
+  syncNow(): void {
+    this.#durability.syncNow()
   }
 
   #maybeSettle(): void {
@@ -449,68 +358,6 @@ export class SqliteLogStore implements LogStore {
       this.#settleHeld = this.#hot.size + settleWrites
       this.#log.warn({ file: this.#place.path, error: messageOf(error) }, 'the log cannot be taken over now')
     }
-  }
-
-  syncNow(): void {
-    this.#usable()
-    assert(!this.#db.open, 'a sync within a transaction')
-    const { lastIndex, lastHash, hardState } = this.#committed
-    const { position } = this.#segments
-    const wal = this.#walDirty ? this.#db.position : undefined
-    try {
-      this.#segments.syncNow()
-      if (wal !== undefined) this.#db.syncNow()
-    } catch (error) {
-      throw this.#syncFailed(error)
-    }
-    if (wal !== undefined) this.#walDirty = false
-    this.#covered(lastIndex, lastHash, position, wal, hardState)
-  }
-
-  /** Segments that the database has taken over and does not refer to. */
-  #unused(): number[] {
-    const { live } = this.#tables
-    return [...this.#existing].filter(segment => segment < this.#settled.segment && !live.has(segment))
-  }
-
-  #remove(segments: readonly number[]): void {
-    if (this.#pins > 0 && segments.length > 0) {
-      // asked again with a later sync
-      this.#walDirty = true
-      return
-    }
-    for (const segment of segments) {
-      if (!this.#existing.delete(segment)) continue
-      this.#segmentReader.forget(segment)
-      this.#segments.remove(segment)
-    }
-  }
-
-  /** All up to `index`, and of the stream up to `stream`, is on stable storage; the WAL too if it is given. */
-  #covered(
-    index: number,
-    hash: Uint8Array,
-    stream: StreamPosition,
-    wal: WalPosition | undefined,
-    hardState: HardState,
-  ): void {
-    this.#durableIndex = Math.max(this.#durableIndex, index)
-    if (isBefore(this.#synced, stream)) this.#synced = stream
-    const mark = this.#mark.value
-    // A blocking sync may have overtaken the one that ends now.
-    const ahead = index >= mark.index
-    const { term } = mark.hardState
-    const newer = hardState.term > term || (hardState.term === term && hardState.vote !== undefined)
-    const place = ahead ? { index, term: this.term(index) ?? 0, hash } : mark
-    const older = wal === undefined || (equalBytes(wal.salts, mark.wal.salts) && wal.frames < mark.wal.frames)
-    this.#mark.write({
-      index: place.index,
-      term: place.term,
-      hash: place.hash,
-      hardState: newer && wal !== undefined ? hardState : mark.hardState,
-      wal: older ? mark.wal : wal,
-      stream: this.#synced,
-    })
   }
 
   compact(index: number, live: (blob: BlobId) => boolean): boolean {
@@ -572,7 +419,6 @@ export class SqliteLogStore implements LogStore {
   /** Within a transaction that will refer to it: puts a blob at the end of the stream. Answers where it lies. */
   #appendBlob(id: BlobId, crc: number, data: Uint8Array): StreamPosition {
     const at = this.#segments.begin()
-    this.#existing.add(at.segment)
     const meta = encodeMeta({ kind: 'blob', id, data, crc }, at, this.#hasher)
     this.#segments.append([meta, data], meta.length + data.length)
     this.#unsyncedBulk = true
@@ -580,44 +426,20 @@ export class SqliteLogStore implements LogStore {
   }
 
   clean(): boolean {
-    const segment = this.#sparse()
+    const segment = this.#upkeep.sparse(this.#settled)
     if (segment === undefined) return false
     try {
-      this.#transact(() => {
-        let bytes = 0
-        for (const row of this.#tables.bulkOf(segment, 4096)) {
-          if ((bytes += row.length) > cleanBytesMax && bytes > row.length) break
-          const data = this.#segmentReader.read(segment, row.offset, row.length)
-          if (format.blobCrc(row.id, data, this.#hasher) !== row.crc) {
-            throw corrupt(this.#place, `the CRC of blob ${row.id} does not match`)
-          }
-          const to = this.#appendBlob(row.id, row.crc, data)
-          this.#tables.moveBulk(row, segment, to.segment, to.offset)
-        }
-        if (bytes === 0) this.#uncleanable.add(segment)
-      })
+      this.#transact(() => this.#upkeep.moveOut(segment, (id, crc, data) => this.#appendBlob(id, crc, data)))
       this.commit()
     } catch (error) {
-      if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
-      // who reads it is told; the rest of the segment stays as it is
-      this.#uncleanable.add(segment)
-      this.#log.error({ file: this.#place.path, segment, error: error.message }, 'a segment cannot be cleaned')
+      this.#upkeep.failed(segment, error)
     }
-    return this.#sparse() !== undefined
-  }
-
-  /** A complete segment most of whose content is dead. */
-  #sparse(): number | undefined {
-    for (const [segment, live] of this.#tables.live) {
-      if (segment >= this.#settled.segment || this.#uncleanable.has(segment)) continue
-      if (live < (segmentSize(this.#segments.folder, segment) ?? 0) * cleanBelow) return segment
-    }
-    return undefined
+    return this.#upkeep.sparse(this.#settled) !== undefined
   }
 
   reset(anchor: LogAnchor): void {
     this.#transact(() => {
-      this.#lower(anchor.index, anchor.term, anchor.hash)
+      this.#durability.lower(anchor.index, anchor.term, anchor.hash)
       this.#putAnchor(anchor)
       this.#putKeptBytes(this.#keptBytes + this.#index.payloadTotal)
       this.#reshaped = true
@@ -650,21 +472,13 @@ export class SqliteLogStore implements LogStore {
   close(): void {
     if (this.#closed) return
     try {
-      if (this.#failure === undefined) this.#settleBeforeClose()
+      if (!this.#durability.failed) this.#settleBeforeClose()
     } finally {
       this.#closed = true
+      this.#durability.close()
       if (this.#db.open) this.#db.rollback()
       try {
-        // Once all of the WAL is in the database it may be deleted, so the mark must not ask for it any more.
-        this.#db.close(() => {
-          const { lastIndex, lastHash, hardState } = this.#committed
-          const { wal } = emptyMark
-          const stream = this.#synced
-          this.#mark.write(
-            { index: lastIndex, term: this.term(lastIndex)!, hash: lastHash, hardState, wal, stream },
-            true,
-          )
-        })
+        this.#db.close(() => this.#durability.sealMark())
       } finally {
         this.#segments.close()
         this.#segmentReader.close()
@@ -675,7 +489,7 @@ export class SqliteLogStore implements LogStore {
 
   #settleBeforeClose(): void {
     this.commit()
-    this.syncNow()
+    this.#durability.syncNow()
     try {
       this.#settle()
     } catch (error) {
@@ -685,22 +499,14 @@ export class SqliteLogStore implements LogStore {
   }
 
   #shape(): Shape {
-    return {
-      anchor: this.#anchor,
-      hardState: this.#hardState,
-      lastIndex: this.#index.last,
-      lastHash: this.#lastHash,
-      keptBytes: this.#keptBytes,
-    }
-  }
-
-  #usable(): void {
-    if (this.#failure !== undefined) throw this.#failure
+    const { last } = this.#index
+    const end = { index: last, term: this.term(last)!, hash: this.#lastHash, hardState: this.#hardState }
+    return { anchor: this.#anchor, end, keptBytes: this.#keptBytes }
   }
 
   /** Writes to the stream. */
   #write(change: () => void): void {
-    this.#usable()
+    this.#durability.check()
     try {
       if (this.#db.open) this.#commitTables()
       change()
@@ -711,7 +517,7 @@ export class SqliteLogStore implements LogStore {
 
   /** Writes to the database itself, on top of all that the stream has. */
   #transact(change: () => void): void {
-    this.#usable()
+    this.#durability.check()
     if (!this.#db.open) this.settle()
     try {
       this.#db.begin()
@@ -744,27 +550,17 @@ export class SqliteLogStore implements LogStore {
         this.#reshaped = false
       } else {
         this.#hot.rollback()
-        this.#index.truncateFrom(this.#committed.lastIndex + 1)
+        this.#index.truncateFrom(this.#committed.end.index + 1)
       }
       this.#anchor = this.#committed.anchor
-      this.#hardState = this.#committed.hardState
-      this.#lastHash = this.#committed.lastHash
+      this.#hardState = this.#committed.end.hardState
+      this.#lastHash = this.#committed.end.hash
       this.#keptBytes = this.#committed.keptBytes
     } catch (second) {
       // Memory and disk may differ now: no further use.
-      this.#failure = failure
+      this.#durability.fail(failure)
       this.#log.error({ file: this.#place.path, error: second }, 'a transaction cannot be rolled back')
     }
     return failure
   }
-}
-
-function fill(db: Database.Database, owner: LogOwner, hasher: Hasher): void {
-  const put = db.prepare('INSERT INTO setting (name, value) VALUES (?, ?)')
-  const set = (name: string, value: Uint8Array): void => void put.run(name, format.sealSetting(name, value, hasher))
-  set(format.ownSettings.owner, format.encodeOwner(owner))
-  set(format.ownSettings.anchor, format.encodeAnchor({ index: 0, term: 0, hash: zeroHash }))
-  set(format.ownSettings.hardState, format.encodeHardState({ term: 0, vote: undefined }))
-  set(format.ownSettings.keptBytes, new TextEncoder().encode('0'))
-  set(format.ownSettings.settled, format.encodePosition(streamStart))
 }

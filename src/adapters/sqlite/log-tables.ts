@@ -8,11 +8,10 @@ import { liveSegments } from './log-replay.js'
 import type { StreamPosition } from './segment-files.js'
 import type { StreamWrite } from './stream-records.js'
 
-/** A blob's row, or a journalled payload's, that refers to a segment. */
+/** A blob's row that refers to a segment. */
 export interface BulkRow {
   readonly id: BlobId
   readonly crc: number
-  readonly offset: number
   readonly length: number
 }
 
@@ -26,12 +25,12 @@ export class LogTables {
   /** Highest blob that may be here from a snapshot whose installation broke off: an entry's own takes its place. */
   #foreign: BlobId
 
-  constructor(db: Database.Database, hasher: Hasher) {
+  constructor(db: Database.Database, hasher: Hasher, live: Map<number, number>) {
     this.#db = db
     this.#hasher = hasher
     this.#sql = prepare(db)
     this.#foreign = Math.max(0, ...(this.#sql.lastIds.all() as (number | null)[]).map(id => id ?? 0))
-    this.live = liveSegments(db)
+    this.live = live
   }
 
   /** The transaction was rolled back. */
@@ -174,7 +173,7 @@ function prepare(db: Database.Database) {
     dropBulkRange: db.prepare('DELETE FROM bulk WHERE id >= ? AND id < ?'),
     bulkRange: db.prepare('SELECT segment, sum(length) FROM bulk WHERE id >= ? AND id < ? GROUP BY segment').raw(),
     bulkPlace: db.prepare('SELECT segment, length FROM bulk WHERE id = ?').raw(),
-    bulkOf: db.prepare('SELECT id, crc, offset, length FROM bulk WHERE segment = ? LIMIT ?'),
+    bulkOf: db.prepare('SELECT id, crc, length FROM bulk WHERE segment = ? LIMIT ?'),
     moveBulk: db.prepare('UPDATE bulk SET segment = ?, offset = ? WHERE id = ?'),
     lastIds: db.prepare('SELECT max(id) FROM blob UNION ALL SELECT max(id) FROM bulk').pluck(),
     blobIds: db

@@ -62,7 +62,9 @@ export class SegmentFiles {
   readonly #folderFile: number
   #file: number
   #position: StreamPosition
-  /** Segments that are complete, and not yet synced. */
+  /** Bytes of the segments that are complete. */
+  readonly #complete = new Map<number, number>()
+  /** Those whose file is not yet synced. */
   #sealed: number[] = []
   /** Those of them that a sync is under way for. */
   readonly #syncing = new Set<number>()
@@ -78,7 +80,10 @@ export class SegmentFiles {
     this.#position = position
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
-      for (const segment of listSegments(folder)) if (segment > position.segment) this.#drop(segment)
+      for (const segment of listSegments(folder)) {
+        if (segment > position.segment) rmSync(join(folder, segmentName(segment)))
+        else if (segment < position.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
+      }
       this.#folderFile = openSync(folder, 'r')
       const path = join(folder, segmentName(position.segment))
       if (!existsSync(path)) {
@@ -94,6 +99,10 @@ export class SegmentFiles {
   /** Where the next record goes. */
   get position(): StreamPosition {
     return this.#position
+  }
+  /** Bytes of each segment that is complete. */
+  get complete(): ReadonlyMap<number, number> {
+    return this.#complete
   }
   /** Whether something was appended that no sync has begun to cover. */
   get dirty(): boolean {
@@ -117,6 +126,7 @@ export class SegmentFiles {
       // a reused file may be longer: its end must tell where the records end
       if (fstatSync(this.#file).size > this.#position.offset) ftruncateSync(this.#file, this.#position.offset)
       this.#sealed.push(this.#file)
+      this.#complete.set(this.#position.segment, this.#position.offset)
       this.#file = file
       this.#position = { segment, offset: 0 }
       this.#folderDirty = true
@@ -183,20 +193,15 @@ export class SegmentFiles {
     this.#dirty = false
   }
 
-  /** Removes a segment that nothing refers to. */
+  /** Removes a complete segment that nothing refers to. */
   remove(segment: number): void {
-    assert(segment < this.#position.segment, `segment ${segment} is removed while it is written`)
+    const bytes = this.#complete.get(segment)
+    assert(bytes !== undefined, `segment ${segment} is removed, but it is not complete`)
     const path = join(this.folder, segmentName(segment))
     const spare = join(this.folder, spareName)
-    const file = openSync(path, 'r')
-    const whole = fstatSync(file).size >= segmentBytes
-    closeSync(file)
-    if (whole && !existsSync(spare)) renameSync(path, spare)
+    if (bytes >= segmentBytes && !existsSync(spare)) renameSync(path, spare)
     else rmSync(path)
-  }
-
-  #drop(segment: number): void {
-    rmSync(join(this.folder, segmentName(segment)))
+    this.#complete.delete(segment)
   }
 
   /** A descriptor that the pool still syncs is closed by its callback. */

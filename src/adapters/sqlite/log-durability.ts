@@ -1,0 +1,182 @@
+import { assert } from '../../base/assert.js'
+import { equalBytes } from '../../base/bytes.js'
+import type { HardState } from '../../raft/types.js'
+import type { Place, StoreLog } from './failures.js'
+import { emptyMark, type LogMark } from './log-mark.js'
+import { isBefore, type SegmentFiles, type StreamPosition } from './segment-files.js'
+import type { WalDatabase, WalPosition } from './wal-database.js'
+
+/** The end of what is committed, and so of what a sync that begins now will cover. */
+export interface LogEnd {
+  readonly index: number
+  readonly term: number
+  readonly hash: Uint8Array
+  readonly hardState: HardState
+}
+
+/** What the syncs of a log ask of it. */
+export interface SyncedLog {
+  end(): LogEnd
+  /** A sync that covers all transactions begins; what is answered is called when it has succeeded. */
+  walSyncing(): () => void
+  /** A sync has succeeded; those who asked for it are told afterwards. */
+  synced(): void
+}
+
+/** What of a log is on stable storage: its syncs, and the mark that tells the next start of them. */
+export class LogDurability {
+  readonly #place: Place
+  readonly #log: StoreLog
+  readonly #db: WalDatabase
+  readonly #segments: SegmentFiles
+  readonly #mark: LogMark
+  readonly #synced: SyncedLog
+  #index = 0
+  #stream: StreamPosition
+  /** A transaction that a sync must cover was committed since the last one began. */
+  #walDirty = true
+  #waiting: ((index: number) => void)[] = []
+  /** The sync that is under way; truncation lowers what it will have covered. */
+  #syncing: LogEnd | undefined
+  #failure: unknown
+  #closed = false
+
+  constructor(
+    place: Place,
+    log: StoreLog,
+    db: WalDatabase,
+    segments: SegmentFiles,
+    mark: LogMark,
+    stream: StreamPosition,
+    synced: SyncedLog,
+  ) {
+    this.#place = place
+    this.#log = log
+    this.#db = db
+    this.#segments = segments
+    this.#mark = mark
+    this.#stream = stream
+    this.#synced = synced
+  }
+
+  /** Entries up to here are on stable storage. */
+  get index(): number {
+    return this.#index
+  }
+  /** The stream is on stable storage up to here. */
+  get stream(): StreamPosition {
+    return this.#stream
+  }
+  /** Memory and disk may differ: nothing may be built on these files any more. */
+  get failed(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** Throws when the files may not be used any more. */
+  check(): void {
+    if (this.failed) throw this.#failure
+  }
+
+  fail(failure: unknown): void {
+    this.#failure = failure
+  }
+
+  /** The next sync must cover the database's WAL, too. */
+  touchWal(): void {
+    this.#walDirty = true
+  }
+
+  sync(onDurable: (index: number) => void): void {
+    this.check()
+    this.#waiting.push(onDurable)
+    if (this.#syncing === undefined) this.#start()
+  }
+
+  #start(): void {
+    const callbacks = this.#waiting
+    this.#waiting = []
+    const { hardState } = (this.#syncing = this.#synced.end())
+    const { position: stream } = this.#segments
+    const wal = this.#walDirty && !this.#db.open ? this.#db.position : undefined
+    const walSynced = wal && this.#synced.walSyncing()
+    const finish = (error: unknown): void => {
+      if (this.#closed) return
+      if (error !== undefined) throw this.#syncFailed(error)
+      const covered = { ...this.#syncing!, hardState }
+      this.#syncing = undefined
+      this.#cover(covered, stream, wal)
+      walSynced?.()
+      this.#synced.synced()
+      if (this.#waiting.length > 0) this.#start()
+      for (const callback of callbacks) callback(this.#index)
+    }
+    const syncWal = (error: unknown): void => {
+      if (error !== undefined || wal === undefined || this.#closed) finish(error)
+      else this.#db.sync(finish)
+    }
+    if (wal !== undefined) this.#walDirty = false
+    if (this.#segments.dirty) this.#segments.sync(syncWal)
+    else setImmediate(syncWal, undefined)
+  }
+
+  syncNow(): void {
+    this.check()
+    assert(!this.#db.open, 'a sync within a transaction')
+    const { position } = this.#segments
+    const wal = this.#walDirty ? this.#db.position : undefined
+    try {
+      this.#segments.syncNow()
+      if (wal !== undefined) this.#db.syncNow()
+    } catch (error) {
+      throw this.#syncFailed(error)
+    }
+    if (wal !== undefined) this.#walDirty = false
+    this.#cover(this.#synced.end(), position, wal)
+  }
+
+  /** Linux reports a failed write-back once and then forgets the pages. */
+  #syncFailed(error: unknown): unknown {
+    this.#failure = error
+    this.#log.error({ file: this.#place.path, error }, 'the log cannot be synced')
+    return error
+  }
+
+  /** All up to `end`, and of the stream up to `stream`, is on stable storage; the WAL too if it is given. */
+  #cover(end: LogEnd, stream: StreamPosition, wal: WalPosition | undefined): void {
+    this.#index = Math.max(this.#index, end.index)
+    if (isBefore(this.#stream, stream)) this.#stream = stream
+    const mark = this.#mark.value
+    // A blocking sync may have overtaken the one that ends now.
+    const { index, term, hash } = end.index >= mark.index ? end : mark
+    const { hardState } = end
+    const newer =
+      hardState.term > mark.hardState.term || (hardState.term === mark.hardState.term && hardState.vote !== undefined)
+    const older = wal === undefined || (equalBytes(wal.salts, mark.wal.salts) && wal.frames < mark.wal.frames)
+    this.#mark.write({
+      index,
+      term,
+      hash,
+      hardState: newer && wal !== undefined ? hardState : mark.hardState,
+      wal: older ? mark.wal : wal,
+      stream: this.#stream,
+    })
+  }
+
+  /** The log is about to end at an earlier entry: what is known to be durable, and the mark, go back before it does. */
+  lower(index: number, term: number, hash: Uint8Array): void {
+    if (this.#mark.value.index > index) this.#mark.write({ ...this.#mark.value, index, term, hash }, true)
+    this.#index = Math.min(this.#index, index)
+    if (this.#syncing && this.#syncing.index > index) this.#syncing = { ...this.#syncing, index, term, hash }
+  }
+
+  /** No sync is answered any more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** All of the WAL is in the database and may be deleted: the mark asks for it no more. */
+  sealMark(): void {
+    const { wal } = emptyMark
+    this.#mark.write({ ...this.#synced.end(), wal, stream: this.#stream }, true)
+  }
+}
