@@ -1,5 +1,6 @@
 import type { MemberId } from '../base/ids.js'
 import { apply, getInode } from '../fs/apply.js'
+import { rememberPlace } from './change-number.js'
 import { decodeDescriptor } from './descriptor.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
@@ -122,7 +123,7 @@ export class Applier {
       if (entry.kind === 'noop') continue
       overlay.tag = index
       apply(overlay, operation, { time: entry.time, number: index })
-      overlay.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
+      rememberPlace(overlay, entry)
     }
     this.#appender.uncommittedBytes = bytes
   }

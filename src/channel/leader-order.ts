@@ -2,11 +2,13 @@ import { EAGAIN, EEXIST, EINVAL, EPERM } from '../base/errno.js'
 import { messageOf } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, membersDescriptor } from '../fs/apply.js'
+import { payloadLength } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
 import type { MembersOperation, Operation } from '../fs/operation.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
+import { hasPlace, rememberPlace } from './change-number.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
@@ -78,11 +80,7 @@ export class LeaderOrder {
   order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
     this.#writes.close()
     const { overlay } = this.#views
-    const last = overlay.get('session', 0, proposal.origin)
-    if (
-      last !== undefined &&
-      (proposal.session < last.session || (proposal.session === last.session && proposal.sequence <= last.sequence))
-    ) {
+    if (hasPlace(overlay, proposal.origin, proposal)) {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
     }
@@ -96,7 +94,7 @@ export class LeaderOrder {
     this.#views.announceLosses(operation)
     const errno = apply(overlay, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    overlay.set('session', 0, proposal.origin, { session: proposal.session, sequence: proposal.sequence })
+    rememberPlace(overlay, proposal)
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) {
@@ -160,7 +158,7 @@ export class LeaderOrder {
       this.#ports.report('warn', `member ${from} proposed nonsense: ${messageOf(error)}`)
       return EINVAL
     }
-    const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+    const length = payloadLength(operation)
     const sound =
       length === proposal.payload.length &&
       (proposal.kind === 'members') === (operation.kind === 'members') &&

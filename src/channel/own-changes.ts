@@ -3,12 +3,13 @@ import { RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { blobsPerEntryMax, pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
 import { apply, getInode } from '../fs/apply.js'
-import { cutOf } from '../fs/extents.js'
+import { cutOf, payloadCuts } from '../fs/extents.js'
 import { encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type Operation } from '../fs/operation.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
+import { compareChanges, hasPlace } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
@@ -271,20 +272,19 @@ export class OwnChanges {
     if (!this.#views.leading && entry.session === this.#session) this.#views.reachedOwn(entry, own?.visible ?? false)
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
-      const { session, sequence } = change.proposal
-      if (session > entry.session || (session === entry.session && sequence > entry.sequence)) break
+      if (compareChanges(change.proposal, entry) > 0) break
       this.#refused(change, EIO, 0)
     }
   }
 
-  /** A state from elsewhere is in place: own changes that it contains are done. */
+  /**
+   * A state from elsewhere is in place: own changes that it contains are done. It does not tell which of them were
+   * refused, so a program that still waits for its outcome is not told of success.
+   */
   restored(): void {
-    const done = this.#views.table.get('session', 0, this.#self)
-    if (done === undefined) return
     for (const change of this.#pending.values()) {
-      const { session, sequence } = change.proposal
-      if (session > done.session || (session === done.session && sequence > done.sequence)) continue
-      this.#settle(change, 0)
+      if (!hasPlace(this.#views.table, this.#self, change.proposal)) break
+      this.#settle(change, EIO)
     }
   }
 
@@ -406,7 +406,7 @@ export class OwnChanges {
     const sequence = Math.floor(-id / blobsPerEntryMax)
     const part = -id % blobsPerEntryMax
     const change = this.#pending.get(this.#session, sequence)
-    if (change !== undefined) return cutOf(change.operation, change.proposal.payload, part)
+    if (change !== undefined) return cutOf(payloadCuts(change.operation), change.proposal.payload, part)
     // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
     const index = this.#views.placeOf(sequence)
     if (index === undefined) return undefined

@@ -1,3 +1,4 @@
+import { changeKey } from './change-number.js'
 import type { JournalRecord } from './log-port.js'
 import type { Operation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
@@ -28,10 +29,6 @@ export interface PendingChange {
   lost: ((errno: number) => void) | undefined
 }
 
-function keyOf(session: number, sequence: number): string {
-  return `${session}/${sequence}`
-}
-
 /** This member's changes on their way, in the order they were made. */
 export class PendingChanges {
   readonly #changes = new Map<string, PendingChange>()
@@ -45,12 +42,12 @@ export class PendingChanges {
   }
 
   add(change: PendingChange): void {
-    this.#changes.set(keyOf(change.proposal.session, change.proposal.sequence), change)
+    this.#changes.set(changeKey(change.proposal), change)
     this.#bytes += change.bytes
   }
 
   get(session: number, sequence: number): PendingChange | undefined {
-    return this.#changes.get(keyOf(session, sequence))
+    return this.#changes.get(changeKey({ session, sequence }))
   }
 
   grow(change: PendingChange, bytes: number): void {
@@ -59,7 +56,7 @@ export class PendingChanges {
   }
 
   remove(change: PendingChange): void {
-    if (this.#changes.delete(keyOf(change.proposal.session, change.proposal.sequence))) this.#bytes -= change.bytes
+    if (this.#changes.delete(changeKey(change.proposal))) this.#bytes -= change.bytes
   }
 
   /** Oldest first. */

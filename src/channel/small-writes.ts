@@ -2,7 +2,8 @@ import { assert } from '../base/assert.js'
 import { apply, getInode } from '../fs/apply.js'
 import { extendWrite } from '../fs/content.js'
 import { firstBlob } from '../fs/extents.js'
-import type { Operation } from '../fs/operation.js'
+import type { AppendOperation, Operation, WriteOperation } from '../fs/operation.js'
+import { rememberPlace } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
@@ -48,13 +49,13 @@ export class SmallWrites {
     this.#written = undefined
     if (!isSmallWrite(operation) || options.durable) return false
     const { ino, kind } = operation
-    const start = operation.kind === 'write' ? operation.offset : this.#sizeOf(ino)
+    const start = this.#startOf(operation)
     this.#written = { ino, kind, end: start + operation.length }
     return before?.ino === ino && before.kind === kind && before.end === start
   }
 
-  #sizeOf(ino: number): number {
-    return getInode(this.#views.overlay, ino)?.size ?? 0
+  #startOf(operation: WriteOperation | AppendOperation): number {
+    return operation.kind === 'write' ? operation.offset : (getInode(this.#views.overlay, operation.ino)?.size ?? 0)
   }
 
   /** As leader: shows a write where it will stand in the log, and lets it grow before it is put there. */
@@ -63,12 +64,12 @@ export class SmallWrites {
     assert(isSmallWrite(operation), 'only small writes are left open')
     const { overlay } = this.#views
     const index = this.#log.lastIndex + 1
-    const start = operation.kind === 'write' ? operation.offset : this.#sizeOf(operation.ino)
+    const start = this.#startOf(operation)
     overlay.tag = index
     const stale = this.#views.staleBy(operation)
     const errno = apply(overlay, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    overlay.set('session', 0, proposal.origin, { session: proposal.session, sequence: proposal.sequence })
+    rememberPlace(overlay, proposal)
     change.visible = true
     this.#log.journal(journalRecord(change))
     change.journalled = true

@@ -125,7 +125,9 @@ export class StagedLog implements RaftLog<StoredEntry> {
   /** A blob of an entry that is still in memory. */
   recentBlob(id: BlobId): Uint8Array | undefined {
     const recent = this.#recent.get(Math.floor(id / blobsPerEntryMax))
-    return recent === undefined ? undefined : cutOf(recent.operation, recent.payload, id % blobsPerEntryMax)
+    return recent === undefined
+      ? undefined
+      : cutOf(payloadCuts(recent.operation), recent.payload, id % blobsPerEntryMax)
   }
 
   /** Entries `from..to` as they are sent. */

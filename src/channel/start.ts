@@ -7,6 +7,7 @@ import type { TableView } from '../fs/table-view.js'
 import type { Proposal } from '../oplog/entry.js'
 import { Raft } from '../raft/raft.js'
 import type { RaftHost } from '../raft/types.js'
+import { addToChange, changeKey, compareChanges, hasPlace } from './change-number.js'
 import { Agenda } from './agenda.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
@@ -111,35 +112,22 @@ export function recoverPending({ self, ports, log, views, pending }: Core): void
   for (let index = views.applied.index + 1; index <= log.lastIndex; index++) {
     const { entry, operation, payload } = log.entry(index)
     if (entry.origin !== self || entry.kind === 'noop') continue
-    inLog.add(`${entry.session}/${entry.sequence}`)
+    inLog.add(changeKey(entry))
     found.push(pendingAgain({ ...entry, payload }, operation, index))
   }
-  const done = views.table.get('session', 0, self)
-  for (const records of changesOf(ports.log.journal())) {
+  const journalled = new Map<string, JournalRecord[]>()
+  for (const record of ports.log.journal()) addToChange(journalled, record)
+  for (const [key, records] of journalled) {
     const { session, sequence } = records[0]!
-    const applied =
-      done !== undefined && (session < done.session || (session === done.session && sequence <= done.sequence))
-    if (applied || inLog.has(`${session}/${sequence}`)) {
+    if (hasPlace(views.table, self, records[0]!) || inLog.has(key)) {
       log.unjournal(session, sequence)
       continue
     }
     const { proposal, operation } = changeOfJournal(records, ports.hasher)
     found.push(pendingAgain(proposal, operation, undefined))
   }
-  found.sort((a, b) => a.proposal.session - b.proposal.session || a.proposal.sequence - b.proposal.sequence)
+  found.sort((a, b) => compareChanges(a.proposal, b.proposal))
   for (const change of found) pending.add(change)
-}
-
-/** The journal's records by change. */
-function changesOf(journal: readonly JournalRecord[]): Iterable<JournalRecord[]> {
-  const changes = new Map<string, JournalRecord[]>()
-  for (const record of journal) {
-    const key = `${record.session}/${record.sequence}`
-    const parts = changes.get(key)
-    if (parts === undefined) changes.set(key, [record])
-    else parts.push(record)
-  }
-  return changes.values()
 }
 
 /** `ordered`: its place in the log; else it is the journal's. */

@@ -1,5 +1,6 @@
 import { RkfsError } from '../base/errors.js'
 import type { Hasher } from '../base/hash.js'
+import { payloadLength } from '../fs/extents.js'
 import { decodeOperation } from '../fs/operation-codec.js'
 import type { Operation } from '../fs/operation.js'
 import { decodeEntry, payloadMatches } from '../oplog/codec.js'
@@ -18,8 +19,7 @@ export function openEntry(encoded: EncodedEntry, hasher: Hasher, checkPayload: b
     throw new RkfsError('corrupt', `the payload of entry ${entry.index} does not match its hash`)
   }
   const operation = decodeOperation(entry.operation)
-  const length = operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
-  if (length !== entry.payloadLength) {
+  if (payloadLength(operation) !== entry.payloadLength) {
     throw new RkfsError('corrupt', `entry ${entry.index} has a payload of another length than its operation`)
   }
   return { header: encoded.header, payload: encoded.payload, entry, operation }

@@ -8,6 +8,7 @@ import { TableView } from '../fs/table-view.js'
 import type { View } from '../fs/view.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader } from '../oplog/entry.js'
+import { rememberPlace } from './change-number.js'
 import { invalidationsOf } from './invalidations.js'
 import type { LogAnchor } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
@@ -89,7 +90,7 @@ export class Views {
   apply(entry: EntryHeader, operation: Operation, shown: boolean): number {
     this.#watching = !this.leading && !shown && !this.#overlay.empty
     const errno = apply(this.#table, operation, { time: entry.time, number: entry.index })
-    this.#table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
+    rememberPlace(this.#table, entry)
     this.#watching = false
     if (this.#lacks) this.#stale = true
     return errno

@@ -22,9 +22,13 @@ export function payloadCuts(operation: Operation): number[] {
   return cuts
 }
 
+/** How many bytes of payload an operation has. */
+export function payloadLength(operation: Operation): number {
+  return operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+}
+
 /** The part of a payload that is the blob number `part`; undefined when there is none. */
-export function cutOf(operation: Operation, payload: Uint8Array, part: number): Uint8Array | undefined {
-  const cuts = payloadCuts(operation)
+export function cutOf(cuts: readonly number[], payload: Uint8Array, part: number): Uint8Array | undefined {
   let at = 0
   for (let i = 0; i < part; i++) at += cuts[i] ?? 0
   const length = cuts[part]
@@ -82,8 +86,8 @@ export type Uncovered = (at: number, length: number) => void
 /** Chunks that are read at once. */
 const scanMax = 1024
 
-/** Removes the extents of `[from, to)` of a file. */
-export function removeRange(view: View, ino: number, from: number, to: number, uncovered?: Uncovered): void {
+/** The chunks that there are of `[from, to)` of a file, and the offset at which each begins. May be changed meanwhile. */
+function* chunksBetween(view: View, ino: number, from: number, to: number) {
   const first = Math.floor(from / chunkBytes)
   const limit = Math.min(scanMax, Math.ceil(to / chunkBytes) - first + 1)
   let after = first === 0 ? undefined : chunkKey(first - 1)
@@ -92,14 +96,21 @@ export function removeRange(view: View, ino: number, from: number, to: number, u
     for (const [key, chunk] of found) {
       const base = parseInt(key, 16) * chunkBytes
       if (base >= to) return
-      const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), extent => {
-        uncovered?.(base + extent.start, extent.length)
-        view.refer(extent.blob, -extent.length)
-      })
-      view.set('chunk', ino, key, kept.length === 0 ? undefined : kept)
+      yield { key, base, chunk }
       after = key
     }
     if (found.length < limit) return
+  }
+}
+
+/** Removes the extents of `[from, to)` of a file. */
+export function removeRange(view: View, ino: number, from: number, to: number, uncovered?: Uncovered): void {
+  for (const { key, base, chunk } of chunksBetween(view, ino, from, to)) {
+    const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), extent => {
+      uncovered?.(base + extent.start, extent.length)
+      view.refer(extent.blob, -extent.length)
+    })
+    view.set('chunk', ino, key, kept.length === 0 ? undefined : kept)
   }
 }
 
@@ -112,22 +123,12 @@ export function visitCovered(
   visit: (at: number, length: number) => void,
 ): void {
   if (from >= to) return
-  const first = Math.floor(from / chunkBytes)
-  const limit = Math.min(scanMax, Math.ceil(to / chunkBytes) - first + 1)
-  let after = first === 0 ? undefined : chunkKey(first - 1)
-  for (;;) {
-    const found = view.scan('chunk', ino, after, limit)
-    for (const [key, chunk] of found) {
-      const base = parseInt(key, 16) * chunkBytes
-      if (base >= to) return
-      for (const extent of chunk) {
-        const start = Math.max(from, base + extent.start)
-        const end = Math.min(to, base + extent.start + extent.length)
-        if (start < end) visit(start, end - start)
-      }
-      after = key
+  for (const { base, chunk } of chunksBetween(view, ino, from, to)) {
+    for (const extent of chunk) {
+      const start = Math.max(from, base + extent.start)
+      const end = Math.min(to, base + extent.start + extent.length)
+      if (start < end) visit(start, end - start)
     }
-    if (found.length < limit) return
   }
 }
 

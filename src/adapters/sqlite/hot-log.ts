@@ -1,3 +1,4 @@
+import { addToChange, changeKey, compareChanges } from '../../channel/change-number.js'
 import type { LogRecord, JournalRecord } from '../../channel/log-port.js'
 import { isBefore, type StreamPosition } from './segment-files.js'
 import { payloadOf, type StreamWrite } from './stream-records.js'
@@ -82,7 +83,7 @@ export class HotLog {
         this.#partsOf(write.record).push(hot)
         break
       case 'unjournal':
-        this.#unjournal(journalKey(write), hot)
+        this.#unjournal(changeKey(write), hot)
         break
       case 'blob':
         break
@@ -90,7 +91,7 @@ export class HotLog {
   }
 
   #partsOf(change: { session: number; sequence: number }): HotWrite[] {
-    const key = journalKey(change)
+    const key = changeKey(change)
     let parts = this.#journal.get(key)
     if (parts === undefined) this.#journal.set(key, (parts = []))
     return parts
@@ -120,20 +121,12 @@ export class HotLog {
   /** The journal as the rows of the database and the writes here amount to. */
   journal(rows: readonly JournalRecord[]): JournalRecord[] {
     const changes = new Map<string, JournalRecord[]>()
-    const put = (record: JournalRecord): void => {
-      const key = journalKey(record)
-      const parts = changes.get(key)
-      if (parts === undefined) changes.set(key, [record])
-      else parts.push(record)
-    }
-    rows.forEach(put)
+    for (const record of rows) addToChange(changes, record)
     for (const { write } of this.#writes) {
-      if (write.kind === 'journal') put(write.record)
-      else if (write.kind === 'unjournal') changes.delete(journalKey(write))
+      if (write.kind === 'journal') addToChange(changes, write.record)
+      else if (write.kind === 'unjournal') changes.delete(changeKey(write))
     }
-    return [...changes.values()]
-      .flat()
-      .sort((a, b) => a.session - b.session || a.sequence - b.sequence || a.part - b.part)
+    return [...changes.values()].flat().sort((a, b) => compareChanges(a, b) || a.part - b.part)
   }
 
   /** The written ones up to a place in the stream, for the database. */
@@ -157,8 +150,8 @@ export class HotLog {
       } else if (write.kind === 'truncate') this.#settledLast = Math.min(this.#settledLast, write.index - 1)
       else if (write.kind === 'journal') {
         const parts = this.#partsOf(write.record).filter(part => part !== hot)
-        if (parts.length === 0) this.#journal.delete(journalKey(write.record))
-        else this.#journal.set(journalKey(write.record), parts)
+        if (parts.length === 0) this.#journal.delete(changeKey(write.record))
+        else this.#journal.set(changeKey(write.record), parts)
       }
     }
     this.#soundLast = this.#settledLast
@@ -176,8 +169,4 @@ export class HotLog {
 /** Whether a write was undone by one that ends by `limit`. */
 export function isUndone(hot: HotWrite, limit: StreamPosition): boolean {
   return hot.undoneBy !== undefined && !isBefore(limit, hot.undoneBy.end)
-}
-
-function journalKey({ session, sequence }: { session: number; sequence: number }): string {
-  return `${session}/${sequence}`
 }

@@ -4,6 +4,7 @@ import type { Hasher } from '../../base/hash.js'
 import { messageOf } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
 import type { BlobId, JournalRecord, LogAnchor, LogOwner, LogRecord, LogStore } from '../../channel/log-port.js'
+import { cutOf } from '../../fs/extents.js'
 import { hashOfEncoded } from '../../oplog/codec.js'
 import type { EncodedEntry } from '../../oplog/entry.js'
 import type { HardState } from '../../raft/types.js'
@@ -208,12 +209,7 @@ export class SqliteLogStore implements LogStore {
     const index = Math.floor(id / blobsPerEntryMax)
     const part = id % blobsPerEntryMax
     const hot = this.#hot.entry(index)
-    if (hot !== undefined) {
-      let at = 0
-      for (let i = 0; i < part; i++) at += hot.cuts[i] ?? 0
-      const length = hot.cuts[part]
-      return length === undefined ? undefined : hot.payload.subarray(at, at + length)
-    }
+    if (hot !== undefined) return cutOf(hot.cuts, hot.payload, part)
     if (index > this.#anchor.index && !this.#hot.isSettled(index)) return undefined
     return this.#read(() => {
       const data = this.#reader.blob(id)
