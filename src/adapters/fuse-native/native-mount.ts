@@ -1,11 +1,10 @@
 import { readdirSync, readlinkSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, Mounted, MountOptions } from '../../channel/mount-port.js'
 import { abortConnection } from '../fuse/abort.js'
 import { deferred } from '../fuse/deferred.js'
-import { runUnmount } from '../fuse/mount-point.js'
-import { mountsAt, readMounts, RKFS_TYPE } from '../fuse/mountinfo.js'
+import { readMounts } from '../fuse/mountinfo.js'
+import { newestDevice, Unmounting } from '../fuse/unmounting.js'
 import { Watchdog } from '../fuse/watchdog.js'
 import type { Binding } from './binding.js'
 import { NativeDispatcher } from './dispatch.js'
@@ -15,11 +14,6 @@ import { ProcessMemory } from './process-memory.js'
 const INIT_TIMEOUT_MS = 15_000
 /** libfuse's threads say nothing when they end: their descriptor is looked at. */
 const POLL_MS = 250
-/** After a lazy unmount open files keep the connection alive; it is aborted after this time. */
-const DETACH_GRACE_MS = 2_000
-/** How long an abort may take to reach libfuse. */
-const END_TIMEOUT_MS = 10_000
-
 /**
  * What the native part refers to for good: it closes none of its handles on the event loop, and their memory is in these
  * buffers. Some hundred bytes for each thread that libfuse ever had.
@@ -44,7 +38,7 @@ export class NativeMount implements Mounted {
   /** `major:minor` of the mount. */
   #deviceNumber: string | undefined
   #isEnded = false
-  #unmounting: Promise<void> = Promise.resolve()
+  readonly #unmounting: Unmounting
 
   private constructor(binding: Binding, options: MountOptions, handler: FileSystemHandler, deadlineMs: number) {
     this.directory = options.directory
@@ -56,6 +50,21 @@ export class NativeMount implements Mounted {
     keptForNative.push(this.#thread)
     this.#dispatcher = new NativeDispatcher(binding, this.#memory, handler, options, deadlineMs, () =>
       this.#initialized.resolve(),
+    )
+    this.#unmounting = new Unmounting(
+      {
+        directory: this.directory,
+        ended: this.ended,
+        deviceNumber: () => this.#deviceNumber,
+        isMounted: () => this.#isMounted(),
+        isEnding: () => this.#look(),
+        abort: () => this.#abort(),
+        stuck: () => {
+          if (this.#isMounted()) throw new RkfsError('failed', `the mount at ${this.directory} cannot be detached`)
+          this.#finish()
+        },
+      },
+      options.log,
     )
     this.#watchdog = new Watchdog(this.directory, options.log)
     this.#poll = setInterval(() => this.#look(), POLL_MS)
@@ -107,11 +116,7 @@ export class NativeMount implements Mounted {
   invalidateAll(): void {}
 
   unmount(force: boolean): Promise<void> {
-    // One after the other: a forced unmount may follow one that found the mount busy.
-    const previous = this.#unmounting
-    const next = previous.catch(() => undefined).then(() => this.#unmount(force))
-    this.#unmounting = next
-    return next
+    return this.#unmounting.run(force)
   }
 
   #mount(options: MountOptions): void {
@@ -139,76 +144,34 @@ export class NativeMount implements Mounted {
       )
     } finally {
       this.#fd = fuseDescriptors().find(fd => !before.includes(fd))
-      this.#deviceNumber = mountsAt(this.directory)
-        .filter(entry => entry.type === RKFS_TYPE)
-        .at(-1)?.device
+      this.#deviceNumber = newestDevice(this.directory)
     }
   }
 
   /** Whether libfuse has closed its device, which it does when the mount is gone and its threads have ended. */
-  #look(): void {
+  #look(): boolean {
     if (!this.#isMounted() && !fuseDescriptors().includes(this.#fd ?? -1)) this.#finish()
-  }
-
-  async #unmount(force: boolean): Promise<void> {
-    if (this.#isEnded) return this.ended
-    if (force) return this.#unmountForced()
-    const top = mountsAt(this.directory).at(-1)
-    if (top !== undefined && top.device !== this.#deviceNumber) {
-      throw this.#busy(`${top.source} (${top.type}) is mounted over it: unmount that first`)
-    }
-    const { status, stderr } = await runUnmount(this.directory, false)
-    if (status !== 0 && !(await this.#endsWithin(100))) {
-      if (/busy/i.test(stderr)) throw this.#busy(`close the programs that use it (fuser -vm ${this.directory})`)
-      if (!/not mounted|not found/i.test(stderr)) {
-        throw new RkfsError('failed', `unmounting ${this.directory} failed: ${stderr || 'umount was killed'}`)
-      }
-    }
-    if (await this.#endsWithin(DETACH_GRACE_MS)) return
-    throw this.#busy('it is detached, but open files or another mount namespace (a container) still use it')
-  }
-
-  #busy(remedy: string): RkfsError {
-    return new RkfsError('busy', `${this.directory} is in use: ${remedy}, or unmount with force`)
+    return this.#isEnded
   }
 
   /**
-   * Detaches, and after a moment aborts the connection. Where that is not permitted (a user, without fusectl) whoever
-   * still has files open gets ENOTCONN for all that he does, and libfuse's threads end with his last close.
+   * Where aborting is not permitted (a user, without fusectl) whoever still has files open gets ENOTCONN for all that he
+   * does, and libfuse's threads end with his last close.
    */
-  async #unmountForced(): Promise<void> {
-    if (this.#isMounted()) {
-      const { status, stderr } = await runUnmount(this.directory, true)
-      if (status !== 0) this.#log('warn', 'detaching the mount failed', { directory: this.directory, error: stderr })
-    }
-    if (await this.#endsWithin(DETACH_GRACE_MS)) return
+  async #abort(): Promise<boolean> {
     this.#dispatcher.close()
     try {
       if (this.#deviceNumber !== undefined) await abortConnection(this.#deviceNumber)
-      if (await this.#endsWithin(END_TIMEOUT_MS)) return
+      return true
     } catch (error) {
       this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
+      return false
     }
-    if (this.#isMounted()) throw new RkfsError('failed', `the mount at ${this.directory} cannot be detached`)
-    this.#finish()
   }
 
   #isMounted(): boolean {
     const device = this.#deviceNumber
     return device !== undefined && readMounts().some(m => m.device === device && m.mountPoint === this.directory)
-  }
-
-  async #endsWithin(ms: number): Promise<boolean> {
-    this.#look()
-    const timeout = new AbortController()
-    try {
-      return await Promise.race([
-        this.ended.then(() => true),
-        sleep(ms, false, { signal: timeout.signal }).catch(() => false),
-      ])
-    } finally {
-      timeout.abort()
-    }
   }
 
   #finish(): void {

@@ -1,6 +1,5 @@
 import { closeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { bulkAllocated } from '../host/bulk-memory.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
@@ -13,16 +12,13 @@ import type { Features } from './features.js'
 import type { Protocol } from './init.js'
 import { Invalidator } from './invalidations.js'
 import { runUnmount } from './mount-point.js'
-import { mountsAt, readMounts, RKFS_TYPE } from './mountinfo.js'
+import { mountsAt, readMounts } from './mountinfo.js'
 import type { ReaderEnd, ReaderStart } from './reader.js'
+import { newestDevice, Unmounting } from './unmounting.js'
 import { Watchdog } from './watchdog.js'
 import { startWorker } from './worker-start.js'
 
 const INIT_TIMEOUT_MS = 15_000
-/** After a lazy unmount open files keep the connection alive; it is aborted after this time. */
-const DETACH_GRACE_MS = 2_000
-/** How long a successful unmount may take to reach the reader. */
-const END_TIMEOUT_MS = 10_000
 const READ_AHEAD_KIB = 1024
 
 /** A mounted file system: the reader and the notifier thread, the replies, the end. */
@@ -43,7 +39,7 @@ export class KernelMount implements Mounted {
   #deviceNumber: string | undefined
   #readerError: string | undefined
   #isEnded = false
-  #unmounting: Promise<void> = Promise.resolve()
+  readonly #unmounting: Unmounting
 
   /** `fd`: /dev/fuse, mounted at `directory`; owned from here on. */
   private constructor(
@@ -58,6 +54,20 @@ export class KernelMount implements Mounted {
     this.#initialized.promise.catch(() => undefined)
     this.#fd = fd
     this.#log = options.log
+    this.#unmounting = new Unmounting(
+      {
+        directory,
+        ended: this.ended,
+        deviceNumber: () => this.#deviceNumber,
+        isMounted: () => this.#isMounted(),
+        isEnding: () => this.#isEnded,
+        abort: () => this.#abort(),
+        stuck: () => {
+          throw new RkfsError('failed', `the mount at ${directory} was detached, but its connection does not end`)
+        },
+      },
+      options.log,
+    )
     this.#watchdog = new Watchdog(directory, options.log)
     this.#device = new Device(fd, (message, fields) => {
       this.#dispatcher.errors++
@@ -84,9 +94,7 @@ export class KernelMount implements Mounted {
     features: Features,
   ): Promise<KernelMount> {
     const mount = new KernelMount(fd, directory, options, handler, features)
-    mount.#deviceNumber = mountsAt(directory)
-      .filter(entry => entry.type === RKFS_TYPE)
-      .at(-1)?.device
+    mount.#deviceNumber = newestDevice(directory)
     const timer = setTimeout(
       () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${directory}`)),
       INIT_TIMEOUT_MS,
@@ -138,11 +146,7 @@ export class KernelMount implements Mounted {
   }
 
   unmount(force: boolean): Promise<void> {
-    // One after the other: a forced unmount may follow one that found the mount busy.
-    const previous = this.#unmounting
-    const next = previous.catch(() => undefined).then(() => this.#unmount(force))
-    this.#unmounting = next
-    return next
+    return this.#unmounting.run(force)
   }
 
   #received(message: ArrayBufferLike | ReaderEnd): void {
@@ -156,65 +160,22 @@ export class KernelMount implements Mounted {
     this.#dispatcher.dispatch(message)
   }
 
-  async #unmount(force: boolean): Promise<void> {
-    if (this.#isEnded) return this.ended
-    if (force) return this.#unmountForced()
-    const top = mountsAt(this.directory).at(-1)
-    if (top !== undefined && top.device !== this.#deviceNumber) {
-      throw this.#busy(`${top.source} (${top.type}) is mounted over it: unmount that first`)
-    }
-    const { status, stderr } = await runUnmount(this.directory, false)
-    if (status !== 0 && !(await this.#endsWithin(100))) {
-      if (/busy/i.test(stderr)) throw this.#busy(`close the programs that use it (fuser -vm ${this.directory})`)
-      if (!/not mounted|not found/i.test(stderr)) {
-        throw new RkfsError('failed', `unmounting ${this.directory} failed: ${stderr || 'umount was killed'}`)
-      }
-    }
-    if (await this.#endsWithin(DETACH_GRACE_MS)) return
-    throw this.#busy('it is detached, but open files or another mount namespace (a container) still use it')
-  }
-
-  #busy(remedy: string): RkfsError {
-    return new RkfsError('busy', `${this.directory} is in use: ${remedy}, or unmount with force`)
-  }
-
-  async #unmountForced(): Promise<void> {
-    if (this.#isMounted()) {
-      const { status, stderr } = await runUnmount(this.directory, true)
-      if (status !== 0) this.#log('warn', 'detaching the mount failed', { directory: this.directory, error: stderr })
-    }
-    if (await this.#endsWithin(DETACH_GRACE_MS)) return
-    await this.#abort()
-    if (await this.#endsWithin(END_TIMEOUT_MS)) return
-    throw new RkfsError('failed', `the mount at ${this.directory} was detached, but its connection does not end`)
-  }
-
-  async #abort(): Promise<void> {
+  async #abort(): Promise<boolean> {
     if (this.#deviceNumber !== undefined) {
       try {
-        return await abortConnection(this.#deviceNumber)
+        await abortConnection(this.#deviceNumber)
+        return true
       } catch (error) {
         this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
       }
     }
     // Without fusectl (a user): the reader ends with the next request of whoever still uses the mount.
     Atomics.store(this.#shared, 1, 1)
+    return true
   }
 
   #isMounted(): boolean {
     return mountsAt(this.directory).at(-1)?.device === this.#deviceNumber
-  }
-
-  async #endsWithin(ms: number): Promise<boolean> {
-    const timeout = new AbortController()
-    try {
-      return await Promise.race([
-        this.ended.then(() => true),
-        sleep(ms, false, { signal: timeout.signal }).catch(() => false),
-      ])
-    } finally {
-      timeout.abort()
-    }
   }
 
   /** The reader thread has ended: nothing reads the device any more. */
