@@ -22,18 +22,12 @@ import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { createAuthority, issueCertificate } from '../../src/adapters/pki/authority.js'
-import { Cluster, isMounted, isRunning, skip, sleep, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
 import { refused } from './support/refusal.js'
 import { Writer } from './support/writer.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(230_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 230)
 const at = (name: string): string => join(cluster.root, 'mnt', name)
 
 await t.test('wrong usage and wrong places', async t => {

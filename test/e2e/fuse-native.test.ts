@@ -2,16 +2,10 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { describeLimit, fuseNativeLimits } from '../../src/adapters/fuse-native/driver-limits.js'
-import { Cluster, isMounted, isRunning, skip, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, until, type Machine } from './support/cluster.js'
 import { describeTree, makeTree } from './support/tree.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 interface LogLine {
   readonly index: number

@@ -1,16 +1,10 @@
 /** The death of a node at any time: no mount hangs, nothing acknowledged is lost, the same command starts it again. */
 import { spawn } from 'node:child_process'
 import t from 'tap'
-import { Cluster, isMounted, isRunning, skip, sleep, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 import { Writer } from './support/writer.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(230_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 230)
 
 /** Whether every look into the mount ends in time, whatever it answers. */
 async function hangs(machine: Machine): Promise<string> {

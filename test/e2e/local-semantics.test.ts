@@ -1,15 +1,9 @@
 /** Programs cannot tell the mount from a local file system: on a member that leads, and on one that does not. */
 import t from 'tap'
-import { Cluster, skip, type Machine } from './support/cluster.js'
+import { clusterOf, type Machine } from './support/cluster.js'
 import { localChecks } from './support/local.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 await t.test('a leader, a follower', async t => {
   const machines = await cluster.members('a', 'b')

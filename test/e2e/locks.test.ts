@@ -3,16 +3,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { describe, runCases } from '../conformance/runner.js'
 import { table } from '../conformance/table.js'
-import { Cluster, isMounted, isRunning, skip, sleep, until } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, sleep, until } from './support/cluster.js'
 import { LockProgram } from './support/lock-program.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(230_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 230)
 
 const programs: LockProgram[] = []
 t.teardown(() => Promise.all(programs.map(program => program.end())))

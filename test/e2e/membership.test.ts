@@ -2,17 +2,11 @@
 import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { Cluster, isRunning, skip, until, type Machine } from './support/cluster.js'
+import { clusterOf, isRunning, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 import { Writer } from './support/writer.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 const machines = await cluster.members('a', 'b', 'c')
 const [a, b, c] = machines as [Machine, Machine, Machine]

@@ -3,16 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { Cluster, isMounted, isRunning, skip, sleep, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 import { mixedPrograms, signalStorm } from './support/programs.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 const timeoutSeconds = 4
 /** Beyond a deadline, on a machine that does other work, too. */

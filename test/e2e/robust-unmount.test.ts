@@ -2,16 +2,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { Cluster, isMounted, isRunning, skip, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 const crashes = 20
 /** No program and no command may take longer, on a machine that does other work, too. */

@@ -2,16 +2,10 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import t, { type Test } from 'tap'
-import { Cluster, isMounted, skip, sleep, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, sleep, until, type Machine } from './support/cluster.js'
 import { killedClients, manyOpens, mixedPrograms, signalStorm } from './support/programs.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 const opens = 10_000
 /** More, for a longer look. */

@@ -1,17 +1,11 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { Cluster, isMounted, isRunning, mainPath, skip, until, type Machine } from './support/cluster.js'
+import { clusterOf, isMounted, isRunning, mainPath, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
 import { describeTree, makeTree } from './support/tree.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 async function tree(machine: Machine): Promise<string> {
   const { code, stdout, stderr } = await machine.python(describeTree)

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ChannelStatus, StatusReport } from '../../../src/daemon/control-protocol.js'
+import type { Test } from 'tap'
 import { run, type Outcome } from './process.js'
 
 /** The built product. `RKFS_E2E_DIST` names another build than the checkout's own. */
@@ -139,6 +140,18 @@ export class Machine {
     const prelude = 'import errno,hashlib,json,os,stat,sys,time\nos.chdir(sys.argv[1])\n'
     return run('python3', ['-c', prelude + script, directory, ...args], { limitSeconds })
   }
+}
+
+/** The machines of a test file, which is skipped where it cannot run. `limitSeconds`: of the whole file. */
+export function clusterOf(t: Test, limitSeconds: number): Cluster {
+  if (skip !== false) {
+    t.plan(0, skip)
+    process.exit(0)
+  }
+  t.setTimeout(limitSeconds * 1000)
+  const cluster = new Cluster()
+  t.teardown(() => cluster.close())
+  return cluster
 }
 
 /** Machines in one temporary folder, taken down whatever happens. */

@@ -1,13 +1,25 @@
 /** Programs for the tests of robustness: Python, run in a mount (`Machine.python`). Each prints what is wrong, then `done`. */
 
+/** A process that does `work(…)` and says how it failed. */
+const starting = `
+import ctypes, signal
+def start(work, *args):
+    pid = os.fork()
+    if pid: return pid
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # none outlives this program
+    try: work(*args)
+    except BaseException as error: print(prefix, *args, repr(error), flush=True)
+    os._exit(0)
+`
+
 /**
  * `count` processes in one directory at once, each with a model of its own files, all with one file that is replaced.
  * Arguments: a prefix, the count, the rounds of each.
  */
 export const mixedPrograms = `
-import random, signal
+import random
 prefix, count, rounds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-os.makedirs('mixed', exist_ok=True); os.chdir('mixed')
+${starting}os.makedirs('mixed', exist_ok=True); os.chdir('mixed')
 def whole(data):
     fd = os.open(data, os.O_RDONLY)
     try:
@@ -50,14 +62,7 @@ def work(me):
         if whole(name) != data: wrong(name, 'at the end')
         if os.stat(name).st_size != len(data): wrong(name, 'size')
         os.unlink(name)
-children = []
-for me in range(count):
-    pid = os.fork()
-    if pid == 0:
-        try: work(me)
-        except BaseException as error: print(prefix, me, repr(error), flush=True)
-        os._exit(0)
-    children.append(pid)
+children = [start(work, me) for me in range(count)]
 for pid in children: os.waitpid(pid, 0)
 left = [n for n in os.listdir('.') if n.startswith(prefix)]
 if left: print('left', left[:5])
@@ -69,9 +74,8 @@ print('done')
  * fails, except one with EINTR that took long. Arguments: a prefix, the count, the seconds.
  */
 export const signalStorm = `
-import ctypes, signal
 prefix, count, seconds = sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-libc = ctypes.CDLL(None, use_errno=True)
+${starting}libc = ctypes.CDLL(None, use_errno=True)
 def call(name, *args):
     at = time.monotonic(); result = getattr(libc, name)(*args); took = time.monotonic() - at
     if result >= 0: return result
@@ -103,15 +107,7 @@ def work(me):
         if i % 5 == 4: call('unlink', name)
     signal.setitimer(signal.ITIMER_REAL, 0, 0)
     if files < 3: print(me, 'made only', files, 'files, interrupted', patient)
-children = []
-for me in range(count):
-    pid = os.fork()
-    if pid == 0:
-        try: work(me)
-        except BaseException as error: print(prefix, me, repr(error), flush=True)
-        os._exit(0)
-    children.append(pid)
-left = set(children)
+left = {start(work, me) for me in range(count)}
 while left:
     for pid in list(left):
         if os.waitpid(pid, os.WNOHANG)[0]: left.discard(pid)
@@ -125,9 +121,9 @@ print('done')
  * a prefix, how many are killed.
  */
 export const killedClients = `
-import ctypes, random, signal
+import random
 prefix, kills = sys.argv[2], int(sys.argv[3])
-def client(me):
+${starting}def client(me):
     i = 0
     while True:
         i += 1; name = '%s%d-%d' % (prefix, me, i)
@@ -145,13 +141,6 @@ def bystander():
         with open(prefix + 'other.new', 'wb') as f: f.write(data)
         os.rename(prefix + 'other.new', prefix + 'other')
         if open(prefix + 'other', 'rb').read() != data: print('the other program reads something else', flush=True)
-def start(work, *args):
-    pid = os.fork()
-    if pid: return pid
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # none outlives this program
-    try: work(*args)
-    except BaseException as error: print(prefix, repr(error), flush=True)
-    os._exit(1)
 rng = random.Random(1); other = start(bystander); killed = 0; slowest = 0
 while killed < kills:
     group = [start(client, killed + k) for k in range(10)]

@@ -13,59 +13,53 @@ export const u53 = fc.oneof(fc.maxSafeNat(), fc.constantFrom(0, 1, 2 ** 32 - 1, 
 export const i64 = fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n)
 export const bytes = (max: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength: max })
 const length = fc.integer({ min: 0, max: payloadBytesMax })
-const optional = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
 
 /** Any operation that a mount may bring about. */
 export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('mark' as const), id: u53 }),
-  fc.record({
-    kind: fc.constant('make' as const),
-    parent: u53,
-    name,
-    ino: u53,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    rdev: u32,
-    target: binary(100),
-  }),
-  fc.record({
-    kind: fc.constant('make' as const),
-    parent: u53,
-    name,
-    ino: u53,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    rdev: u32,
-    target: binary(100),
-    umask: u32,
-  }),
+  fc.record(
+    {
+      kind: fc.constant('make' as const),
+      parent: u53,
+      name,
+      ino: u53,
+      mode: u32,
+      uid: u32,
+      gid: u32,
+      rdev: u32,
+      target: binary(100),
+      umask: u32,
+    },
+    { requiredKeys: ['kind', 'parent', 'name', 'ino', 'mode', 'uid', 'gid', 'rdev', 'target'] },
+  ),
   fc.record({ kind: fc.constant('link' as const), ino: u53, parent: u53, name }),
   fc.record({ kind: fc.constantFrom('unlink' as const, 'rmdir' as const), parent: u53, name }),
-  fc.record({ kind: fc.constant('rename' as const), parent: u53, name, newParent: u53, newName: name, flags: u32 }),
-  fc.record({
-    kind: fc.constant('rename' as const),
-    parent: u53,
-    name,
-    newParent: u53,
-    newName: name,
-    flags: u32,
-    whiteout: u53,
-  }),
-  fc
-    .record({
+  fc.record(
+    {
+      kind: fc.constant('rename' as const),
+      parent: u53,
+      name,
+      newParent: u53,
+      newName: name,
+      flags: u32,
+      whiteout: u53,
+    },
+    { requiredKeys: ['kind', 'parent', 'name', 'newParent', 'newName', 'flags'] },
+  ),
+  fc.record(
+    {
       kind: fc.constant('setattr' as const),
       ino: u53,
       killPrivileges: fc.boolean(),
-      mode: optional(u32),
-      uid: optional(u32),
-      gid: optional(u32),
-      size: optional(u53),
-      atime: optional(i64),
-      mtime: optional(i64),
-    })
-    .map(change => Object.fromEntries(Object.entries(change).filter(([, v]) => v !== undefined)) as never as Operation),
+      mode: u32,
+      uid: u32,
+      gid: u32,
+      size: u53,
+      atime: i64,
+      mtime: i64,
+    },
+    { requiredKeys: ['kind', 'ino', 'killPrivileges'] },
+  ),
   fc.record({
     kind: fc.constant('write' as const),
     ino: u53,
