@@ -31,6 +31,8 @@ export interface RunOptions {
   /** Cases at a time: where a call waits for other machines, the run is shorter. */
   readonly jobs?: number
   readonly large?: boolean
+  /** Who runs them, user and group; this process's own if it is not told. */
+  readonly uid?: number
 }
 
 /**
@@ -38,14 +40,14 @@ export interface RunOptions {
  * group, and the run goes on with a fresh process, also when the old one cannot be killed. Reports come in the order of
  * the table.
  */
-export async function runCases({ base, indexes, jobs = 1, large = false }: RunOptions): Promise<Report[]> {
+export async function runCases({ base, indexes, jobs = 1, large = false, uid }: RunOptions): Promise<Report[]> {
   const queue = [...indexes]
   const reports: Report[] = []
   const lane = async (): Promise<void> => {
     let worker: ChildProcess | undefined
     try {
       for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
-        worker ??= await start()
+        worker ??= await start(uid)
         const begun = performance.now()
         const seconds = table[index]!.seconds ?? caseSeconds
         const report = await runOne(worker, { index, base, large }, seconds)
@@ -65,7 +67,7 @@ export async function runCases({ base, indexes, jobs = 1, large = false }: RunOp
 }
 
 /** Fails when the process does not come up: then each case would fail, for a reason that is not its own. */
-async function start(): Promise<ChildProcess> {
+async function start(uid: number | undefined): Promise<ChildProcess> {
   // A process group of its own: the kill reaches what the case started, too.
   const worker = fork(fileURLToPath(new URL('./worker.ts', import.meta.url)), [], {
     serialization: 'advanced',
@@ -73,6 +75,7 @@ async function start(): Promise<ChildProcess> {
     cwd: '/',
     execArgv: [...loader],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
   })
   await new Promise<void>((resolve, reject) => {
     const fail = (): void => {

@@ -1,37 +1,39 @@
 // The table is proven on local file systems first: a case that fails there is wrong. Then rkfs is held to it.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { Cluster, isMounted, skip, type Machine } from '../e2e/support/cluster.js'
+import { clusterOf, isMounted, type Machine } from '../e2e/support/cluster.js'
 import { run } from '../e2e/support/process.js'
 import { fuseNativeExceptions, holdsByChance } from './fuse-native-exceptions.js'
 import { describe, runCases, type Report } from './runner.js'
 import { table } from './table.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(230_000)
-
 const all = table.map((_, index) => index)
+/** A user whom nothing belongs to. */
+const nobody = 65534
 /** A call through a follower waits for the leader: cases beside each other keep the run short. */
 const rkfsJobs = 4
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 240)
+
+interface Expected {
+  readonly indexes?: readonly number[]
+  /** Those that fail, and why others are not run. */
+  readonly exceptions?: ReadonlySet<string>
+  readonly skipped?: RegExp
+  readonly uid?: number
+}
 
 /** Runs cases in a directory and expects that just the `exceptions` fail. */
 async function holds(
   t: Test,
   directory: string,
   jobs: number,
-  indexes: readonly number[] = all,
-  exceptions: ReadonlySet<string> = new Set(),
-  skipped = /^large: /,
+  { indexes = all, exceptions = new Set(), skipped = /^large: /, uid }: Expected = {},
 ): Promise<void> {
   const begun = performance.now()
-  const reports = await runCases({ base: join(directory, 'conformance'), indexes, jobs })
+  const options = { base: join(directory, 'conformance'), indexes, jobs }
+  const reports = await runCases(uid === undefined ? options : { ...options, uid })
   const isKnown = ({ index, outcome }: Report): boolean => outcome === 'failed' && exceptions.has(nameOf(index))
   const text = describe(reports.filter(report => !isKnown(report)))
   for (const line of text.split('\n')) t.comment(line)
@@ -68,12 +70,7 @@ await t.test('it holds on tmpfs', async t => {
   })
   const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=1g', 'conformance', directory], { limitSeconds: 10 })
   t.equal(mounted.code, 0, mounted.stderr)
-  await holds(
-    t,
-    directory,
-    1,
-    all.filter(index => table[index]!.proof === undefined),
-  )
+  await holds(t, directory, 1, { indexes: all.filter(index => table[index]!.proof === undefined) })
 })
 
 await t.test('where tmpfs deviates it holds on ext4', async t => {
@@ -81,12 +78,7 @@ await t.test('where tmpfs deviates it holds on ext4', async t => {
   t.teardown(() => rmSync(directory, { recursive: true }))
   const { stdout } = await run('stat', ['-f', '-c', '%T', directory], { limitSeconds: 5 })
   if (stdout.trim() !== 'ext2/ext3') return t.comment(`${directory} is ${stdout.trim()}: not proven here`)
-  await holds(
-    t,
-    directory,
-    1,
-    all.filter(index => table[index]!.proof === 'ext4'),
-  )
+  await holds(t, directory, 1, { indexes: all.filter(index => table[index]!.proof === 'ext4') })
 })
 
 await t.test('it holds on a channel of one member', async t => {
@@ -94,6 +86,16 @@ await t.test('it holds on a channel of one member', async t => {
   await solo.must('mount', 'alone', solo.directory)
   await holds(t, solo.directory, rkfsJobs)
   await solo.must('umount', solo.directory)
+})
+
+await t.test('it holds for an ordinary user', async t => {
+  const machine = await cluster.machine('user')
+  await machine.must('mount', 'alone', machine.directory, '-o', 'allow_other')
+  chmodSync(cluster.root, 0o711)
+  await machine.shell(`mkdir by-nobody && chown ${nobody}:${nobody} by-nobody`)
+  const directory = within(machine, 'by-nobody')
+  await holds(t, directory, rkfsJobs, { skipped: /^large: |^needs root$/, uid: nobody })
+  await machine.must('umount', machine.directory)
 })
 
 await t.test('it holds with driver=fuse-native, but for what its limits say', async t => {
@@ -105,14 +107,10 @@ await t.test('it holds with driver=fuse-native, but for what its limits say', as
   const native = await cluster.machine('native')
   await native.must('mount', 'alone', native.directory, '-o', 'driver=fuse-native,allow_other')
   // The limit `caller`: where others may make files of root's, the mount is nosuid and nodev.
-  await holds(
-    t,
-    native.directory,
-    rkfsJobs,
-    all,
-    new Set(exceptions),
-    /^large: |mounted with (nodev|nosuid or noexec)$/,
-  )
+  await holds(t, native.directory, rkfsJobs, {
+    exceptions: new Set(exceptions),
+    skipped: /^large: |mounted with (nodev|nosuid or noexec)$/,
+  })
   await native.must('umount', native.directory)
 })
 
