@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { Operation } from '../fs/operation.js'
 import { encodeEntry } from '../oplog/codec.js'
 import type { EntryHeader, Proposal } from '../oplog/entry.js'
@@ -55,6 +56,7 @@ export class Appender {
     this.#uncommittedBytes += raftEntry.size
     this.#agenda.unsent(raftEntry.size)
     this.#log.append([raftEntry])
+    failpoint('change-ordered')
     this.#raft.proposed([raftEntry])
     this.#events.entryAppended(stored)
   }

@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, getInode } from '../fs/apply.js'
 import { rememberPlace } from './change-number.js'
@@ -61,6 +62,7 @@ export class Applier {
   /** Applies the log up to an index, as much of it as one turn may take. */
   applyUpTo(index: number): void {
     if (this.#views.applied.index >= index) return
+    failpoint('commit-advanced')
     let budget = applyBudget
     while (this.#views.applied.index < index && budget-- > 0) {
       let stored: StoredEntry
@@ -82,6 +84,7 @@ export class Applier {
     if (leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
     const errno = entry.kind === 'noop' ? 0 : this.#applyChange(stored, own)
     this.#views.reached(entry)
+    failpoint('change-applied')
     if (entry.origin === this.#self) this.#own.applied(entry, own, errno)
     if (operation.kind === 'members' && errno === 0) {
       this.#roster.descriptor = decodeDescriptor(operation.descriptor)

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js'
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { membersDescriptor } from '../fs/apply.js'
 import type { MembersOperation, Operation } from '../fs/operation.js'
@@ -333,10 +334,12 @@ export class Channel implements TransportEvents {
       this.#parts.writes.close()
       this.#parts.forwarding.send()
       this.#parts.link.send()
+      failpoint('messages-sent')
     }
     if (this.#parts.durability.persist()) {
       this.#parts.durability.note()
       this.#agenda.giveAnswers()
+      failpoint('answers-given')
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
     }
@@ -386,6 +389,7 @@ export class Channel implements TransportEvents {
     this.#parts.writers.clear()
     // the whole committed prefix is shown before anything is ordered on top of it
     this.#parts.applier.rebuildOverlay()
+    failpoint('leader-elected')
     this.#parts.order.appendNoop()
     this.#parts.own.orderAll()
   }

@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Core } from './core.js'
@@ -69,6 +70,7 @@ export class Durability {
     if (this.#log.dirty) return
     const durable = Math.min(this.#store.durableIndex, this.#log.lastIndex)
     if (durable <= this.#index) return
+    failpoint('sync-covered')
     this.#index = durable
     this.#raft.durable(durable)
     // a follower's acknowledgement; a leader's own copy hurries nobody

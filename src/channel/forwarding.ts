@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { appendBytesMax, forwardBytesMax } from '../base/limits.js'
 import type { Raft } from '../raft/raft.js'
@@ -78,6 +79,7 @@ export class Forwarding {
       proposals: batch.map(change => change.proposal),
     })
     if (!sent) return false
+    failpoint('change-forwarded')
     for (const change of batch) change.sentRound = this.#round
     this.#restart = false
     this.#next += batch.length

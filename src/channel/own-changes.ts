@@ -1,5 +1,6 @@
 import { EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { blobsPerEntryMax, pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
 import { apply, getInode } from '../fs/apply.js'
@@ -220,6 +221,7 @@ export class OwnChanges {
     this.#unanswered++
     this.#agenda.unsent(change.bytes)
     this.#log.journal(journalRecord(change))
+    failpoint('change-journalled')
     change.journalled = true
     if (change.visible && !options.durable) this.#answerLater(change)
   }

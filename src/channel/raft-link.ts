@@ -1,4 +1,5 @@
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
@@ -39,6 +40,7 @@ export class RaftLink {
     }
     try {
       this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
+      if (entries.length > 0) failpoint('entries-received')
     } catch (error) {
       if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
       this.#health.quarantineSelf(`member ${from} sent what does not fit this log: ${error.message}`)

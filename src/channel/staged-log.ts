@@ -1,6 +1,7 @@
 import { assert, unreachable } from '../base/assert.js'
 import { equalBytes } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { Hasher } from '../base/hash.js'
 import { blobsPerEntryMax, MiB } from '../base/limits.js'
 import { cutOf, payloadCuts } from '../fs/extents.js'
@@ -185,6 +186,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
     if (this.#staged.length === 0) return
     for (const write of this.#staged) this.#perform(write)
     this.#store.commit()
+    failpoint('turn-persisted')
     this.#staged = []
     this.#written = this.#lastIndex
     while (this.#recentBytes > recentBytesMax && this.#recentFirst <= this.#written) this.#forget(this.#recentFirst++)

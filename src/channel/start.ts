@@ -1,4 +1,5 @@
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { appendBytesMax, electionTimeoutTicks, heartbeatTicks, inflightBytesMax } from '../base/limits.js'
 import { membersDescriptor } from '../fs/apply.js'
@@ -99,6 +100,7 @@ function openSession(ports: ChannelPorts, table: TableView, self: MemberId): num
   // replicated record keep it ahead of them
   const used = Math.max(Number(log.setting('session') ?? '0'), table.get('session', 0, self)?.session ?? 0)
   const session = Math.max(used + 1, Number(ports.now() / 1_000_000_000n))
+  failpoint('session-opening')
   log.setSetting('session', String(session))
   log.commit()
   log.syncNow()

@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { blobsPerEntryMax } from '../base/limits.js'
 import type { StateStore } from '../fs/store-port.js'
@@ -109,6 +110,7 @@ export class Upkeep {
     try {
       if (this.#synced < this.#flushed) {
         this.#state.syncNow()
+        failpoint('state-synced')
         this.#synced = this.#flushed
       }
       const free = dead.filter(blob => !this.#isUsed(blob))
@@ -120,6 +122,7 @@ export class Upkeep {
         this.#moreToCompact = this.#store.compact(target, blob => this.#isUsed(blob))
       }
       this.#store.commit()
+      failpoint('compact-committed')
       if (this.#store.clean()) this.#moreToCompact = true
     } catch (error) {
       // it is tried again with the next step

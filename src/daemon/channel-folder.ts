@@ -5,6 +5,7 @@ import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import { encodeDescriptor, type Descriptor } from '../channel/descriptor.js'
 import type { LogOwner } from '../channel/log-port.js'
 import { membersRecord } from '../fs/apply.js'
@@ -56,6 +57,7 @@ export function createChannelFolder(
     table.flush(first)
     state.syncNow()
     state.close()
+    failpoint('channel-state-made')
     const entries = SqliteLogStore.open(join(building, 'log.db'), owner, nodeHasher, log)
     entries.reset(first)
     entries.commit()
@@ -64,7 +66,9 @@ export function createChannelFolder(
     entries.close()
   }
   writeDescriptor(building, descriptor)
+  failpoint('channel-built')
   renameSync(building, folder)
+  failpoint('channel-moved')
   fsyncDirectory(channelsFolder(home))
 }
 

@@ -11,6 +11,7 @@ import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { AssertionFailure } from '../base/assert.js'
 import { messageOf, RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { tickMs } from '../base/limits.js'
 import { Channel } from '../channel/channel.js'
@@ -221,6 +222,7 @@ export class ChannelHost {
       this.#logStore.setSetting('inode-block', String(this.#inodeBlock))
       this.#logStore.commit()
       this.#logStore.syncNow()
+      failpoint('inodes-reserved')
       this.#inodeNext = 0
       this.#firstBlock ??= this.#inodeBlock
     }
@@ -382,8 +384,10 @@ export class ChannelHost {
     clearInterval(this.#timer)
     this.verification.close()
     this.#channel.stop()
+    failpoint('stop-flushed')
     await this.#transport.close()
     this.#stateStore.close()
+    failpoint('stop-state-closed')
     this.#logStore.close()
   }
 }

@@ -9,6 +9,7 @@ import { verifyMemberCertificate } from '../adapters/pki/verify.js'
 import { enroll, type Enrolled, type EnrollHandler, type Enrollment } from '../adapters/rpc/enrollment.js'
 import { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { messageOf, RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import { isChannelName, type MemberId } from '../base/ids.js'
 import {
   decodeDescriptor,
@@ -302,6 +303,7 @@ export class Node {
     const host = this.host(name)
     const redemption = await invitations.redeem(secret, memberId)
     if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
+    failpoint('secret-redeemed')
     const authority = await this.csp.authority(name)
     if (authority === undefined) throw new RkfsError('refused', `the owner of ${name} has no certificate authority`)
     const validity = { now: Date.now(), days: this.config.certDays }
@@ -335,6 +337,7 @@ export class Node {
       const encoded = Buffer.from(certificate).toString('base64')
       return withMember(descriptor, { id, name, address, role: 'voter', certificate: encoded })
     }, changeMs)
+    failpoint('member-admitted')
     this.#log.info('admitted', { channel: host.name, member: id, name, address })
   }
 
@@ -378,6 +381,7 @@ export class Node {
     const name = token.channel
     if (this.has(name)) return this.#renew(token, signal)
     const enrolled = await this.#enroll(token, signal)
+    failpoint('member-enrolled')
     const descriptor = decodeDescriptor(enrolled.descriptor)
     const identity = (await this.csp.identity(name, Date.now()))!
     createChannelFolder(this.home, descriptor, this.#owner(identity), false, this.#storeLog)
@@ -475,7 +479,9 @@ export class Node {
     if (!force) {
       await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
     }
+    failpoint('stop-drained')
     await this.mounts.unmountAll(() => true, force)
+    failpoint('stop-unmounted')
     if (!force) await Promise.all(this.hosts.map(host => host.handOver()))
     for (const host of this.hosts) {
       this.#closeAddressBook(host.name)

@@ -7,6 +7,7 @@ import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
 import { equalBytes, fromHex, toHex } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
 import { blobsPerEntryMax } from '../base/limits.js'
 import type { LogAnchor, LogOwner, LogStore } from '../channel/log-port.js'
 import { decodeRecord } from '../fs/records.js'
@@ -46,6 +47,7 @@ export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, ope
   const snapshot = await openSnapshot(paths.state, paths.log)
   try {
     opened()
+    failpoint('snapshot-opened')
     const { position } = snapshot
     if (position === undefined) throw new RkfsError('unavailable', 'this member has no state yet')
     const header: Header = {
@@ -64,6 +66,7 @@ export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, ope
     }
     for await (const blobs of snapshot.blobs()) {
       for (const { id, data } of blobs) await sink.write({ kind: kinds.blob, id, data })
+      failpoint('snapshot-sending')
     }
     await sink.write({ kind: kinds.end, id: 0, data: new Uint8Array(0) })
   } finally {
@@ -111,6 +114,7 @@ export async function receiveSnapshot(
       } else if (kind === kinds.blob) {
         keepBlob(log, Number(id), data)
         log.commit()
+        failpoint('snapshot-receiving')
         bytes += data.length
         progress(bytes, position.dataBytes)
       } else if (kind === kinds.end) ended = true
@@ -155,9 +159,11 @@ const marker = 'restoring'
 
 /** Puts a received snapshot in place of the state and the log. Each step may be repeated after a crash (`resumeInstall`). */
 export function installSnapshot(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): void {
+  failpoint('snapshot-received')
   log.setSetting(marker, JSON.stringify({ index: anchor.index, term: anchor.term, hash: toHex(anchor.hash) }))
   log.commit()
   log.syncNow()
+  failpoint('snapshot-marked')
   finishInstall(paths, log, anchor)
 }
 
@@ -174,15 +180,19 @@ export function resumeInstall(paths: SnapshotPaths, log: LogStore): void {
 function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): void {
   if (existsSync(paths.incoming)) {
     removeDatabase(paths.state)
+    failpoint('snapshot-renaming')
     renameSync(paths.incoming, paths.state)
+    failpoint('snapshot-renamed')
   }
   if (log.term(anchor.index) === anchor.term) {
     // the log goes on beyond the snapshot: entries that were acknowledged stay (Raft §7)
     while (anchor.index > log.anchor.index && log.compact(anchor.index, () => true));
   } else log.reset(anchor)
+  failpoint('snapshot-log-moved')
   log.setSetting(marker, '')
   log.commit()
   log.syncNow()
+  failpoint('snapshot-installed')
 }
 
 function removeDatabase(path: string): void {

@@ -1,3 +1,4 @@
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { lastPossibleMatch } from './conflict.js'
 import type { State } from './state.js'
@@ -37,7 +38,11 @@ export class Following<D> {
     const missing = this.#missing(entries)
     if (missing === undefined) return
     if (missing.length > 0) {
-      if (missing[0]!.index <= state.log.lastIndex) state.truncateFrom(missing[0]!.index)
+      if (missing[0]!.index <= state.log.lastIndex) {
+        failpoint('log-truncating')
+        state.truncateFrom(missing[0]!.index)
+        failpoint('log-truncated')
+      }
       state.append(missing)
     }
     this.#matched = Math.max(this.#matched, previousIndex + entries.length)

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js'
+import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { Configurations } from './configurations.js'
 import type { Configuration, Outgoing, RaftEntry, RaftHost, RaftLog, RaftMessage, RaftOptions, Role } from './types.js'
@@ -68,7 +69,9 @@ export class State<D> {
     assert(term >= this.#term, 'terms do not fall')
     if (term === this.#term && vote === this.#vote) return
     assert(term > this.#term || this.#vote === undefined, 'one vote a term')
+    failpoint('hard-state-saving')
     this.host.saveHardState({ term, vote })
+    failpoint('hard-state-saved')
     this.#term = term
     this.#vote = vote
   }

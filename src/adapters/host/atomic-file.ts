@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { failpoint } from '../../base/failpoint.js'
 
 /**
  * Replaces a small file so that a crash at any moment leaves either the old or the new content: temporary file, fsync,
@@ -16,7 +17,9 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
     } finally {
       closeSync(descriptor)
     }
+    failpoint('file-renaming')
     renameSync(temporary, path)
+    failpoint('file-renamed')
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error

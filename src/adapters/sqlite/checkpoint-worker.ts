@@ -2,7 +2,11 @@
 import Database from 'better-sqlite3'
 import { parentPort } from 'node:worker_threads'
 import { messageOf } from '../../base/errors.js'
+import { failpoint } from '../../base/failpoint.js'
+import { installFailpoint } from '../host/failpoints.js'
 import { type CheckpointDone, type CheckpointJob, slotReady, slotRequested, slotRunning } from './checkpointer.js'
+
+installFailpoint(process.env)
 
 parentPort!.on('message', (job: CheckpointJob) => {
   // The store may have closed meanwhile: then the request was taken back.
@@ -15,6 +19,7 @@ parentPort!.on('message', (job: CheckpointJob) => {
       db.pragma('synchronous = NORMAL')
       // Twice: what was written during the first one is most of what is left.
       db.pragma('wal_checkpoint(PASSIVE)')
+      failpoint('checkpoint-copying')
       db.pragma('wal_checkpoint(PASSIVE)')
     } finally {
       db.close()

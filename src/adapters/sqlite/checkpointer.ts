@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import type { Worker } from 'node:worker_threads'
 import { assert } from '../../base/assert.js'
 import { messageOf } from '../../base/errors.js'
+import { failpoint } from '../../base/failpoint.js'
 import type { StoreLog } from './failures.js'
 import { startModule } from './worker-module.js'
 
@@ -129,10 +130,12 @@ export class Checkpointer {
   #complete(frames: number): void {
     Atomics.store(this.#slot, 0, slotIdle)
     const start = performance.now()
+    failpoint('checkpoint-finishing')
     try {
       const [busy, inWal, copied] = this.#finish.get() as [number, number, number]
       // A reader (a snapshot) may hold a view that keeps the WAL from being reused: come back when it has grown some more.
       const complete = busy === 0 && inWal === copied
+      if (complete) failpoint('checkpoint-finished')
       this.#nextAt = complete ? this.#thresholdFrames : Math.max(inWal, frames) + Math.ceil(this.#thresholdFrames / 4)
     } catch (error) {
       // The change itself is committed; a checkpoint that fails (a full disk) only leaves the WAL longer.

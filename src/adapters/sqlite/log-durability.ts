@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.js'
 import { equalBytes } from '../../base/bytes.js'
+import { failpoint } from '../../base/failpoint.js'
 import type { HardState } from '../../raft/types.js'
 import type { Place, StoreLog } from './failures.js'
 import { emptyMark, type LogMark } from './log-mark.js'
@@ -145,6 +146,7 @@ export class LogDurability {
   #cover(end: LogEnd, stream: StreamPosition, wal: WalPosition | undefined): void {
     this.#index = Math.max(this.#index, end.index)
     if (isBefore(this.#stream, stream)) this.#stream = stream
+    failpoint('segment-synced')
     const mark = this.#mark.value
     // A blocking sync may have overtaken the one that ends now.
     const { index, term, hash } = end.index >= mark.index ? end : mark
@@ -164,7 +166,10 @@ export class LogDurability {
 
   /** The log is about to end at an earlier entry: what is known to be durable, and the mark, go back before it does. */
   lower(index: number, term: number, hash: Uint8Array): void {
-    if (this.#mark.value.index > index) this.#mark.write({ ...this.#mark.value, index, term, hash }, true)
+    if (this.#mark.value.index > index) {
+      this.#mark.write({ ...this.#mark.value, index, term, hash }, true)
+      failpoint('mark-lowered')
+    }
     this.#index = Math.min(this.#index, index)
     if (this.#syncing && this.#syncing.index > index) this.#syncing = { ...this.#syncing, index, term, hash }
   }
@@ -178,5 +183,6 @@ export class LogDurability {
   sealMark(): void {
     const { wal } = emptyMark
     this.#mark.write({ ...this.#synced.end(), wal, stream: this.#stream }, true)
+    failpoint('log-closed')
   }
 }

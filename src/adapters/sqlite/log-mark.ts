@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../../base/bytes.js'
+import { failpoint } from '../../base/failpoint.js'
 import type { Hasher } from '../../base/hash.js'
 import { zeroHash } from '../../oplog/codec.js'
 import type { HardState } from '../../raft/types.js'
@@ -85,6 +86,7 @@ export class LogMark {
   write(value: Mark, sync = false): void {
     writeSync(this.#file, encodeMark(value, this.#hasher), 0, markBytes, 0)
     if (sync) fdatasyncSync(this.#file)
+    failpoint('mark-written')
     this.#value = value
   }
 

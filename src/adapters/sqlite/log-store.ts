@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.js'
 import { equalBytes } from '../../base/bytes.js'
+import { failpoint } from '../../base/failpoint.js'
 import type { Hasher } from '../../base/hash.js'
 import { messageOf } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
@@ -226,6 +227,7 @@ export class SqliteLogStore implements LogStore {
       this.#hardState = state
     })
     this.commit()
+    failpoint('hard-state-written')
     this.#durability.syncNow()
   }
 
@@ -311,7 +313,9 @@ export class SqliteLogStore implements LogStore {
       this.#db.begin()
       for (const hot of writes) this.#tables.settle(hot, last.end)
       this.#putOwn('settled', format.encodePosition(last.end))
+      failpoint('settle-open')
       this.#db.commit()
+      failpoint('settle-committed')
     } catch (error) {
       this.#db.rollback()
       this.#tables.rolledBack()
@@ -380,6 +384,7 @@ export class SqliteLogStore implements LogStore {
       this.#putAnchor({ index: at, term: this.#index.term(at)!, hash })
       if (kept !== this.#keptBytes) this.#putKeptBytes(kept)
       this.#tables.dropEntries(at)
+      failpoint('compact-open')
       this.#index.dropThrough(at)
     })
     return this.#anchor.index < Math.min(index, this.#index.last)
@@ -426,7 +431,9 @@ export class SqliteLogStore implements LogStore {
     if (segment === undefined) return false
     try {
       this.#transact(() => this.#upkeep.moveOut(segment, (id, crc, data) => this.#appendBlob(id, crc, data)))
+      failpoint('clean-open')
       this.commit()
+      failpoint('clean-committed')
     } catch (error) {
       this.#upkeep.failed(segment, error)
     }
@@ -474,6 +481,7 @@ export class SqliteLogStore implements LogStore {
       this.#durability.close()
       if (this.#db.open) this.#db.rollback()
       try {
+        failpoint('log-closing')
         this.#db.close(() => this.#durability.sealMark())
       } finally {
         this.#segments.close()

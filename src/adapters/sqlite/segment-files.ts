@@ -18,6 +18,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../../base/assert.js'
+import { failpoint } from '../../base/failpoint.js'
 import { MiB } from '../../base/limits.js'
 import { type Place, translate } from './failures.js'
 import { segmentName } from './segment-reader.js'
@@ -122,6 +123,7 @@ export class SegmentFiles {
       const spare = join(this.folder, spareName)
       if (existsSync(spare)) renameSync(spare, path)
       else closeSync(openSync(path, 'wx', 0o600))
+      failpoint('segment-opened')
       const file = openSync(path, 'r+')
       // a reused file may be longer: its end must tell where the records end
       if (fstatSync(this.#file).size > this.#position.offset) ftruncateSync(this.#file, this.#position.offset)
@@ -149,6 +151,7 @@ export class SegmentFiles {
     } catch (error) {
       throw translate(this.#place, error)
     }
+    failpoint('segment-written')
     this.#dirty = true
     this.#position = { segment, offset: offset + bytes }
   }
@@ -199,8 +202,10 @@ export class SegmentFiles {
     assert(bytes !== undefined, `segment ${segment} is removed, but it is not complete`)
     const path = join(this.folder, segmentName(segment))
     const spare = join(this.folder, spareName)
+    failpoint('segment-removing')
     if (bytes >= segmentBytes && !existsSync(spare)) renameSync(path, spare)
     else rmSync(path)
+    failpoint('segment-removed')
     this.#complete.delete(segment)
   }
 

@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3'
 import { existsSync, statSync } from 'node:fs'
 import { assert } from '../../base/assert.js'
+import { failpoint } from '../../base/failpoint.js'
 import type { Hasher } from '../../base/hash.js'
 import type { LogOwner } from '../../channel/log-port.js'
 import { type AppliedPosition, type StateBatch, type StateStore, type Table, tables } from '../../fs/store-port.js'
@@ -71,6 +72,7 @@ export class SqliteStateStore implements StateStore {
   }
 
   write(batch: StateBatch): number[] {
+    failpoint('state-flushing')
     try {
       this.#db.begin()
       for (const { table, ino, key, value } of batch.writes) {
@@ -87,7 +89,9 @@ export class SqliteStateStore implements StateStore {
       }
       const unused = this.#count(batch.liveBytes)
       this.#sql.putPosition.run(sealSetting('position', encodePosition(batch.position), this.#hasher))
+      failpoint('state-open')
       this.#db.commit()
+      failpoint('state-committed')
       this.#position = batch.position
       return unused
     } catch (error) {

@@ -13,6 +13,7 @@ import {
 import { dirname } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { RkfsError } from '../../base/errors.js'
+import { failpoint } from '../../base/failpoint.js'
 import { Checkpointer } from './checkpointer.js'
 import { corrupt, type Place, type StoreLog, translate } from './failures.js'
 
@@ -56,7 +57,9 @@ export function createDatabase(place: Place, format: FileFormat, fill: (db: Data
     } finally {
       db.close()
     }
+    failpoint('database-filled')
     renameSync(draft, place.path)
+    failpoint('database-created')
     syncFolder(dirname(place.path))
   } catch (error) {
     throw translate(place, error)

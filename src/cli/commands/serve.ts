@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { spawn } from 'node:child_process'
+import { installFailpoint } from '../../adapters/host/failpoints.js'
 import { messageOf } from '../../base/errors.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
@@ -33,6 +34,7 @@ interface Options {
 }
 
 async function serve(options: Options, command: Command): Promise<void> {
+  installFailpoint(process.env)
   const home = openHome(homeOf(command))
   const flags = { listen: options.listen, name: options.name, log_level: options.logLevel }
   const { config } = loadConfig(home, process.env, flags)
