@@ -1,5 +1,6 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
 import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol.js'
 import { openSnapshot } from '../adapters/sqlite/snapshot.js'
@@ -184,6 +185,8 @@ function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): 
     renameSync(paths.incoming, paths.state)
     failpoint('snapshot-renamed')
   }
+  // also after a crash: what the log drops next is in that state alone
+  fsyncDirectory(dirname(paths.state))
   if (log.term(anchor.index) === anchor.term) {
     // the log goes on beyond the snapshot: entries that were acknowledged stay (Raft §7)
     while (anchor.index > log.anchor.index && log.compact(anchor.index, () => true));
