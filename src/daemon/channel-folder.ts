@@ -48,6 +48,7 @@ export function createChannelFolder(
   const building = join(channelsFolder(home), `.building-${descriptor.name}`)
   rmSync(building, { recursive: true, force: true })
   mkdirSync(building, { recursive: true, mode: 0o700 })
+  fsyncDirectory(home)
   if (creator) {
     const first = { index: 1, term: 1, hash: nodeHasher.sha256(Buffer.from(`rkfs channel ${descriptor.id}`)) }
     const state = SqliteStateStore.open(join(building, 'state.db'), owner, nodeHasher, log)

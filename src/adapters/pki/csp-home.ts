@@ -1,9 +1,10 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
+import { fsyncDirectory } from '../host/atomic-file.js'
 import { authorityFrom, type Authority } from './authority.js'
 import { channelIdOfCa, memberIdOfKey } from './member-id.js'
 import { readIfThere, readPrivate, replaceFile } from './private-file.js'
@@ -51,12 +52,13 @@ export class CspHome {
     return join(this.#folder, 'cacerts', `${channel}.pem`)
   }
 
-  /** Makes the folders. `keystore` is the owner's alone. */
+  /** Makes the folders, on stable storage. `keystore` is the owner's alone. */
   async ensure(): Promise<void> {
     for (const name of ['signcerts', 'cacerts']) await mkdir(join(this.#folder, name), { recursive: true, mode: 0o755 })
     const keystore = join(this.#folder, 'keystore')
     await mkdir(keystore, { recursive: true, mode: 0o700 })
     await chmod(keystore, 0o700)
+    for (const folder of [this.#folder, dirname(this.#folder)]) fsyncDirectory(folder)
   }
 
   /** The node's key; made at the first use. Throws `refused` for a key file that others can read. */

@@ -156,7 +156,7 @@ export function clusterOf(t: Test, limitSeconds: number): Cluster {
 
 /** Machines in one temporary folder, taken down whatever happens. */
 export class Cluster {
-  readonly root = mkdtempSync(join(tmpdir(), 'rkfs-e2e.'))
+  readonly root: string
   readonly machines: Machine[] = []
   #down = false
   readonly #onEnd = (): void => this.#takeDown()
@@ -165,7 +165,9 @@ export class Cluster {
     process.exit(143)
   }
 
-  constructor() {
+  /** The folder is made in `parent`. */
+  constructor(parent = tmpdir()) {
+    this.root = mkdtempSync(join(parent, 'rkfs-e2e.'))
     process.once('exit', this.#onEnd)
     process.once('SIGTERM', this.#onSignal)
     process.once('SIGINT', this.#onSignal)

@@ -1,9 +1,8 @@
 /**
- * The power goes at any moment: what was promised before is there, and nothing is refused as damaged. SEED=n draws the work
+ * The power goes at any moment of work on a member's stores: what was promised before is there, and nothing is refused as damaged. SEED=n draws the work
  * and the cuts, SEEDS=n does it so many times, RUNS=n cuts each record so often.
  */
-import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
