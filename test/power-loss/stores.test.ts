@@ -86,5 +86,9 @@ for (let at = 0; at < seeds; at++) {
       if (wrong.length > 0) t.fail(`cut ${cut} with ${drawn}: ${wrong.slice(0, 3).join('; ')}`)
     }
     t.comment(`${runs} cuts in ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+    let losses = 0
+    for (let i = 0; i < 5; i++)
+      if (storesAfter(record, record.length - i, rng.u32(), { lying: true }).length > 0) losses++
+    t.equal(losses, 5, 'a disk that does not sync is found out')
   })
 }

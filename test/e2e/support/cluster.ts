@@ -72,10 +72,10 @@ export class Machine {
   /** Nodes that were seen here, for the end. */
   readonly pids = new Set<number>()
 
-  constructor(root: string, name: string, port: number) {
+  constructor(root: string, name: string, port: number, homes = root) {
     this.name = name
     this.port = port
-    this.home = join(root, `home-${name}`)
+    this.home = join(homes, `home-${name}`)
     this.directory = join(root, 'mnt', name)
     mkdirSync(this.home, { recursive: true, mode: 0o700 })
     mkdirSync(join(root, 'mnt'), { recursive: true })
@@ -156,7 +156,8 @@ export function clusterOf(t: Test, limitSeconds: number): Cluster {
 
 /** Machines in one temporary folder, taken down whatever happens. */
 export class Cluster {
-  readonly root: string
+  readonly root = mkdtempSync(join(tmpdir(), 'rkfs-e2e.'))
+  readonly #homes: string
   readonly machines: Machine[] = []
   #down = false
   readonly #onEnd = (): void => this.#takeDown()
@@ -165,16 +166,16 @@ export class Cluster {
     process.exit(143)
   }
 
-  /** The folder is made in `parent`. */
-  constructor(parent = tmpdir()) {
-    this.root = mkdtempSync(join(parent, 'rkfs-e2e.'))
+  /** `homes`: where the machines' homes are made, if not with all the rest. */
+  constructor(homes?: string) {
+    this.#homes = homes ?? this.root
     process.once('exit', this.#onEnd)
     process.once('SIGTERM', this.#onSignal)
     process.once('SIGINT', this.#onSignal)
   }
 
   async machine(name: string): Promise<Machine> {
-    const machine = new Machine(this.root, name, await freePort())
+    const machine = new Machine(this.root, name, await freePort(), this.#homes)
     this.machines.push(machine)
     return machine
   }

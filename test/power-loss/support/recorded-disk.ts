@@ -1,6 +1,6 @@
 import { fork, spawnSync, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deserialize } from 'node:v8'
 import { isMounted, until } from '../../e2e/support/cluster.js'
@@ -54,8 +54,14 @@ export class RecordedDisk {
   /** A folder on the disk, on stable storage. */
   folder(name: string): string {
     const path = join(this.directory, name)
-    this.#shell('mkdir -p -m 700 "$0"; sync "$0" "$1"', path, this.directory)
+    this.#shell('mkdir -m 700 "$0"', path)
+    this.sync(path)
     return path
+  }
+
+  /** A folder, and the ones above it, is on stable storage. */
+  sync(path: string): void {
+    for (let at = path; at.startsWith(this.directory); at = dirname(at)) this.#shell('sync "$0"', at)
   }
 
   /** All that reached the disk so far. */

@@ -11,6 +11,7 @@ import { nodeHasher } from '../../../src/daemon/hasher.js'
 import { resumeInstall, snapshotPaths } from '../../../src/daemon/snapshot-transfer.js'
 import { getInode } from '../../../src/fs/apply.js'
 import { rootInode } from '../../../src/fs/records.js'
+import { recordHash } from '../../../src/fs/table-view.js'
 import { decodeEntry } from '../../../src/oplog/codec.js'
 import { quiet } from '../../contracts/entries.js'
 import { until } from '../../e2e/support/cluster.js'
@@ -29,7 +30,12 @@ class RecoveredMember {
   problem: string | undefined
 
   /** Throws what a node would refuse its channel for. */
-  constructor(folder: string, name: string, seed: number, send: (from: MemberId, to: MemberId, m: PeerMessage) => boolean) {
+  constructor(
+    folder: string,
+    name: string,
+    seed: number,
+    send: (from: MemberId, to: MemberId, m: PeerMessage) => boolean,
+  ) {
     const descriptor = readDescriptor(folder)
     this.id = descriptor.members.find(member => member.name === name)!.id
     const owner = { channelId: descriptor.id, member: this.id }
