@@ -49,7 +49,7 @@ function describeConfiguration({ voters, learners }: Configuration): string {
 }
 
 /** A group that is driven by commands and tells what happens, with the invariants checked on the way. */
-class Trace extends Invariants {
+export class Trace extends Invariants {
   #letters: Letter[] = []
   #lines: string[] = []
   #cut = new Set<string>()
