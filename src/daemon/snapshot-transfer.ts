@@ -97,6 +97,9 @@ export async function receiveSnapshot(
     for await (const { kind, id, data } of chunks) {
       if (kind === kinds.header) {
         position = positionOf(data)
+        if (position.index < log.anchor.index) {
+          throw new RkfsError('unavailable', `the snapshot ends at entry ${position.index}, before this log begins`)
+        }
         continue
       }
       if (position === undefined) throw new RkfsError('corrupt', 'a snapshot without a header')
@@ -133,7 +136,7 @@ export async function receiveSnapshot(
 }
 
 /** Stores a blob unless the log has it, from its own entry. */
-function keepBlob(log: LogStore, id: number, data: Uint8Array): void {
+export function keepBlob(log: LogStore, id: number, data: Uint8Array): void {
   const index = Math.floor(id / blobsPerEntryMax)
   if (index > log.anchor.index && index <= log.lastIndex) {
     const known = log.blob(id)
@@ -187,15 +190,18 @@ function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): 
   }
   // also after a crash: what the log drops next is in that state alone
   fsyncDirectory(dirname(paths.state))
-  if (log.term(anchor.index) === anchor.term) {
-    // the log goes on beyond the snapshot: entries that were acknowledged stay (Raft §7)
-    while (anchor.index > log.anchor.index && log.compact(anchor.index, () => true));
-  } else log.reset(anchor)
+  goOnFrom(log, anchor)
   failpoint('snapshot-log-moved')
   log.setSetting(marker, '')
   log.commit()
   log.syncNow()
   failpoint('snapshot-installed')
+}
+
+/** Has the log begin where a snapshot ends. What it holds beyond that was acknowledged, and stays (Raft §7). */
+export function goOnFrom(log: LogStore, anchor: LogAnchor): void {
+  if (log.term(anchor.index) !== anchor.term) return log.reset(anchor)
+  while (anchor.index > log.anchor.index && log.compact(anchor.index, () => true));
 }
 
 function removeDatabase(path: string): void {

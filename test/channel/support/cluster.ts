@@ -9,6 +9,7 @@ import type { Invalidation } from '../../../src/channel/mount-port.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
 import type { ChannelEvents, ChannelPorts, LogLevel } from '../../../src/channel/ports.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
+import { goOnFrom, keepBlob } from '../../../src/daemon/snapshot-transfer.js'
 import { getInode, membersRecord } from '../../../src/fs/apply.js'
 import type { Operation } from '../../../src/fs/operation.js'
 import { decodeRecord, rootDirectory, rootInode, S_IFDIR, S_IFREG } from '../../../src/fs/records.js'
@@ -33,6 +34,8 @@ export class Member {
   readonly reports: { level: LogLevel; message: string }[] = []
   readonly lost: { operation: Operation; payload: Uint8Array; errno: number }[] = []
   quarantined: string | undefined
+  /** How long this member's disk takes for a sync, if it is not like the others'. */
+  syncMsMax: number | undefined
   log: SimLogStore
   state: SimStateStore
   #channel: Channel | undefined
@@ -45,7 +48,9 @@ export class Member {
     this.#cluster = cluster
     this.id = id
     this.slot = slot
-    this.log = new SimLogStore(task => cluster.clock.after(1 + cluster.rng.below(cluster.syncMsMax), task))
+    this.log = new SimLogStore(task =>
+      cluster.clock.after(1 + cluster.rng.below(this.syncMsMax ?? cluster.syncMsMax), task),
+    )
     this.state = new SimStateStore()
     if (created) this.#bootstrap()
   }
@@ -120,6 +125,11 @@ export class Member {
     this.#cluster.network.detach(this.id)
     this.log = this.log.crashed(this.#cluster.rng)
     this.state = this.state.crashed(this.#cluster.rng)
+  }
+
+  /** While it is down its `state.db` is moved away, as its remedy says; the log stays. */
+  loseState(): void {
+    this.state = new SimStateStore()
   }
 
   /** The process ends in good order. */
@@ -323,14 +333,19 @@ export class Cluster {
     const n = this.members.length
     const member = new Member(this, toHex(nodeHasher.sha256(Uint8Array.of(n)).subarray(0, 8)), n + 1, false)
     this.members.push(member)
+    this.provideSnapshots()
+    member.start()
+    this.network.connectAll()
+    return member
+  }
+
+  /** Who needs a snapshot gets one. */
+  provideSnapshots(): void {
     this.onSnapshotNeeded ??= (to, from) =>
       this.#copySnapshot(
         to,
         this.members.find(m => m.id === from)!,
       )
-    member.start()
-    this.network.connectAll()
-    return member
   }
 
   /** What `daemon/snapshot-transfer.ts` does, at once: records, the blobs that they refer to, and where the log goes on. */
@@ -352,10 +367,10 @@ export class Cluster {
         }
       }
       to.state = new SimStateStore([{ writes, position, liveBytes }])
-      for (const id of liveBytes.keys()) to.log.putBlob(id, from.log.blob(id)!)
+      for (const id of liveBytes.keys()) keepBlob(to.log, id, from.log.blob(id)!)
       held.release()
       const { index, term, hash } = position
-      to.log.reset({ index, term, hash })
+      goOnFrom(to.log, { index, term, hash })
       to.log.commit()
       to.log.syncNow()
       channel.restored({ state: to.state, anchor: { index, term, hash } })
