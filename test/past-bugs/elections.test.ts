@@ -59,20 +59,23 @@ function elect(group: Trace): string | undefined {
  * A follower refused the pre-vote of the very leader it still followed. One of three is down, the leader takes itself for
  * deposed, its follower hears bytes of it and does not stand: two live members, and no leader for ever.
  */
-void t.test('hashicorp/raft#605, #606: a leader that lost its leadership is elected again by who still follows it', t => {
-  const two = group(3)
-  two.run('crash 3')
-  two.run('crash 1')
-  two.run('restart 1 applied=1')
-  t.equal(two.nodes.get('2')!.raft.leader, '1', 'it still follows')
-  t.equal(leaders(two).length, 0)
-  for (let i = 0; i < ticksMax && leaders(two).length === 0; i++) {
-    two.nodes.get('2')!.raft.heard('1')
-    two.run('tick all 1 settled')
-  }
-  t.equal(leaders(two).length, 1)
-  t.end()
-})
+void t.test(
+  'hashicorp/raft#605, #606: a leader that lost its leadership is elected again by who still follows it',
+  t => {
+    const two = group(3)
+    two.run('crash 3')
+    two.run('crash 1')
+    two.run('restart 1 applied=1')
+    t.equal(two.nodes.get('2')!.raft.leader, '1', 'it still follows')
+    t.equal(leaders(two).length, 0)
+    for (let i = 0; i < ticksMax && leaders(two).length === 0; i++) {
+      two.nodes.get('2')!.raft.heard('1')
+      two.run('tick all 1 settled')
+    }
+    t.equal(leaders(two).length, 1)
+    t.end()
+  },
+)
 
 /**
  * A member that was away comes back in an earlier term, and its vote is needed. Pre-votes change no term, answers of an

@@ -23,39 +23,42 @@ function stand(group: Trace, id: string): void {
  * down; its successor changes {1,2,3,4} to {2,3,4} and commits with 2 of 3; the first comes back and is elected by 4 and 5,
  * a majority of its own five. Two majorities that do not meet. A leader must first commit an entry of its own term.
  */
-void t.test('atomix/copycat#23, baidu/braft#182: no change of members before an entry of the own term is committed', t => {
-  const five = group(4)
-  five.run('add-nodes 1 voters=1,2,3,4')
-  const [first, second] = [five.nodes.get('1')!, five.nodes.get('2')!]
-  five.run('partition 1 5 | 2 3 4')
-  five.run('conf 1 voters=1,2,3,4,5')
-  five.run('settle')
-  t.equal(first.raft.configuration.voters.length, 5)
-  t.equal(first.raft.commitIndex, 1, 'on 1 and 5 alone it is not committed')
-  five.run('crash 1')
-  five.run('tick 2,3,4 10')
-  five.run('lose 2')
-  five.run('campaign 2')
-  for (let round = 0; round < 2; round++) for (const path of ['2 3', '2 4', '3 2', '4 2']) five.run(`deliver ${path}`)
-  t.same([second.raft.role, second.raft.term], ['leader', 2])
-  five.run('lose 2')
-  t.equal(second.raft.mayChangeConfiguration(), false, 'nobody has its first entry')
-  t.throws(() => five.run('conf 2 voters=2,3,4'), /committed/)
+void t.test(
+  'atomix/copycat#23, baidu/braft#182: no change of members before an entry of the own term is committed',
+  t => {
+    const five = group(4)
+    five.run('add-nodes 1 voters=1,2,3,4')
+    const [first, second] = [five.nodes.get('1')!, five.nodes.get('2')!]
+    five.run('partition 1 5 | 2 3 4')
+    five.run('conf 1 voters=1,2,3,4,5')
+    five.run('settle')
+    t.equal(first.raft.configuration.voters.length, 5)
+    t.equal(first.raft.commitIndex, 1, 'on 1 and 5 alone it is not committed')
+    five.run('crash 1')
+    five.run('tick 2,3,4 10')
+    five.run('lose 2')
+    five.run('campaign 2')
+    for (let round = 0; round < 2; round++) for (const path of ['2 3', '2 4', '3 2', '4 2']) five.run(`deliver ${path}`)
+    t.same([second.raft.role, second.raft.term], ['leader', 2])
+    five.run('lose 2')
+    t.equal(second.raft.mayChangeConfiguration(), false, 'nobody has its first entry')
+    t.throws(() => five.run('conf 2 voters=2,3,4'), /committed/)
 
-  five.run('heal')
-  five.run('partition 2 3 4 | 5')
-  five.run('tick 2,3,4 4 settled')
-  t.equal(second.raft.mayChangeConfiguration(), true)
-  five.run('conf 2 voters=2,3,4')
-  five.run('settle')
-  t.equal(second.raft.commitIndex, second.log.lastIndex)
-  five.run('restart 1 applied=1')
-  five.run('heal')
-  for (let i = 0; i < 60; i++) five.run('tick all 1 settled')
-  for (const id of ['2', '3', '4']) t.same(five.nodes.get(id)!.raft.configuration.voters, ['2', '3', '4'])
-  t.not(first.raft.role, 'leader')
-  t.end()
-})
+    five.run('heal')
+    five.run('partition 2 3 4 | 5')
+    five.run('tick 2,3,4 4 settled')
+    t.equal(second.raft.mayChangeConfiguration(), true)
+    five.run('conf 2 voters=2,3,4')
+    five.run('settle')
+    t.equal(second.raft.commitIndex, second.log.lastIndex)
+    five.run('restart 1 applied=1')
+    five.run('heal')
+    for (let i = 0; i < 60; i++) five.run('tick all 1 settled')
+    for (const id of ['2', '3', '4']) t.same(five.nodes.get(id)!.raft.configuration.voters, ['2', '3', '4'])
+    t.not(first.raft.role, 'leader')
+    t.end()
+  },
+)
 
 /**
  * A leader on the small side of a cut removed the members it did not reach, one by one, until those at hand were a majority
@@ -138,7 +141,9 @@ void t.test('atomix/copycat#265: an empty append commits nothing of a suffix tha
   three.run('settle')
   const first = three.nodes.get('1')!
   t.same([first.log.lastIndex, first.raft.commitIndex], [4, 1])
-  three.run('step 1 2 {"kind":"append","term":2,"previousIndex":1,"previousTerm":1,"first":2,"last":1,"entries":[],"commit":5}')
+  three.run(
+    'step 1 2 {"kind":"append","term":2,"previousIndex":1,"previousTerm":1,"first":2,"last":1,"entries":[],"commit":5}',
+  )
   t.equal(first.raft.commitIndex, 1)
   three.run('heal')
   three.run('tick all 6 settled')
