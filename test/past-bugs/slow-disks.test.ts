@@ -165,5 +165,6 @@ void t.test('etcd-io/etcd#3068: a voter without room is no obstacle, votes on, a
   cluster.settle()
   cluster.checkDigests()
   t.equal(follower.content(ino), 'one;two;')
+  t.equal(follower.channel.diskFull, undefined)
   t.end()
 })

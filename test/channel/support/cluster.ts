@@ -127,9 +127,9 @@ export class Member {
     this.state = this.state.crashed(this.#cluster.rng)
   }
 
-  /** While it is down its `state.db` is moved away, as its remedy says; the log stays. */
-  loseState(): void {
-    this.state = new SimStateStore()
+  /** While it is down its `state.db` is moved away, as its remedy says, or replaced by an older copy; the log stays. */
+  loseState(older = new SimStateStore()): void {
+    this.state = older
   }
 
   /** The process ends in good order. */
