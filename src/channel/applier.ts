@@ -113,6 +113,7 @@ export class Applier {
   rebuildOverlay(): void {
     this.#writes.close()
     this.#views.clearOverlay()
+    this.#own.hidden()
     if (this.#views.leading) this.#layLogOver()
     else this.#own.layOver()
   }

@@ -66,6 +66,8 @@ export class OwnChanges {
   #nextSequence = 1
   /** When a tick first found nobody to order changes. */
   #leaderlessSince: number | undefined
+  /** Refused or taken back, and shown until the overlay is made anew: their bytes are needed as long. */
+  readonly #stillShown = new Map<number, PendingChange>()
   /** Pending changes whose caller has no answer yet. */
   #unanswered = 0
 
@@ -309,7 +311,7 @@ export class OwnChanges {
       this.#events.lostChange(change.operation, change.proposal.payload, errno, path)
     }
     if (change.visible) {
-      this.#views.makeStale()
+      this.#hide(change)
       this.#views.invalidate(this.#views.staleBy(change.operation), undefined)
     }
     this.#waiters.check()
@@ -370,8 +372,13 @@ export class OwnChanges {
   #maybeWithdraw(change: PendingChange): boolean {
     if (change.sentRound !== 0 || change.ordered !== undefined) return false
     this.#forget(change)
-    if (change.visible) this.#views.makeStale()
+    if (change.visible) this.#hide(change)
     return true
+  }
+
+  #hide(change: PendingChange): void {
+    this.#stillShown.set(change.proposal.sequence, change)
+    this.#views.makeStale()
   }
 
   failAll(): void {
@@ -382,6 +389,11 @@ export class OwnChanges {
   }
 
   // ---- what is shown of them ----
+
+  /** The overlay is empty: what was refused is shown no more. */
+  hidden(): void {
+    this.#stillShown.clear()
+  }
 
   /** Lays what is shown of them over the state again. */
   layOver(): void {
@@ -407,7 +419,7 @@ export class OwnChanges {
   blob(id: BlobId): Uint8Array | undefined {
     const sequence = Math.floor(-id / blobsPerEntryMax)
     const part = -id % blobsPerEntryMax
-    const change = this.#pending.get(this.#session, sequence)
+    const change = this.#pending.get(this.#session, sequence) ?? this.#stillShown.get(sequence)
     if (change !== undefined) return cutOf(payloadCuts(change.operation), change.proposal.payload, part)
     // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
     const index = this.#views.placeOf(sequence)

@@ -12,6 +12,9 @@ type Three = [Member, Member, Member]
 const O_EXCL = 0o200
 const RENAME_EXCHANGE = 2
 
+/** Nobody waits for the answer. */
+const ignored = { ok() {}, fail() {}, onInterrupt() {} }
+
 function rename(parent: number, name: string, newParent: number, newName: string, flags = 0): Operation {
   return { kind: 'rename', parent, name, newParent, newName, flags }
 }
@@ -299,5 +302,39 @@ void t.test('iowarp/clio-core#596: what removal says is so, whatever others rena
     cluster.checkDigests()
   }
   t.pass('10 seeds')
+  t.end()
+})
+
+/**
+ * Files with open handles were removed by others while programs wrote to them: the mount hung, or stopped. Here the refusal
+ * of a write and the removal that it rests on come at once, and the file's last content is taken over from what is shown.
+ */
+void t.test('huggingface/hf-mount#195: a file that is written is removed by another: its member goes on', t => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const cluster = new Cluster(3, seed)
+    cluster.network.delayMsMax = 1 + (seed % 3)
+    const [leader, follower] = cluster.roles() as Three
+    const program = new Program(cluster, follower)
+    const files = Array.from({ length: 6 }, (_, i) => program.create(`f${i}`))
+    cluster.settle()
+    for (const [i] of files.entries()) {
+      for (const { ino } of files) follower.frontend.write(caller, ino, 0, 0, Buffer.from('w'), 2, false, ignored)
+      if (i % 2 === 0) cluster.advance(1)
+      leader.change(unlink(`f${i}`))
+      for (const { ino } of files) {
+        follower.frontend.write(caller, ino, 0, 1, Buffer.from('x'), 2, false, ignored)
+        follower.frontend.read(caller, ino, 0, 0, 2, ignored)
+      }
+    }
+    cluster.settle()
+    for (const { ino, handle } of files) {
+      program.read(ino, handle)
+      program.close(ino, handle)
+    }
+    const { failure, damage } = follower.channel
+    if (failure !== undefined || damage !== undefined) t.same([failure, damage], [], `seed ${seed}`)
+    cluster.checkDigests()
+  }
+  t.pass('60 seeds')
   t.end()
 })
