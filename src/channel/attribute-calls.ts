@@ -1,4 +1,4 @@
-import { EFBIG, EINVAL, EIO, ENODATA, ENOENT, EOPNOTSUPP } from '../base/errno.js'
+import { EFBIG, EINVAL, EIO, ENODATA, EOPNOTSUPP, ESTALE } from '../base/errno.js'
 import { fileSizeMax } from '../base/limits.js'
 import { isAclName } from '../fs/acl.js'
 import { xattrNames } from '../fs/attributes.js'
@@ -27,14 +27,15 @@ export class AttributeCalls {
     const mount = this.#mount
     if (!mount.channel.serving) return reply.fail(EIO)
     const inode = mount.inode(ino)
-    if (inode === undefined) return reply.fail(ENOENT)
+    // ESTALE: the kernel looks the name up again, which may be another file's by now
+    if (inode === undefined) return reply.fail(ESTALE)
     reply.ok({ attributes: mount.attributes(ino, inode), ttlMs: mount.ttl })
   }
 
   setattr(caller: Caller, ino: number, change: AttributeChange, reply: AttributesReply): void {
     const mount = this.#mount
     const inode = mount.inode(ino)
-    if (inode === undefined) return reply.fail(ENOENT)
+    if (inode === undefined) return reply.fail(ESTALE)
     if (change.size !== undefined && change.size > fileSizeMax) return reply.fail(EFBIG)
     const now = mount.ports.now()
     // HANDLE_KILLPRIV_V2: a chown clears set-uid and set-gid here (chown(2)); directories keep theirs

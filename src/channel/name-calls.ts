@@ -31,7 +31,7 @@ export class NameCalls {
 
   readlink(ino: number, reply: Reply<string>): void {
     const inode = this.#mount.inode(ino)
-    if (inode === undefined) return reply.fail(ENOENT)
+    if (inode === undefined) return reply.fail(ESTALE)
     if (!isSymlink(inode)) return reply.fail(EINVAL)
     this.#mount.accessed(ino, inode, false)
     reply.ok(inode.target)

@@ -281,7 +281,7 @@ void t.test('a removed directory that a program is in still has attributes, and 
   t.equal(calls.stat(ino).nlink, 0)
   t.same(calls.readdir(ino, handle, 0n, 10), [])
   follower.frontend.forget([{ ino }])
-  t.equal(calls.call((f, reply) => f.getattr(caller, ino, reply as never)).errno, ENOENT)
+  t.equal(calls.call((f, reply) => f.getattr(caller, ino, reply as never)).errno, ESTALE)
   t.end()
 })
 
