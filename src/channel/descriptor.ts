@@ -51,9 +51,9 @@ export function decodeDescriptor(bytes: Uint8Array): Descriptor {
   const sound =
     typeof descriptor === 'object' &&
     descriptor !== null &&
-    isChannelName(String(descriptor.name)) &&
+    isText(descriptor.name, isChannelName) &&
     typeof descriptor.id === 'string' &&
-    isMemberId(String(descriptor.owner)) &&
+    isText(descriptor.owner, isMemberId) &&
     isCount(descriptor.version) &&
     isCount(descriptor.nextSlot) &&
     descriptor.nextSlot <= slotMax + 1 &&
@@ -65,6 +65,10 @@ export function decodeDescriptor(bytes: Uint8Array): Descriptor {
   return descriptor
 }
 
+function isText(value: unknown, has: (text: string) => boolean): boolean {
+  return typeof value === 'string' && has(value)
+}
+
 function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
@@ -74,7 +78,7 @@ function isMember(value: unknown): boolean {
   return (
     typeof member === 'object' &&
     member !== null &&
-    isMemberId(String(member.id)) &&
+    isText(member.id, isMemberId) &&
     typeof member.name === 'string' &&
     typeof member.address === 'string' &&
     (member.role === 'voter' || member.role === 'learner') &&
