@@ -19,6 +19,10 @@ export function chunkKey(chunk: number): string {
   return chunk.toString(16).padStart(12, '0')
 }
 
+export function isChunkKey(key: string): boolean {
+  return /^[0-9a-f]{12}$/.test(key)
+}
+
 export interface RecordWrite {
   readonly table: Table
   readonly ino: number

@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, equalBytes, malformed } from '../../base/bytes.js'
+import { RkfsError } from '../../base/errors.js'
 import type { Hasher } from '../../base/hash.js'
 import { KiB, MiB } from '../../base/limits.js'
 import type { LogAnchor, LogOwner, LogRecord } from '../../channel/log-port.js'
@@ -117,7 +118,9 @@ export function encodeAnchor(anchor: LogAnchor): Uint8Array {
 
 export function decodeAnchor(bytes: Uint8Array): LogAnchor {
   const reader = new ByteReader(bytes, 'anchor')
-  return { index: reader.u64(), term: reader.u64(), hash: Uint8Array.from(reader.raw(32)) }
+  const anchor = { index: reader.u64(), term: reader.u64(), hash: Uint8Array.from(reader.raw(32)) }
+  reader.end()
+  return anchor
 }
 
 export function encodePosition({ segment, offset }: StreamPosition): Uint8Array {
@@ -126,7 +129,9 @@ export function encodePosition({ segment, offset }: StreamPosition): Uint8Array 
 
 export function decodePosition(bytes: Uint8Array): StreamPosition {
   const reader = new ByteReader(bytes, 'place in the segments')
-  return { segment: reader.u64(), offset: reader.u64() }
+  const position = { segment: reader.u64(), offset: reader.u64() }
+  reader.end()
+  return position
 }
 
 export function encodeHardState(state: HardState): Uint8Array {
@@ -140,6 +145,7 @@ export function decodeHardState(bytes: Uint8Array): HardState {
   const reader = new ByteReader(bytes, 'term and vote')
   const term = reader.u64()
   const vote = reader.binary()
+  reader.end()
   return { term, vote: vote === '' ? undefined : vote }
 }
 
@@ -147,8 +153,18 @@ export function encodeOwner(owner: LogOwner): Uint8Array {
   return new TextEncoder().encode(JSON.stringify([owner.channelId, owner.member]))
 }
 
+/** Throws `corrupt` for what `encodeOwner` did not make. */
 export function decodeOwner(bytes: Uint8Array): LogOwner {
-  const [channelId, member] = JSON.parse(new TextDecoder().decode(bytes)) as [string, string]
+  let pair: unknown
+  try {
+    pair = JSON.parse(new TextDecoder().decode(bytes))
+  } catch (cause) {
+    throw new RkfsError('corrupt', 'malformed owner of a store', { cause })
+  }
+  if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(text => typeof text === 'string')) {
+    throw malformed('owner of a store')
+  }
+  const [channelId, member] = pair as [string, string]
   return { channelId, member }
 }
 

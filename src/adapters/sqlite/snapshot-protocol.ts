@@ -1,7 +1,7 @@
-import { ByteReader } from '../../base/bytes.js'
+import { ByteReader, malformed } from '../../base/bytes.js'
 import type { ErrorCode } from '../../base/errors.js'
 import { KiB, MiB } from '../../base/limits.js'
-import { type AppliedPosition, type RecordWrite, tables } from '../../fs/store-port.js'
+import { type AppliedPosition, isChunkKey, type RecordWrite, tables } from '../../fs/store-port.js'
 import type { StateRecord } from './state-reader.js'
 
 export const recordBatchBytesMax = 512 * KiB
@@ -62,12 +62,16 @@ export function packRecords(records: readonly StateRecord[]): Uint8Array<ArrayBu
   return packed
 }
 
-/** The values are views of `packed`. */
-export function unpackRecords(packed: Uint8Array): RecordWrite[] {
+/** The values are views of `packed`. Throws `corrupt` for what `packRecords` did not make: a batch may be a peer's. */
+export function unpackRecords(packed: Uint8Array): (RecordWrite & { readonly value: Uint8Array })[] {
   const reader = new ByteReader(packed, 'snapshot batch')
-  const records: RecordWrite[] = []
+  const records: (RecordWrite & { readonly value: Uint8Array })[] = []
   while (reader.left > 0) {
-    records.push({ table: tables[reader.u8()]!, ino: reader.u64(), key: reader.binary(), value: reader.bytes() })
+    const table = tables[reader.u8()]
+    if (table === undefined) throw malformed('snapshot batch: unknown table')
+    const record = { table, ino: reader.u64(), key: reader.binary(), value: reader.bytes() }
+    if (table === 'chunk' && !isChunkKey(record.key)) throw malformed('snapshot batch: the key of a chunk')
+    records.push(record)
   }
   return records
 }

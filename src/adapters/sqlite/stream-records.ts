@@ -126,8 +126,11 @@ function decodeWrite(meta: Uint8Array, rest: Uint8Array, hasher: Hasher): { writ
       const sound = record.payload.length === length && found.crcs.every((crc, part) => crc === crcs[part])
       return { write: found, sound }
     }
-    case 'truncate':
-      return { write: { kind, index: reader.u64() }, sound: true }
+    case 'truncate': {
+      const write = { kind, index: reader.u64() }
+      reader.end()
+      return { write, sound: true }
+    }
     case 'journal': {
       const session = reader.u64()
       const sequence = reader.u64()
@@ -139,12 +142,16 @@ function decodeWrite(meta: Uint8Array, rest: Uint8Array, hasher: Hasher): { writ
       const write = journalOf({ session, sequence, part, proposal, payload: rest.slice(0, length) }, hasher)
       return { write, sound: write.record.payload.length === length && write.crc === crc }
     }
-    case 'unjournal':
-      return { write: { kind, session: reader.u64(), sequence: reader.u64() }, sound: true }
+    case 'unjournal': {
+      const write = { kind, session: reader.u64(), sequence: reader.u64() }
+      reader.end()
+      return { write, sound: true }
+    }
     case 'blob': {
       const id = reader.u64()
       const length = reader.u32()
       const crc = reader.u32()
+      reader.end()
       const data = rest.slice(0, length)
       return { write: { kind, id, data, crc }, sound: data.length === length && blobCrc(id, data, hasher) === crc }
     }
