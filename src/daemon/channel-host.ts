@@ -301,6 +301,7 @@ export class ChannelHost {
         this.#paths,
         this.#owner,
         this.#logStore,
+        { least: index, committed: this.#channel.commitIndex },
         chunks,
         (bytes, total) => (this.#restore = { bytes, total }),
         this.storeLog,

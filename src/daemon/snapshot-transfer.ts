@@ -77,12 +77,14 @@ export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, ope
 
 /**
  * Takes a snapshot in beside the old state: nothing that is there is touched before all of it has come and its digest
- * holds. Answers where the log goes on; `installSnapshot` puts it in place.
+ * holds. Answers where the log goes on; `installSnapshot` puts it in place. Throws `corrupt` for one that is malformed,
+ * reaches less far than `least`, or contradicts what is committed here (entries up to `committed`).
  */
 export async function receiveSnapshot(
   paths: SnapshotPaths,
   owner: LogOwner,
   log: LogStore,
+  { least, committed }: { readonly least: number; readonly committed: number },
   chunks: AsyncIterable<{ kind: number; id: bigint; data: Uint8Array }>,
   progress: (bytes: number, total: number) => void,
   report: StoreLog,
@@ -96,9 +98,12 @@ export async function receiveSnapshot(
   try {
     for await (const { kind, id, data } of chunks) {
       if (kind === kinds.header) {
+        if (position !== undefined) throw new RkfsError('corrupt', 'a snapshot with two headers')
         position = positionOf(data)
-        if (position.index < log.anchor.index) {
-          throw new RkfsError('unavailable', `the snapshot ends at entry ${position.index}, before this log begins`)
+        // what this log has given up is known to be committed
+        const first = Math.max(least, log.anchor.index)
+        if (position.index < first) {
+          throw new RkfsError('unavailable', `the snapshot ends at entry ${position.index}, not at ${first} or later`)
         }
         continue
       }
@@ -107,16 +112,16 @@ export async function receiveSnapshot(
         const writes = unpackRecords(data)
         const liveBytes = new Map<number, number>()
         for (const { table, ino, key, value } of writes) {
-          const hash = recordHash(nodeHasher, table, ino, key, value!)
+          const hash = recordHash(nodeHasher, table, ino, key, value)
           for (let i = 0; i < 32; i++) digest[i]! ^= hash[i]!
           if (table !== 'chunk') continue
-          for (const { blob, length } of decodeRecord('chunk', value!)) {
+          for (const { blob, length } of decodeRecord('chunk', value)) {
             liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
           }
         }
         state.write({ writes, position, liveBytes })
       } else if (kind === kinds.blob) {
-        keepBlob(log, Number(id), data)
+        keepBlob(log, committed, id, data)
         log.commit()
         failpoint('snapshot-receiving')
         bytes += data.length
@@ -136,13 +141,19 @@ export async function receiveSnapshot(
 }
 
 /** Stores a blob unless the log has it, from its own entry. */
-export function keepBlob(log: LogStore, id: number, data: Uint8Array): void {
+export function keepBlob(log: LogStore, committed: number, wireId: bigint, data: Uint8Array): void {
+  const id = Number(wireId)
+  if (!Number.isSafeInteger(id)) throw new RkfsError('corrupt', 'a snapshot with a blob out of range')
   const index = Math.floor(id / blobsPerEntryMax)
   if (index > log.anchor.index && index <= log.lastIndex) {
     const known = log.blob(id)
     if (known !== undefined && equalBytes(known, data)) return
-    // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
-    log.truncateFrom(index)
+    if (index > committed) {
+      // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
+      log.truncateFrom(index)
+    } else {
+      throw new RkfsError('corrupt', `a snapshot that contradicts entry ${index}, which is committed here`)
+    }
   }
   log.putBlob(id, data)
 }
@@ -151,8 +162,14 @@ function positionOf(data: Uint8Array): AppliedPosition {
   let header: Header
   try {
     header = JSON.parse(Buffer.from(data).toString()) as Header
-    if (header.version !== 1) throw new RkfsError('version', 'a snapshot of a newer format: upgrade this rkfs')
-    return { ...header, hash: fromHex(header.hash), digest: fromHex(header.digest) }
+    const { version, index, term, inodes, dataBytes } = header
+    if (version !== 1) throw new RkfsError('version', 'a snapshot of a newer format: upgrade this rkfs')
+    const [hash, digest] = [fromHex(header.hash), fromHex(header.digest)]
+    const sound =
+      [index, term, inodes, dataBytes].every(value => Number.isSafeInteger(value) && value >= 0) &&
+      [hash, digest].every(({ length }) => length === 32)
+    if (!sound) throw new RkfsError('corrupt', 'the header of a snapshot is malformed')
+    return { index, term, hash, digest, inodes, dataBytes }
   } catch (cause) {
     if (cause instanceof RkfsError) throw cause
     throw new RkfsError('corrupt', 'the header of a snapshot is malformed', { cause })

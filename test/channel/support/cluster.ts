@@ -367,7 +367,7 @@ export class Cluster {
         }
       }
       to.state = new SimStateStore([{ writes, position, liveBytes }])
-      for (const id of liveBytes.keys()) keepBlob(to.log, id, from.log.blob(id)!)
+      for (const id of liveBytes.keys()) keepBlob(to.log, channel.commitIndex, BigInt(id), from.log.blob(id)!)
       held.release()
       const { index, term, hash } = position
       goOnFrom(to.log, { index, term, hash })

@@ -137,7 +137,7 @@ const operations: Record<string, () => void | Promise<void>> = {
       yield { kind: 4, id: 0n, data: new Uint8Array(0) }
     }
     mark({ kind: 'restoring', index, blob: Number(blob) })
-    const anchor = await receiveSnapshot(paths, owner, log, chunks(), () => {}, quiet)
+    const anchor = await receiveSnapshot(paths, owner, log, { least: 0, committed: 0 }, chunks(), () => {}, quiet)
     state.close()
     installSnapshot(paths, log, anchor)
     state = SqliteStateStore.open(paths.state, owner, hasher, quiet)
