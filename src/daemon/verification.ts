@@ -26,6 +26,7 @@ interface Request {
 }
 
 interface Gathering {
+  readonly asked: ReadonlySet<MemberId>
   readonly results: Map<MemberId, MemberResult>
   readonly ready: Set<MemberId>
   changed: () => void
@@ -33,6 +34,21 @@ interface Gathering {
 }
 
 const readyMs = 5000
+/** Verifications of one other member that wait for their mark; the oldest gives way. */
+const requestsPerMemberMax = 4
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** What another member says that it found; undefined for what no member of this version says. */
+function decodeResult(value: Record<string, unknown>): MemberResult | undefined {
+  const { index, digest, content, files, bytes, entries, problems } = value
+  if (!isCount(index) || !isCount(files) || !isCount(bytes) || !isCount(entries)) return undefined
+  if (typeof digest !== 'string' || typeof content !== 'string') return undefined
+  if (!Array.isArray(problems) || !problems.every(problem => typeof problem === 'string')) return undefined
+  return { index, digest, content, files, bytes, entries, problems }
+}
 
 /**
  * `rkfs verify`: a mark goes through the log, and each member tells what its state is where it stands in the order: the
@@ -59,20 +75,31 @@ export class Verification {
     } catch {
       return
     }
-    const id = Number(value['id'])
+    const { id, bytes } = value
+    if (!isCount(id)) return
+    if (topic === 'verify') return this.#ask(from, id, value['deep'] === true)
     const gathering = this.#gatherings.get(id)
-    if (topic === 'verify') {
-      if (this.#requests.size > 16) this.#requests.delete(this.#requests.keys().next().value!)
-      this.#requests.set(id, { requester: from, deep: value['deep'] === true })
-      this.#tell(from, 'verify-ready', { id })
-    } else if (topic === 'verify-ready') {
-      gathering?.ready.add(from)
-      gathering?.changed()
-    } else if (topic === 'verify-progress') gathering?.progress(from, Number(value['bytes']))
-    else if (topic === 'verify-result' && gathering !== undefined) {
-      gathering.results.set(from, value as unknown as MemberResult)
+    if (gathering === undefined || !gathering.asked.has(from)) return
+    if (topic === 'verify-ready') {
+      gathering.ready.add(from)
+      gathering.changed()
+    } else if (topic === 'verify-progress' && isCount(bytes)) gathering.progress(from, bytes)
+    else if (topic === 'verify-result') {
+      const result = decodeResult(value)
+      if (result === undefined) return
+      gathering.results.set(from, result)
       gathering.changed()
     }
+  }
+
+  /** A member wants to know what this one finds at its mark. */
+  #ask(from: MemberId, id: number, deep: boolean): void {
+    const known = this.#requests.get(id)
+    if (known !== undefined && known.requester !== from) return
+    const theirs = [...this.#requests].filter(([, { requester }]) => requester === from)
+    if (known === undefined && theirs.length >= requestsPerMemberMax) this.#requests.delete(theirs[0]![0])
+    this.#requests.set(id, { requester: from, deep })
+    this.#tell(from, 'verify-ready', { id })
   }
 
   /** The state stands exactly at the mark: what is to be compared is taken now. */
@@ -197,6 +224,7 @@ export class Verification {
     const asked = members.filter(m => transport.connected(m.id))
     const bytes = new Map<MemberId, number>()
     const gathering: Gathering = {
+      asked: new Set(asked.map(m => m.id)),
       results: new Map(),
       ready: new Set(),
       changed: () => {},
