@@ -62,7 +62,8 @@ export function checkArguments<V extends ControlVerb>(verb: V, args: unknown): C
   }
   const shape: Readonly<Record<string, Check>> = shapes[verb]
   for (const name of Object.keys(args)) {
-    if (!Object.hasOwn(shape, name)) throw new RkfsError('usage', `${verb}: unknown argument ${JSON.stringify(name)}`)
+    if (!Object.hasOwn(shape, name))
+      throw new RkfsError('usage', `${verb}: unknown argument ${JSON.stringify(name.slice(0, 100))}`)
   }
   for (const [name, check] of Object.entries(shape)) {
     const value = (args as Record<string, unknown>)[name]

@@ -99,10 +99,11 @@ export class ControlServer {
     const controller = new AbortController()
     this.#connections.set(socket, controller)
     socket.on('close', () => {
+      clearTimeout(timer)
       this.#connections.delete(socket)
       controller.abort()
     })
-    socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy())
+    const timer = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS)
     const reader = new LineReader(controlLineBytesMax)
     let asked = false
     socket.on('data', chunk => {
@@ -111,7 +112,7 @@ export class ControlServer {
       const lines = reader.push(chunk)
       if (lines.length === 0) return
       asked = true
-      socket.setTimeout(0)
+      clearTimeout(timer)
       const answer =
         lines === 'too-long'
           ? Promise.resolve(failure('usage', `a request is at most ${controlLineBytesMax} bytes long`))
@@ -127,7 +128,8 @@ export class ControlServer {
       const request = parseRequest(text)
       verb = request.verb
       if (!isControlVerb(verb)) {
-        throw new RkfsError('usage', `the node (another version of rkfs?) does not know ${JSON.stringify(verb)}`)
+        const given = typeof verb === 'string' ? JSON.stringify(verb.slice(0, 100)) : 'such a request'
+        throw new RkfsError('usage', `the node (another version of rkfs?) does not know ${given}`)
       }
       const result = await this.#call(verb, request.args, {
         progress: progress => void send(socket, { progress }),
