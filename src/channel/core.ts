@@ -1,6 +1,7 @@
 import type { MemberId } from '../base/ids.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
+import type { Complaints } from './complaints.js'
 import type { Health } from './health.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
@@ -23,4 +24,5 @@ export interface Core {
   readonly pending: PendingChanges
   readonly agenda: Agenda
   readonly health: Health
+  readonly complaints: Complaints
 }

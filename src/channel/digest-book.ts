@@ -38,6 +38,15 @@ export class DigestBook {
     at.set(member, hash)
   }
 
+  /** A member that told another digest at an index than this one's own. */
+  differing(index: number): MemberId | undefined {
+    const at = this.#heard.get(index)
+    const own = at?.get(this.#self)
+    if (at === undefined || own === undefined) return undefined
+    for (const [member, hash] of at) if (!equalBytes(hash, own)) return member
+    return undefined
+  }
+
   /** Who differs from a majority of the voters at an index: `'self'`, a member, or nobody that is known. */
   judge(index: number, voters: readonly MemberId[]): 'self' | MemberId | undefined {
     const at = this.#heard.get(index)
@@ -54,7 +63,7 @@ export class DigestBook {
     for (const [text, count] of counts) {
       if (count < needed) continue
       if (text !== toHex(own)) return 'self'
-      for (const [member, hash] of at) if (!equalBytes(hash, own)) return member
+      return this.differing(index)
     }
     return undefined
   }

@@ -1,10 +1,10 @@
 import { equalBytes, toHex } from '../base/bytes.js'
 import type { MemberId } from '../base/ids.js'
 import type { Raft } from '../raft/raft.js'
+import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { DigestBook } from './digest-book.js'
 import type { Health } from './health.js'
-import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -14,15 +14,15 @@ const digestInterval = 1024
 
 /** Tells the others the digest of the applied state, and compares theirs (DESIGN, promise 2). */
 export class DigestExchange {
-  readonly #ports: ChannelPorts
+  readonly #complaints: Complaints
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
   readonly #roster: Roster
   readonly #health: Health
   readonly #book: DigestBook
 
-  constructor({ self, ports, raft, views, roster, health }: Core) {
-    this.#ports = ports
+  constructor({ self, complaints, raft, views, roster, health }: Core) {
+    this.#complaints = complaints
     this.#raft = raft
     this.#views = views
     this.#roster = roster
@@ -74,10 +74,17 @@ export class DigestExchange {
   /** A member that differs from a majority stops serving and says so. */
   #judge(index: number): void {
     const verdict = this.#book.judge(index, this.#raft.configuration.voters)
-    if (verdict === undefined) return
+    if (verdict === undefined) {
+      const other = this.#book.differing(index)
+      if (other === undefined) return
+      const words = `the state of member ${other} differs from this member's at entry ${index}, and no majority says which is right`
+      return this.#complaints.about(other, 'differs', 'error', words)
+    }
     if (verdict === 'self') {
       this.#health.quarantineSelf(`its state at entry ${index} differs from that of a majority of the members`)
       this.#roster.tellOthers({ kind: 'diverged', index, reason: this.#health.quarantine! })
-    } else this.#ports.report('error', `the state of member ${verdict} differs at entry ${index}`)
+    } else {
+      this.#complaints.about(verdict, 'differs', 'error', `the state of member ${verdict} differs at entry ${index}`)
+    }
   }
 }

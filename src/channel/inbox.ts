@@ -2,21 +2,21 @@ import { unreachable } from '../base/assert.js'
 import type { MemberId } from '../base/ids.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
+import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Parts } from './parts.js'
-import type { ChannelPorts } from './ports.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { PeerMessage } from './transport-port.js'
 
 /** What other members say, given to the part that it is for. */
 export class Inbox {
-  readonly #ports: ChannelPorts
+  readonly #complaints: Complaints
   readonly #raft: Raft<StoredEntry>
   readonly #agenda: Agenda
   readonly #parts: Parts
 
-  constructor({ ports, raft, agenda }: Core, parts: Parts) {
-    this.#ports = ports
+  constructor({ complaints, raft, agenda }: Core, parts: Parts) {
+    this.#complaints = complaints
     this.#raft = raft
     this.#agenda = agenda
     this.#parts = parts
@@ -41,9 +41,11 @@ export class Inbox {
         return
       case 'digest':
         return digests.hear(from, message.index, message.hash)
-      case 'diverged':
-        this.#ports.report('warn', `member ${from} says that it differs: ${message.reason}`, { index: message.index })
-        return
+      case 'diverged': {
+        const { index, reason } = message
+        const words = `member ${from} says that it differs: ${reason}`
+        return this.#complaints.about(from, 'says-it-differs', 'warn', words, { index })
+      }
       case 'position':
         return positions.hear(from, message)
       case 'lock-calls':

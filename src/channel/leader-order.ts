@@ -10,6 +10,7 @@ import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
 import { hasPlace, rememberPlace } from './change-number.js'
 import type { Appender } from './appender.js'
+import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
@@ -29,6 +30,7 @@ import type { WriterBook } from './writer-book.js'
 export class LeaderOrder {
   readonly #self: MemberId
   readonly #ports: ChannelPorts
+  readonly #complaints: Complaints
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
@@ -40,9 +42,15 @@ export class LeaderOrder {
   /** Members whose proposals were left aside during a hand-over of leadership: they are asked again if it comes to nothing. */
   readonly #leftAside = new Set<MemberId>()
 
-  constructor({ self, ports, log, raft, views }: Core, writes: SmallWrites, appender: Appender, writers: WriterBook) {
+  constructor(
+    { self, ports, log, raft, views, complaints }: Core,
+    writes: SmallWrites,
+    appender: Appender,
+    writers: WriterBook,
+  ) {
     this.#self = self
     this.#ports = ports
+    this.#complaints = complaints
     this.#log = log
     this.#raft = raft
     this.#views = views
@@ -148,14 +156,15 @@ export class LeaderOrder {
 
   #receiveOne(from: MemberId, proposal: Proposal): number {
     if (proposal.origin !== from) {
-      this.#ports.report('warn', `member ${from} proposed a change in the name of ${proposal.origin}: refused`)
+      const words = `member ${from} proposed a change in the name of ${proposal.origin}: refused`
+      this.#complaints.about(from, 'forged-origin', 'warn', words)
       return EPERM
     }
     let operation: Operation
     try {
       operation = decodeOperation(proposal.operation)
     } catch (error) {
-      this.#ports.report('warn', `member ${from} proposed nonsense: ${messageOf(error)}`)
+      this.#complaints.about(from, 'nonsense', 'warn', `member ${from} proposed nonsense: ${messageOf(error)}`)
       return EINVAL
     }
     const length = payloadLength(operation)
@@ -165,7 +174,8 @@ export class LeaderOrder {
       proposal.kind !== 'noop' &&
       payloadMatches({ payloadHash: proposal.payloadHash, payloadLength: length }, proposal.payload, this.#ports.hasher)
     if (!sound) {
-      this.#ports.report('warn', `member ${from} proposed a change whose payload does not match: refused`)
+      const words = `member ${from} proposed a change whose payload does not match: refused`
+      this.#complaints.about(from, 'payload', 'warn', words)
       return EINVAL
     }
     return this.order(proposal, operation, undefined)

@@ -4,6 +4,7 @@ import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
 import type { RaftEntry, RaftMessage } from '../raft/types.js'
+import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Health } from './health.js'
 import type { ChannelPorts } from './ports.js'
@@ -11,18 +12,22 @@ import { raftEntryOf, type StagedLog } from './staged-log.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
 import type { PeerMessage } from './transport-port.js'
 
+type Append = Extract<RaftMessage<EncodedEntry>, { kind: 'append' }>
+
 /** The consensus core's messages: entries are decoded and checked on their way in, and taken from the log on their way out. */
 export class RaftLink {
   readonly #ports: ChannelPorts
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #health: Health
+  readonly #complaints: Complaints
 
-  constructor({ ports, log, raft, health }: Core) {
+  constructor({ ports, log, raft, health, complaints }: Core) {
     this.#ports = ports
     this.#log = log
     this.#raft = raft
     this.#health = health
+    this.#complaints = complaints
   }
 
   step(from: MemberId, message: RaftMessage<EncodedEntry>): void {
@@ -35,9 +40,10 @@ export class RaftLink {
       entries = message.entries.map(({ data }) => raftEntryOf(openEntry(data, this.#ports.hasher, true)))
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error
-      this.#ports.report('warn', `member ${from} sent a damaged entry: ${error.message}`)
+      this.#complaints.about(from, 'damaged-entry', 'warn', `member ${from} sent a damaged entry: ${error.message}`)
       return
     }
+    this.#watchForContradiction(from, message)
     try {
       this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
       if (entries.length > 0) failpoint('entries-received')
@@ -45,6 +51,21 @@ export class RaftLink {
       if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
       this.#health.quarantineSelf(`member ${from} sent what does not fit this log: ${error.message}`)
     }
+  }
+
+  /** No honest leader's log is another than what is committed here: the core passes over it, and people are told. */
+  #watchForContradiction(from: MemberId, { term, previousIndex, previousTerm, entries }: Append): void {
+    if (term < this.#raft.term || previousIndex > this.#raft.commitIndex) return
+    const differs = (index: number, its: number): boolean => {
+      if (index > this.#raft.commitIndex || index < this.#log.firstIndex) return false
+      return this.#log.term(index) !== its
+    }
+    const wrong = differs(previousIndex, previousTerm)
+      ? previousIndex
+      : entries.find(entry => differs(entry.index, entry.term))?.index
+    if (wrong === undefined) return
+    const words = `the log of member ${from}, which leads, differs from what is committed here at entry ${wrong}`
+    this.#complaints.about(from, 'contradiction', 'error', words)
   }
 
   /** Sends what the core has to say by now. */

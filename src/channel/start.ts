@@ -10,6 +10,7 @@ import { Raft } from '../raft/raft.js'
 import type { RaftHost } from '../raft/types.js'
 import { addToChange, changeKey, compareChanges, hasPlace } from './change-number.js'
 import { Agenda } from './agenda.js'
+import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import { Health } from './health.js'
@@ -73,7 +74,9 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
     },
     { ...host, log, saveHardState: state => ports.log.saveHardState(state) },
   )
-  return { self, session, ports, events, log, raft, views, roster, pending: new PendingChanges(), agenda, health }
+  const pending = new PendingChanges()
+  const complaints = new Complaints(ports)
+  return { self, session, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
 }
 
 /**

@@ -3,6 +3,12 @@ import type { Configuration, RaftEntry, RaftMessage } from './types.js'
 /** No honest group reaches it (one election a millisecond for nine thousand years); it keeps arithmetic exact. */
 const numberMax = 2 ** 48
 
+/**
+ * Terms that a message may be ahead. Nobody misses so many elections (one a second for eight years), and one message from
+ * a member gone wrong must not use up all the terms that the channel will ever have.
+ */
+const termJumpMax = 2 ** 28
+
 function isNumber(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= numberMax
 }
@@ -33,8 +39,8 @@ function areEntries(
  * Whether a message could have been sent by an honest member: what cannot is ignored before it reaches the protocol.
  * The sender is authenticated and the bytes are decoded by then; this is about a bug or a version gone wrong.
  */
-export function plausible(message: RaftMessage<unknown>): boolean {
-  if (!isNumber(message.term) || message.term < 1) return false
+export function plausible(message: RaftMessage<unknown>, currentTerm: number): boolean {
+  if (!isNumber(message.term) || message.term < 1 || message.term > currentTerm + termJumpMax) return false
   switch (message.kind) {
     case 'pre-vote':
     case 'vote':

@@ -157,7 +157,7 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   step(from: MemberId, message: RaftMessage<D>): void {
-    if (from === this.id || !plausible(message)) return
+    if (from === this.id || !plausible(message, this.term)) return
     if (message.kind === 'pre-vote') this.#stepPreVote(from, message)
     else if (message.kind === 'pre-vote-reply') this.#stepPreVoteReply(from, message)
     else if (message.kind === 'vote') this.#stepVote(from, message)
