@@ -7,6 +7,7 @@ import { Invitations } from '../adapters/pki/invitations.js'
 import { decodeToken, encodeToken, type Token } from '../adapters/pki/token.js'
 import { verifyMemberCertificate } from '../adapters/pki/verify.js'
 import { enroll, type Enrolled, type EnrollHandler, type Enrollment } from '../adapters/rpc/enrollment.js'
+import { QuietLog } from '../adapters/rpc/log.js'
 import { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
@@ -46,6 +47,8 @@ export class Node {
   readonly #log: Log
   readonly #key: NodeKey
   readonly #rpc: RpcNode
+  /** Anybody may ask to be admitted, as often as it likes. */
+  readonly #refusals: QuietLog
   readonly #hosts = new Map<string, ChannelHost>()
   readonly #addressBooks = new Map<string, AddressBook>()
   /** Channels that could not be opened, and why: the node serves the others. */
@@ -59,6 +62,7 @@ export class Node {
     this.csp = csp
     this.#key = key
     this.#log = log
+    this.#refusals = new QuietLog((level, message, fields) => log[level](message, fields), 60_000, 5)
     this.mounts = new Mounts(home, log)
     this.#rpc = new RpcNode({
       listen: config.listen,
@@ -292,7 +296,8 @@ export class Node {
       try {
         return await this.#enrollMember(name, invitations, enrollment)
       } catch (error) {
-        this.#log.warn('a node was not admitted', { channel: name, member: enrollment.memberId, error })
+        const { memberId: member } = enrollment
+        this.#refusals.warn(name, 'a node was not admitted', { channel: name, member, reason: messageOf(error) })
         throw error
       }
     }

@@ -63,6 +63,8 @@ export class ChannelTransport implements Transport {
   readonly #snapshots = new Map<MemberId, Set<ServerWritableStream<SnapshotRequest, SnapshotChunk>>>()
   readonly #fetches = new Set<AbortController>()
   readonly #quiet: QuietLog
+  /** For what is usual, unless it happens all the time. */
+  readonly #news: QuietLog
   readonly #onClose: () => void
   #identity: PortIdentity
   #peers: readonly Peer[] = []
@@ -75,6 +77,7 @@ export class ChannelTransport implements Transport {
     this.#options = options
     this.#identity = options
     this.#quiet = new QuietLog(options.log)
+    this.#news = new QuietLog(options.log, 60_000, 5)
     this.#onClose = onClose
   }
 
@@ -199,7 +202,10 @@ export class ChannelTransport implements Transport {
       call.emit('error', callError(status.RESOURCE_EXHAUSTED, 'two snapshots are on their way to this member already'))
     } else {
       this.#snapshots.set(from, calls.add(call))
-      void serveSnapshot(call, from, this.#options.snapshot, this.#options.log).finally(() => {
+      void serveSnapshot(call, from, this.#options.snapshot, (level, message, fields) => {
+        if (level === 'warn') this.#quiet.warn(`${from} snapshot`, message, fields ?? {})
+        else this.#options.log(level, message, fields)
+      }).finally(() => {
         calls.delete(call)
         if (calls.size === 0) this.#snapshots.delete(from)
       })
@@ -237,14 +243,14 @@ export class ChannelTransport implements Transport {
   }
 
   #link(target: PeerTarget, id: MemberId): PeerLink {
-    const { events, name, log } = this.#options
+    const { events, name } = this.#options
     return new PeerLink(id, target, {
       connected: () => {
-        log('info', 'peer connected', { channel: name, peer: id })
+        this.#news.say('info', `${id} connected`, 'peer connected', { channel: name, peer: id })
         events.connected(id)
       },
       disconnected: reason => {
-        log('info', 'peer disconnected', { channel: name, peer: id, reason })
+        this.#news.say('info', `${id} disconnected`, 'peer disconnected', { channel: name, peer: id, reason })
         events.disconnected(id, reason)
       },
       message: message => events.message(id, message),

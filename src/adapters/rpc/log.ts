@@ -5,22 +5,33 @@ export type Log = (
   fields?: Record<string, unknown>,
 ) => void
 
-/** A log that says the same thing about the same peer at most once per `everyMs`. */
+/** A log that says the same thing about the same peer at most `times` in `everyMs`; what it left out is counted. */
 export class QuietLog {
   readonly #log: Log
   readonly #everyMs: number
-  readonly #last = new Map<string, number>()
+  readonly #times: number
+  readonly #said = new Map<string, { since: number; count: number }>()
 
-  constructor(log: Log, everyMs = 60_000) {
+  constructor(log: Log, everyMs = 60_000, times = 1) {
     this.#log = log
     this.#everyMs = everyMs
+    this.#times = times
+  }
+
+  say(level: 'info' | 'warn', key: string, message: string, fields: Record<string, unknown>): void {
+    const now = performance.now()
+    const known = this.#said.get(key)
+    if (known !== undefined && now - known.since < this.#everyMs) {
+      if (++known.count <= this.#times) this.#log(level, message, fields)
+      return
+    }
+    if (this.#said.size >= 1000) this.#said.clear() // keys come from the network: a bound, and no more than that
+    this.#said.set(key, { since: now, count: 1 })
+    const leftOut = Math.max(0, (known?.count ?? 0) - this.#times)
+    this.#log(level, message, leftOut > 0 ? { ...fields, leftOut } : fields)
   }
 
   warn(key: string, message: string, fields: Record<string, unknown>): void {
-    const now = performance.now()
-    if (now - (this.#last.get(key) ?? -Infinity) < this.#everyMs) return
-    if (this.#last.size >= 1000) this.#last.clear() // keys come from the network: a bound, and no more than that
-    this.#last.set(key, now)
-    this.#log('warn', message, fields)
+    this.say('warn', key, message, fields)
   }
 }

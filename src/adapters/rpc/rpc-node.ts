@@ -25,7 +25,14 @@ import { QuietLog, type Log } from './log.js'
 import { SecurePort } from './secure-port.js'
 import { enrollmentService, peerService } from './services.js'
 import { callError, callErrorOf } from './status.js'
-import { helloMs, memberStreamsMax, protocolVersion, requestBytesMax, strangerStreamsMax } from './tuning.js'
+import {
+  helloMs,
+  memberConnectionsMax,
+  memberStreamsMax,
+  protocolVersion,
+  requestBytesMax,
+  strangerStreamsMax,
+} from './tuning.js'
 
 export interface RpcNodeOptions {
   /** host:port; port 0 lets the system choose. */
@@ -68,6 +75,8 @@ export class RpcNode {
   /** By remote address: for closing, and for telling a stranger why. Never for deciding who somebody is. */
   readonly #sockets = new Map<string, tls.TLSSocket>()
   readonly #reasons = new Map<string, string>()
+  /** Of each member in each channel, the oldest first: it alone pays for too many. */
+  readonly #connections = new Map<string, Set<tls.TLSSocket>>()
   #port: SecurePort | undefined
   #address: string | undefined
 
@@ -108,8 +117,9 @@ export class RpcNode {
     const port = new SecurePort({
       listen,
       fallback: { certificatePem: await createSelfSigned(nodeKey.key), keyPem: nodeKey.pem },
-      member: socket => {
+      member: (socket, channelId, member) => {
         this.#remember(this.#sockets, socket, socket)
+        this.#count(`${channelId} ${member}`, socket)
         members.injectConnection(socket)
       },
       stranger: (socket, reason) => {
@@ -164,6 +174,17 @@ export class RpcNode {
     socket.on('close', () => {
       if (map.get(key) === value) map.delete(key)
     })
+  }
+
+  #count(key: string, socket: tls.TLSSocket): void {
+    const theirs = this.#connections.get(key) ?? new Set()
+    this.#connections.set(key, theirs.add(socket))
+    socket.on('close', () => {
+      theirs.delete(socket)
+      if (theirs.size === 0 && this.#connections.get(key) === theirs) this.#connections.delete(key)
+    })
+    const [oldest] = theirs
+    if (theirs.size > memberConnectionsMax) oldest!.destroy()
   }
 
   /**

@@ -34,6 +34,8 @@ export const strangersMax = 64
 export const strangerMs = 60_000
 export const strangerStreamsMax = 4
 export const memberStreamsMax = 32
+/** Connections of one member in one channel, of which a sound one has two or three; the oldest gives way to the next. */
+export const memberConnectionsMax = 16
 
 export const snapshotsPerMemberMax = 2
 /** Chunks of one snapshot handed to gRPC and not yet taken by the socket. */
