@@ -7,7 +7,20 @@ import type { Operation } from '../../../src/fs/operation.js'
 import { encodeEntry, zeroHash } from '../../../src/oplog/codec.js'
 import type { EncodedEntry, Proposal } from '../../../src/oplog/entry.js'
 import type { RaftEntry, RaftMessage } from '../../../src/raft/types.js'
-import type { Member } from '../../channel/support/cluster.js'
+import type { StoredEntry } from '../../../src/channel/stored-entry.js'
+
+/** Whom it lies to, and what it knows of it; `Member` of test/channel/support is one. */
+export interface Victim {
+  readonly id: string
+  readonly channel: {
+    readonly term: number
+    readonly lastIndex: number
+    readonly commitIndex: number
+    readonly appliedIndex: number
+    entry(index: number): StoredEntry | undefined
+  }
+  nextInode(): number
+}
 
 const noBytes = new Uint8Array(0)
 /** No path, in a directory, leads to such a name. */
@@ -16,12 +29,12 @@ const badNames = ['..', '.', 'a/b', '/', '../../etc/passwd']
 /** What a member with a good certificate can say that is not so. Everything is drawn from the seed. */
 export class Liar {
   readonly #rng: Rng
-  readonly #self: Member
-  readonly #victim: Member
+  readonly #self: Pick<Victim, 'id' | 'nextInode'>
+  readonly #victim: Victim
   readonly #descriptor: Descriptor
   #sequence = 1_000_000
 
-  constructor(rng: Rng, self: Member, victim: Member, descriptor: Descriptor) {
+  constructor(rng: Rng, self: Pick<Victim, 'id' | 'nextInode'>, victim: Victim, descriptor: Descriptor) {
     this.#rng = rng
     this.#self = self
     this.#victim = victim
@@ -33,7 +46,17 @@ export class Liar {
   }
   #index(): number {
     const { commitIndex, lastIndex } = this.#victim.channel
-    return this.#of([0, 1, commitIndex - 1, commitIndex, commitIndex + 1, lastIndex, lastIndex + 1, 2 ** 40, 2 ** 48])
+    return this.#of([
+      0,
+      1,
+      Math.max(0, commitIndex - 1),
+      commitIndex,
+      commitIndex + 1,
+      lastIndex,
+      lastIndex + 1,
+      2 ** 40,
+      2 ** 48,
+    ])
   }
   #hash(): Uint8Array {
     return Uint8Array.from({ length: 32 }, () => this.#rng.below(256))
@@ -183,7 +206,7 @@ export class Liar {
       {
         kind: 'lock-answers',
         ...round,
-        first: rng.below(5),
+        first: 1 + rng.below(5),
         answers: [
           { kind: 'granted', id: rng.below(9), index },
           { kind: 'lost', lock },
