@@ -44,6 +44,10 @@ export class Liar {
   #of<T>(values: readonly T[]): T {
     return values[this.#rng.below(values.length)]!
   }
+  /** One of them, and the others are not even made. */
+  #made<T>(makers: readonly (() => T)[]): T {
+    return this.#of(makers)()
+  }
   #index(): number {
     const { commitIndex, lastIndex } = this.#victim.channel
     return this.#of([
@@ -68,33 +72,53 @@ export class Liar {
     const ino = this.#of([0, 1, 2, 2 ** 53 - 1, this.#victim.nextInode()])
     const far = this.#of([0, 2 ** 52, 2 ** 53 - 1])
     const { version } = this.#descriptor
-    return this.#of<Operation>([
-      { kind: 'make', parent: 1, name: this.#of(badNames), ino, mode: 0o100644, uid: 0, gid: 0, rdev: 0, target: '' },
-      { kind: 'make', parent: ino, name, ino: 1, mode: 0o170777, uid: 0, gid: 0, rdev: 0, target: 'x'.repeat(60_000) },
-      { kind: 'link', ino: 1, parent: 1, name },
-      { kind: 'rename', parent: 1, name, newParent: 1, newName: this.#of(badNames), flags: this.#rng.u32() },
-      { kind: 'setattr', ino: 2 ** 53 - 1, killPrivileges: false, size: far, atime: -(2n ** 63n) },
-      { kind: 'allocate', ino: 2 ** 53 - 1, mode: this.#rng.u32(), offset: far, length: far },
-      { kind: 'clone', source: ino, sourceOffset: far, ino: 2 ** 53 - 1, offset: far, length: far },
-      { kind: 'unlink', parent: 0, name },
-      { kind: 'rmdir', parent: 1, name: this.#of(badNames) },
-      { kind: 'setxattr', ino: 2 ** 53 - 1, name, flags: this.#rng.u32(), value: new Uint8Array(70_000) },
-      { kind: 'members', version: version + 1, descriptor: this.#forgedDescriptor() },
-      { kind: 'members', version: this.#of([0, version, 2 ** 40]), descriptor: this.#forgedDescriptor() },
+    return this.#made<Operation>([
+      () => ({
+        kind: 'make',
+        parent: 1,
+        name: this.#of(badNames),
+        ino,
+        mode: 0o100644,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        target: '',
+      }),
+      () => ({
+        kind: 'make',
+        parent: ino,
+        name,
+        ino: 1,
+        mode: 0o170777,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        target: 'x'.repeat(60_000),
+      }),
+      () => ({ kind: 'link', ino: 1, parent: 1, name }),
+      () => ({ kind: 'rename', parent: 1, name, newParent: 1, newName: this.#of(badNames), flags: this.#rng.u32() }),
+      () => ({ kind: 'setattr', ino: 2 ** 53 - 1, killPrivileges: false, size: far, atime: -(2n ** 63n) }),
+      () => ({ kind: 'allocate', ino: 2 ** 53 - 1, mode: this.#rng.u32(), offset: far, length: far }),
+      () => ({ kind: 'clone', source: ino, sourceOffset: far, ino: 2 ** 53 - 1, offset: far, length: far }),
+      () => ({ kind: 'unlink', parent: 0, name }),
+      () => ({ kind: 'rmdir', parent: 1, name: this.#of(badNames) }),
+      () => ({ kind: 'setxattr', ino: 2 ** 53 - 1, name, flags: this.#rng.u32(), value: new Uint8Array(70_000) }),
+      () => ({ kind: 'members', version: version + 1, descriptor: this.#forgedDescriptor() }),
+      () => ({ kind: 'members', version: this.#of([0, version, 2 ** 40]), descriptor: this.#forgedDescriptor() }),
     ])
   }
 
   #forgedDescriptor(): Uint8Array {
     const descriptor = this.#descriptor
     const next = { ...descriptor, version: descriptor.version + 1 }
-    return this.#of([
-      encodeDescriptor({ ...next, owner: this.#self.id }),
-      encodeDescriptor({ ...next, members: next.members.filter(({ id }) => id === this.#self.id) }),
-      encodeDescriptor({ ...next, members: next.members.map(m => ({ ...m, address: '6.6.6.6:1' })) }),
-      Buffer.from('{"name":{"toString":1}}'),
-      Buffer.from('['.repeat(9000)),
-      noBytes,
-      this.#hash(),
+    return this.#made<Uint8Array>([
+      () => encodeDescriptor({ ...next, owner: this.#self.id }),
+      () => encodeDescriptor({ ...next, members: next.members.filter(({ id }) => id === this.#self.id) }),
+      () => encodeDescriptor({ ...next, members: next.members.map(m => ({ ...m, address: '6.6.6.6:1' })) }),
+      () => Buffer.from('{"name":{"toString":1}}'),
+      () => Buffer.from('['.repeat(9000)),
+      () => noBytes,
+      () => this.#hash(),
     ])
   }
 
@@ -140,19 +164,19 @@ export class Liar {
     }
     const write: Operation = { kind: 'write', ino: 2, offset: 0, length: 5, killPrivileges: false }
     const proposals = [
-      this.#proposal(make, { origin: this.#victim.id, session: 1, sequence: 1 }),
-      this.#proposal(make, { origin: this.#descriptor.owner }),
-      this.#proposal(make, { kind: 'members' }),
-      this.#proposal(make, { kind: 'noop' }),
-      this.#proposal(write, { payload: Buffer.from('wrong'), payloadHash: this.#hash() }),
-      this.#proposal(write),
-      this.#proposal(this.#hash()),
-      this.#proposal(this.#operation()),
-      this.#proposal(this.#operation()),
-      this.#proposal(this.#operation()),
+      () => this.#proposal(make, { origin: this.#victim.id, session: 1, sequence: 1 }),
+      () => this.#proposal(make, { origin: this.#descriptor.owner }),
+      () => this.#proposal(make, { kind: 'members' }),
+      () => this.#proposal(make, { kind: 'noop' }),
+      () => this.#proposal(write, { payload: Buffer.from('wrong'), payloadHash: this.#hash() }),
+      () => this.#proposal(write),
+      () => this.#proposal(this.#hash()),
+      () => this.#proposal(this.#operation()),
+      () => this.#proposal(this.#operation()),
+      () => this.#proposal(this.#operation()),
     ]
     const first = this.#of([0, 1, 2, 2 ** 53 - 1])
-    return { kind: 'propose', restart: this.#rng.below(2) === 0, first, proposals: [this.#of(proposals)] }
+    return { kind: 'propose', restart: this.#rng.below(2) === 0, first, proposals: [this.#made(proposals)] }
   }
 
   /** What only followers, candidates and programs of members send: none of it can make a sound member do wrong. */
@@ -172,17 +196,21 @@ export class Liar {
     const round = { term, session: this.#of([0, 1, 2 ** 53 - 1]), round: this.#of([0, 1, 2 ** 53 - 1]) }
     const context = this.#of([0, 1, 2 ** 53 - 1])
     const words = this.#of(['address', 'verify', 'verify-result', 'verify-ready', 'no topic', ''])
-    return this.#of<PeerMessage>([
-      this.propose(),
-      this.propose(),
-      this.propose(),
-      { kind: 'propose-refused', session: 1, index, refusals: [{ sequence: rng.below(50), errno: 5 }] },
-      { kind: 'propose-again' },
-      { kind: 'digest', index, hash: this.#hash() },
-      { kind: 'diverged', index, reason: 'x'.repeat(1000) },
-      { kind: 'position', lastIndex: index, durableIndex: this.#index(), appliedIndex: this.#index() },
-      { kind: 'note', topic: words, body: this.#of(['', 'null', '[]', '{"id":1}', '{"id":{"toString":1}}', '\0']) },
-      {
+    return this.#made<PeerMessage>([
+      () => this.propose(),
+      () => this.propose(),
+      () => this.propose(),
+      () => ({ kind: 'propose-refused', session: 1, index, refusals: [{ sequence: rng.below(50), errno: 5 }] }),
+      () => ({ kind: 'propose-again' }),
+      () => ({ kind: 'digest', index, hash: this.#hash() }),
+      () => ({ kind: 'diverged', index, reason: 'x'.repeat(1000) }),
+      () => ({ kind: 'position', lastIndex: index, durableIndex: this.#index(), appliedIndex: this.#index() }),
+      () => ({
+        kind: 'note',
+        topic: words,
+        body: this.#of(['', 'null', '[]', '{"id":1}', '{"id":{"toString":1}}', '\0']),
+      }),
+      () => ({
         kind: 'lock-calls',
         ...round,
         first: 1,
@@ -190,8 +218,8 @@ export class Liar {
           { kind: 'claim', lock },
           { kind: 'attach', waiting: [index] },
         ],
-      },
-      {
+      }),
+      () => ({
         kind: 'lock-calls',
         ...round,
         first: 1,
@@ -202,8 +230,8 @@ export class Liar {
           { kind: 'cancel', id: index },
           { kind: 'test', id: 3, lock },
         ],
-      },
-      {
+      }),
+      () => ({
         kind: 'lock-answers',
         ...round,
         first: 1 + rng.below(5),
@@ -215,18 +243,18 @@ export class Liar {
           { kind: 'found', id: rng.below(9), lock },
           { kind: 'denied', id: rng.below(9), errno: 11 },
         ],
-      },
-      { kind: 'lock-again', ...round },
-      this.#raft({ kind: 'read-index', term: this.#victim.channel.term, context }),
-      this.#raft({ kind: 'read-index-reply', term: this.#victim.channel.term, context, index }),
-      this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term }),
-      this.#raft({ kind: 'heartbeat-reply', term: this.#victim.channel.term, round: context, match: 0 }),
-      this.#raft({ kind: 'pre-vote', term: 2 ** 48, lastIndex: index, lastTerm: 5, transfer: true }),
-      this.#raft({ kind: 'vote-reply', term: this.#victim.channel.term, granted: true }),
-      this.#raft({ kind: 'pre-vote-reply', term: this.#victim.channel.term + 1, granted: true }),
-      this.#raft({ kind: 'vote', term: 2 ** 48 + 1, lastIndex: index, lastTerm: 5, transfer: true }),
-      this.#raft({ kind: 'heartbeat', term: this.#of([0, 1]), commit: 2 ** 48, round: 1 }),
-      this.#reply(),
+      }),
+      () => ({ kind: 'lock-again', ...round }),
+      () => this.#raft({ kind: 'read-index', term: this.#victim.channel.term, context }),
+      () => this.#raft({ kind: 'read-index-reply', term: this.#victim.channel.term, context, index }),
+      () => this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term }),
+      () => this.#raft({ kind: 'heartbeat-reply', term: this.#victim.channel.term, round: context, match: 0 }),
+      () => this.#raft({ kind: 'pre-vote', term: 2 ** 48, lastIndex: index, lastTerm: 5, transfer: true }),
+      () => this.#raft({ kind: 'vote-reply', term: this.#victim.channel.term, granted: true }),
+      () => this.#raft({ kind: 'pre-vote-reply', term: this.#victim.channel.term + 1, granted: true }),
+      () => this.#raft({ kind: 'vote', term: 2 ** 48 + 1, lastIndex: index, lastTerm: 5, transfer: true }),
+      () => this.#raft({ kind: 'heartbeat', term: this.#of([0, 1]), commit: 2 ** 48, round: 1 }),
+      () => this.#reply(),
     ])
   }
 
