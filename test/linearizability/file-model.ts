@@ -20,7 +20,7 @@ export type FileOutput =
   | 'ok'
   | { readonly error: string }
   | { readonly data: string }
-  | { readonly type: 'file'; readonly size: number; readonly links: number }
+  | { readonly type: 'file'; readonly size: number }
   | { readonly type: 'directory' }
   | { readonly names: readonly string[] }
 
@@ -54,12 +54,6 @@ export class FileTree {
   children(path: string): string[] {
     const found = [...this.names.keys()].filter(name => name !== '' && parentOf(name) === path)
     return found.map(name => name.slice(path === '' ? 0 : path.length + 1)).sort()
-  }
-
-  links(ino: number): number {
-    let links = 0
-    for (const named of this.names.values()) if (named === ino) links++
-    return links
   }
 
   /** With some names changed (undefined: gone) and files whose content did. */
@@ -137,7 +131,7 @@ function apply(tree: FileTree, input: FileInput): Applied {
       return isDirectory ? answer({ names: tree.children(path) }) : refuse('ENOTDIR')
     case 'stat':
       if (content === undefined) return answer({ type: 'directory' })
-      return answer({ type: 'file', size: content.length, links: tree.links(ino) })
+      return answer({ type: 'file', size: content.length })
     case 'rename':
       return rename(tree, path, ino, input.to, misplaced(input.to))
     case 'unlink':
