@@ -25,12 +25,15 @@ const tellingErrors = new Set(['ENOENT', 'EEXIST', 'ENOTDIR', 'EISDIR', 'ENOTEMP
 /** A file is read in one piece: one page, which the kernel asks for once. */
 export const readBytesMax = 4096
 
+/** Of content that changes while it is read. */
+const stableTriesMax = 20
+
 /** Names that begin so are a client's own, and not listed. */
 export const privatePrefix = '.lin-'
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown'
 
-/** The call that takes effect was not made. */
+/** The call that takes effect was not made, or told nothing. */
 class NotBegun extends Error {}
 
 /**
@@ -110,7 +113,7 @@ export class ClientCalls {
       case 'append':
         return this.#write(path, O_APPEND, null, input.data)
       case 'read':
-        return { data: this.#read(path) }
+        return { data: this.#readStable(path) }
       case 'stat': {
         const found = lstatSync(path)
         return found.isDirectory() ? { type: 'directory' } : { type: 'file', size: found.size }
@@ -153,6 +156,21 @@ export class ClientCalls {
       if (tellingErrors.has(codeOf(error))) throw error
       throw new NotBegun(path, { cause: error })
     }
+  }
+
+  /**
+   * Content that was there at one moment, for all. A member shows its own writes where it expects them to come; while they
+   * are on their way, others' may come before them. What is still so when they have come is so everywhere.
+   */
+  #readStable(path: string): string {
+    let data = this.#read(path)
+    for (let tries = 0; this.#isConfirmed; tries++) {
+      const again = this.#read(path)
+      if (again === data) break
+      if (tries === stableTriesMax) throw new NotBegun(`${path} keeps changing`)
+      data = again
+    }
+    return data
   }
 
   #read(path: string): string {
