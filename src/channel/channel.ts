@@ -217,7 +217,7 @@ export class Channel implements TransportEvents {
     return this.#parts.waiters.whenDurable(sequence, whole, timeoutMs, done)
   }
 
-  /** Waits until this member has applied all that was committed when the call began (`read=latest`). */
+  /** Waits until this member has applied all that was committed, or ordered by the leader, when the call began. */
   readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
     return this.#parts.waiters.readBarrier(timeoutMs, done)
   }

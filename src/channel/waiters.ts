@@ -82,7 +82,10 @@ export class Waiters {
     return oldest.proposal.session === this.#session && oldest.proposal.sequence > waiter.sequence
   }
 
-  /** Waits until this member has applied all that was committed when the call began (`read=latest`). Answers a way to give up. */
+  /**
+   * Waits until this member has applied all that was committed, or ordered by the leader, when the call began
+   * (`read=latest`). Answers a way to give up.
+   */
   readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
     const context = this.#nextContext++
     this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })

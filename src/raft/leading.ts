@@ -131,14 +131,15 @@ export class Leading<D> {
   // Reads (thesis §6.4)
 
   readIndex(from: MemberId, context: number): void {
-    if (from === this.#state.id || this.#members.has(from)) this.#reads.add(from, context)
+    if (from === this.#state.id || this.#members.has(from)) {
+      this.#reads.add(from, context, this.#state.log.lastIndex, this.#round)
+    }
   }
 
   #answerReads(): void {
-    const { committedInTerm, commitIndex, id, term, host } = this.#state
-    if (committedInTerm) this.#reads.admit(commitIndex, this.#round)
+    const { commitIndex, id, term, host } = this.#state
     const confirmed = this.#quorumOf(Infinity, progress => progress.round)
-    for (const { from, context, index } of this.#reads.takeConfirmed(confirmed))
+    for (const { from, context, index } of this.#reads.takeConfirmed(confirmed, commitIndex))
       if (from === id) host.readReady(context, index)
       else this.#state.send(from, { kind: 'read-index-reply', term, context, index })
   }

@@ -184,9 +184,8 @@ t.test('thesis §4.1: two changes at once, or of two voters, are refused by asse
 
 t.test('reads and window are bounded, and sizes of recent entries are exact', t => {
   const reads = new PendingReads()
-  for (let i = 0; i < 10_000; i++) reads.add('a', i)
-  reads.admit(5, 0)
-  t.equal(reads.takeConfirmed(1).length, 8192)
+  for (let i = 0; i < 10_000; i++) reads.add('a', i, 5, 0)
+  t.equal(reads.takeConfirmed(1, 5).length, 8192)
   const sizes = new RecentSizes(100)
   for (let index = 1; index <= 1000; index++) sizes.push(index, 30)
   t.equal(sizes.bytes(997, 1000), 120)
