@@ -43,16 +43,16 @@ class NotBegun extends Error {}
  * sure. What a program sees on its own mount may not be committed yet.
  */
 export class ClientCalls {
-  /** The mount's root, through a descriptor: behind a mount that has ended, another directory would appear. */
-  readonly #root: string
+  /** Through a descriptor of the mount's root: where a mount has ended, another directory would appear. */
+  readonly #folder: string
   readonly #descriptor: number
   readonly #isConfirmed: boolean
   readonly #aside: string
   #asides = 0
 
-  constructor(rootDescriptor: number, client: string, isConfirmed: boolean) {
+  constructor(rootDescriptor: number, within: string, client: string, isConfirmed: boolean) {
     this.#descriptor = rootDescriptor
-    this.#root = `/proc/self/fd/${rootDescriptor}`
+    this.#folder = `/proc/self/fd/${rootDescriptor}/${within}`
     this.#isConfirmed = isConfirmed
     this.#aside = `${privatePrefix}${client}-${process.hrtime.bigint()}`
   }
@@ -78,7 +78,7 @@ export class ClientCalls {
   }
 
   #path(path: string): string {
-    return `${this.#root}/${path}`
+    return `${this.#folder}/${path}`
   }
 
   #call(input: FileInput): FileOutput {

@@ -1,5 +1,5 @@
 /** One client of a workload, in a process of its own: what hangs in a mount hangs only this. Started by `workload.ts`. */
-import { closeSync, existsSync, fstatSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Rng } from '../../src/base/rng.js'
 import { ClientCalls } from './client-calls.js'
@@ -17,14 +17,17 @@ export interface ClientOptions {
   readonly seed: number
   readonly isSetup: boolean
   readonly isConfirmed: boolean
+  readonly namesOnly: boolean
   readonly pauseMs: number
+  /** A folder in the mount. */
+  readonly within: string
 }
 
 const options = JSON.parse(process.argv[2]!) as ClientOptions
 const { client, directory, stopFile } = options
 const history = openSync(options.historyFile, 'a')
 const rng = new Rng(options.seed)
-const draws = new Draws(client, rng)
+const draws = new Draws(client, rng, options.namesOnly)
 const parent = process.ppid
 let calls = 0
 
@@ -61,7 +64,7 @@ function openMount(): number | undefined {
 
 /** Until an outcome that is not an answer: the mount may have ended. */
 function workOn(root: number): void {
-  const on = new ClientCalls(root, client, options.isConfirmed)
+  const on = new ClientCalls(root, options.within, client, options.isConfirmed)
   while (!isOver()) {
     if (options.pauseMs > 0) pause(rng.below(options.pauseMs * 2))
     const input = draws.next()
@@ -79,7 +82,8 @@ while (!isOver()) {
   }
   try {
     if (options.isSetup) {
-      const on = new ClientCalls(root, client, options.isConfirmed)
+      mkdirSync(`/proc/self/fd/${root}/${options.within}`, { recursive: true })
+      const on = new ClientCalls(root, options.within, client, options.isConfirmed)
       process.exit(setupInputs.every(input => typeof perform(on, input) !== 'string') ? 0 : 1)
     }
     workOn(root)

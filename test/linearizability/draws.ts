@@ -34,14 +34,17 @@ export const setupInputs: readonly FileInput[] = [
 export class Draws {
   readonly #client: string
   readonly #rng: Rng
+  readonly #namesOnly: boolean
   readonly #queue: FileInput[] = []
   #number = 0
   #log = 0
   #blindAppends = 0
 
-  constructor(client: string, rng: Rng) {
+  /** `namesOnly`: nothing is written in place. */
+  constructor(client: string, rng: Rng, namesOnly: boolean) {
     this.#client = client
     this.#rng = rng
+    this.#namesOnly = namesOnly
   }
 
   next(): FileInput {
@@ -70,7 +73,7 @@ export class Draws {
   }
 
   #draw(): FileInput {
-    const kind = this.#rng.below(10)
+    const kind = this.#namesOnly ? 4 + this.#rng.below(6) : this.#rng.below(10)
     if (kind < 2) return this.#drawCells()
     if (kind < 4) return this.#drawLog()
     return kind < 5 ? this.#drawDirectory() : this.#drawFiles()

@@ -9,13 +9,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Rng } from '../../src/base/rng.js'
-import { Cluster, isMounted, isRunning, skip, sleep, until, type Machine } from '../e2e/support/cluster.js'
+import { Cluster, isMounted, isRunning, skip, sleep, until } from '../e2e/support/cluster.js'
 import { check } from './checker.js'
 import { fileModel, type FileOperation } from './file-model.js'
 import { saveLines } from './history.js'
 import { describeVerdict } from './report.js'
 import { withStaleRead } from './support/stale-read.js'
-import { Workload } from './workload.js'
+import { Workload, type WorkloadOptions } from './workload.js'
 
 if (skip !== false) {
   t.plan(0, skip)
@@ -30,29 +30,27 @@ t.setTimeout((loadSeconds + 120) * (runs + 1) * 1000)
 /** Of a call without a majority. */
 const timeoutSeconds = 5
 
-interface Members {
-  readonly cluster: Cluster
-  readonly machines: readonly Machine[]
-  readonly workload: Workload
-}
+const mountOptions = `read=latest,timeout=${timeoutSeconds}`
+const cluster = new Cluster()
+t.teardown(() => cluster.close())
+const machines = await cluster.members('a', 'b', 'c')
+for (const machine of machines) await machine.mount('-o', mountOptions)
 
-async function members(t: Test, options: string, seed: number): Promise<Members> {
-  const cluster = new Cluster()
-  t.teardown(() => cluster.close())
-  const machines = await cluster.members('a', 'b', 'c')
-  for (const machine of machines) await machine.mount('-o', options)
+async function start(t: Test, within: string, options: Partial<WorkloadOptions>): Promise<Workload> {
   const workload = await Workload.start({
-    folder: join(cluster.root, 'histories'),
+    folder: join(cluster.root, within),
     directories: machines.map(({ directory }) => directory),
     clientsEach: 2,
-    seed,
+    seed: firstSeed,
+    within,
+    ...options,
   })
   t.teardown(() => workload.kill())
-  return { cluster, machines, workload }
+  return workload
 }
 
 /** Calls of other members return meanwhile, then the victim is back. */
-async function disturb(t: Test, rng: Rng, { cluster, machines, workload }: Members): Promise<string> {
+async function disturb(t: Test, rng: Rng, workload: Workload): Promise<string> {
   const leader = await cluster.leader(machines)
   const followers = machines.filter(machine => machine !== leader)
   const victim = rng.below(3) > 0 ? leader : followers[rng.below(2)]!
@@ -69,7 +67,7 @@ async function disturb(t: Test, rng: Rng, { cluster, machines, workload }: Membe
   } finally {
     resume()
   }
-  if (kills) await victim.mount('-o', `read=latest,timeout=${timeoutSeconds}`)
+  if (kills) await victim.mount('-o', mountOptions)
   return `${kills ? 'kill' : 'stop'} ${victim === leader ? 'leader' : 'follower'}`
 }
 
@@ -90,15 +88,20 @@ function describeHistory(history: readonly FileOperation[]): string {
   return `${history.length} calls, ${failed} told an error, ${unknown} unknown`
 }
 
+await t.test('names, no faults, and nobody waits for anything: what has returned is seen everywhere', async t => {
+  const workload = await start(t, 'plain', { isConfirmed: false, namesOnly: true, pauseMs: 1 })
+  await sleep((loadSeconds / 3) * 1000)
+  judge(t, await workload.stop(), workload, 'plain')
+})
+
 for (let run = 0; run < runs; run++) {
   const seed = firstSeed + run
   await t.test(`read=latest, members killed and stopped, seed ${seed}`, async t => {
     const rng = new Rng(seed)
-    const setting = await members(t, `read=latest,timeout=${timeoutSeconds}`, seed)
-    const { workload } = setting
+    const workload = await start(t, `run-${run}`, { seed })
     const end = performance.now() + loadSeconds * 1000
     const faults: string[] = []
-    do faults.push(await disturb(t, rng, setting))
+    do faults.push(await disturb(t, rng, workload))
     while (performance.now() < end)
     const before = workload.returned
     await until('all work again', () => workload.returned > before + 60, 20)

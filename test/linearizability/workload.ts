@@ -9,14 +9,21 @@ import type { FileInput, FileOperation, FileOutput } from './file-model.js'
 import { historyOf, parseLines, type HistoryLine } from './history.js'
 
 export interface WorkloadOptions {
-  /** For histories; made if it is not there. Not in a mount. */
+  /** For histories, of this workload alone; made if it is not there. Not in a mount. */
   readonly folder: string
   /** Mount points of the members of one channel. Each must lie in another file system than its parent directory. */
   readonly directories: readonly string[]
   readonly clientsEach: number
   readonly seed: number
-  /** Whether each call is waited for with fsync. */
+  /** A folder in the mount, made here, that nobody else uses; the mount's root if it is left out. */
+  readonly within?: string
+  /** Whether each call is waited for with fsync: what holds even if the leader dies. The default. */
   readonly isConfirmed?: boolean
+  /**
+   * Leaves out what is written in place: of that, a program sees what is on its way from its own mount, which the others
+   * do not.
+   */
+  readonly namesOnly?: boolean
   /** Between two calls of a client, on average. */
   readonly pauseMs?: number
 }
@@ -94,7 +101,7 @@ export class Workload {
   #client(client: string, directory: string, seed: number, isSetup: boolean): ChildProcess {
     const historyFile = join(this.#options.folder, `${client}.jsonl`)
     writeFileSync(historyFile, '')
-    const { isConfirmed = true, pauseMs = 4 } = this.#options
+    const { isConfirmed = true, namesOnly = false, pauseMs = 4, within = '' } = this.#options
     const options: ClientOptions = {
       client,
       directory,
@@ -103,7 +110,9 @@ export class Workload {
       seed,
       isSetup,
       isConfirmed,
+      namesOnly,
       pauseMs,
+      within,
     }
     const script = fileURLToPath(new URL('client.ts', import.meta.url))
     const child = spawn(process.execPath, [...loader, script, JSON.stringify(options)], {
