@@ -63,23 +63,32 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Where a machine stands: what it listens on, and the words before a command that make it run there. */
+export interface Place {
+  readonly host: string
+  readonly port: number
+  readonly enter: readonly string[]
+}
+
 /** A machine: a home with its settings, a place to mount at, and the command line. */
 export class Machine {
   readonly name: string
   readonly home: string
   readonly directory: string
   readonly port: number
+  readonly place: Place
   /** Nodes that were seen here, for the end. */
   readonly pids = new Set<number>()
 
-  constructor(root: string, name: string, port: number, homes = root) {
+  constructor(root: string, name: string, place: Place, homes = root) {
     this.name = name
-    this.port = port
+    this.place = place
+    this.port = place.port
     this.home = join(homes, `home-${name}`)
     this.directory = join(root, 'mnt', name)
     mkdirSync(this.home, { recursive: true, mode: 0o700 })
     mkdirSync(join(root, 'mnt'), { recursive: true })
-    writeFileSync(join(this.home, 'config.toml'), `name = "${name}"\nlisten = "127.0.0.1:${port}"\n`)
+    writeFileSync(join(this.home, 'config.toml'), `name = "${name}"\nlisten = "${place.host}:${place.port}"\n`)
   }
 
   folder(channel = 'demo'): string {
@@ -87,7 +96,8 @@ export class Machine {
   }
 
   rkfs(...args: string[]): Promise<Outcome> {
-    return run(process.execPath, [mainPath, ...args], { limitSeconds: commandSeconds, env: { RKFS_HOME: this.home } })
+    const [program, ...words] = [...this.place.enter, process.execPath, mainPath, ...args] as [string, ...string[]]
+    return run(program, words, { limitSeconds: commandSeconds, env: { RKFS_HOME: this.home } })
   }
 
   /** A command that must do its work; answers its standard output. */
@@ -175,7 +185,8 @@ export class Cluster {
   }
 
   async machine(name: string): Promise<Machine> {
-    const machine = new Machine(this.root, name, await freePort(), this.#homes)
+    const place = { host: '127.0.0.1', port: await freePort(), enter: [] }
+    const machine = new Machine(this.root, name, place, this.#homes)
     this.machines.push(machine)
     return machine
   }

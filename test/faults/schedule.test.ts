@@ -1,0 +1,63 @@
+/**
+ * Real nodes on a network of their own, real programs in their mounts, and faults by a schedule drawn from a seed.
+ *   SEED=n          another schedule
+ *   FAULTS=all      three and five members, more seeds, longer (SEEDS=n of each)
+ *   ONLY=pause,…    only these faults, in this order
+ */
+import t from 'tap'
+import { skip } from '../e2e/support/cluster.js'
+import { Rng } from '../../src/base/rng.js'
+import { faultNames, faults, type FaultName } from './support/nemesis.js'
+import { networkSkip } from './support/network.js'
+import { Trial } from './support/trial.js'
+
+const why = skip || networkSkip()
+if (why !== false) {
+  t.plan(0, why)
+  process.exit(0)
+}
+
+const seed = Number(process.env['SEED'] ?? 1)
+const full = process.env['FAULTS'] === 'all'
+const only = process.env['ONLY']?.split(',').filter((name): name is FaultName => name in faults)
+/** One of each kind. */
+const share: FaultName[] = [
+  'killLeader',
+  'pauseLeader',
+  'unplug',
+  'reject',
+  'muteLeader',
+  'slow',
+  'lossy',
+  'clockLeader',
+  'certificates',
+  'disk',
+  'killAll',
+  'rolling',
+]
+
+async function run(members: number, seed: number, schedule: readonly FaultName[], seconds: number): Promise<void> {
+  await t.test(`${members} members, seed ${seed}`, async t => {
+    t.setTimeout(400_000)
+    const trial = new Trial({ members, seed })
+    t.teardown(() => trial.close())
+    await trial.open()
+    trial.load.startAll(trial.members)
+    for (const name of schedule) await trial.strike(t, name, seconds)
+    await trial.settle(t)
+  })
+}
+
+if (!full) {
+  t.setTimeout(230_000)
+  await run(3, seed, only ?? share, 2)
+} else {
+  t.setTimeout(0)
+  for (let i = 0; i < Number(process.env['SEEDS'] ?? 4); i++) {
+    for (const members of [3, 5]) {
+      const rng = new Rng(seed + i)
+      const drawn = Array.from({ length: 20 }, () => faultNames[rng.below(faultNames.length)]!)
+      await run(members, seed + i, only ?? drawn, 5)
+    }
+  }
+}
