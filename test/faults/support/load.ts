@@ -98,7 +98,7 @@ export class Load {
   /** What of the acknowledged changes is missing or wrong, as a member sees it. */
   async missingOn(member: Member): Promise<string> {
     const journals = this.#programs.map(({ journal }) => journal).filter(journal => existsSync(journal))
-    const { code, stdout, stderr } = await member.python(checkAcknowledged, 120, member.directory, ...journals)
+    const { code, stdout, stderr } = await member.python(checkAcknowledged, 300, member.directory, ...journals)
     if (code !== 0) return `code ${code} ${stdout}${stderr}`
     return stdout.replace(/^checked \d+\n$/m, '')
   }

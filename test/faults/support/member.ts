@@ -124,6 +124,12 @@ export class Member extends Machine {
     return String(end.signal ?? end.code)
   }
 
+  /** From now on the node may end as it likes. */
+  release(): void {
+    this.#endWanted = true
+    this.resume()
+  }
+
   pause(): void {
     this.#paused = true
     this.#node?.child.kill('SIGSTOP')

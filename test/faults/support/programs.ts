@@ -47,10 +47,12 @@ while not stopped:
 
 /** One file replaced by its next version, again and again. */
 const replacer = `
-version, fresh, current = 0, 'fresh-' + name.decode(), 'current-' + name.decode()
+version, current = 0, 'current-' + name.decode()
 def replace():
+    # a name of its own: a rename that failed may still come, and what is truncated then is the current file
+    fresh = 'fresh-%s-%d' % (name.decode(), version)
     content = b'%s %d\\n' % (name, version)
-    opened(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, lambda fd: synced(fd, content * 400))
+    opened(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, lambda fd: synced(fd, content * 400))
     os.rename(os.path.join(load, fresh), os.path.join(load, current)); sync_names()
 while not stopped:
     version += 1
