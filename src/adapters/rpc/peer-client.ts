@@ -6,8 +6,8 @@ import { Client, credentials } from '@grpc/grpc-js'
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
 import { messageBytesMax } from '../../base/limits.js'
-import { channelDnsName } from '../pki/member-id.js'
-import { verifyMemberCertificate, type MemberCertificate } from '../pki/verify.js'
+import { channelDnsName, memberIdOfKey } from '../pki/member-id.js'
+import { isSignedBy, verifyMemberCertificate, type MemberCertificate } from '../pki/verify.js'
 import { parseAddress } from './address.js'
 import type { PortIdentity } from './secure-port.js'
 import { flowControlWindowBytes } from './tuning.js'
@@ -38,11 +38,28 @@ const clientOptions = {
 
 /** Checks what a server showed. Throws `refused` with the reason. */
 export function checkServer(target: PeerTarget, certificate: Uint8Array): MemberCertificate {
-  const found = verifyMemberCertificate(certificate, new X509Certificate(target.caPem), target.channelId, Date.now())
+  const ca = new X509Certificate(target.caPem)
+  if (showsAnother(target, certificate, ca)) {
+    throw new RkfsError('refused', `member ${target.member} runs, but does not serve this channel (yet)`)
+  }
+  const found = verifyMemberCertificate(certificate, ca, target.channelId, Date.now())
   if (target.member !== undefined && found.memberId !== target.member) {
     throw new RkfsError('refused', `member ${found.memberId} answers at ${target.address}, not ${target.member}`)
   }
   return found
+}
+
+/**
+ * Whether it is the wanted member's key in a certificate that is not this channel's: a node shows its own, or that of
+ * another channel, for one that it has not opened.
+ */
+function showsAnother({ member }: PeerTarget, certificate: Uint8Array, ca: X509Certificate): boolean {
+  try {
+    const leaf = new X509Certificate(certificate)
+    return memberIdOfKey(leaf.publicKey) === member && !isSignedBy(leaf, ca)
+  } catch {
+    return false // not a certificate, or of an unknown kind of key: the caller says so
+  }
 }
 
 /** A gRPC client that talks to that member and to nobody else. `identified` hears what the server's certificate says. */
