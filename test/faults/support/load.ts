@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { sleep } from '../../e2e/support/cluster.js'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Member } from './member.js'
 import { checkAcknowledged, programs, type ProgramKind } from './programs.js'
 
@@ -48,7 +48,7 @@ export class Load {
   async stop(limitSeconds: number): Promise<string[]> {
     for (const { child } of this.#programs) child.kill('SIGTERM')
     const problems: string[] = []
-    const limit = sleep(limitSeconds * 1000).then(() => 'stuck' as const)
+    const limit = sleep(limitSeconds * 1000, 'stuck' as const, { ref: false })
     for (const { ended, journal, child } of this.#programs) {
       const end = await Promise.race([ended, limit])
       if (end === 0) continue
@@ -63,6 +63,10 @@ export class Load {
     for (const { child } of this.#programs) child.kill('SIGKILL')
   }
 
+  get empty(): boolean {
+    return this.#programs.length === 0
+  }
+
   /** How many changes were acknowledged so far. */
   get acknowledged(): number {
     return this.#said('ok').length
@@ -71,6 +75,11 @@ export class Load {
   /** What a program saw that must not be. */
   get violations(): string[] {
     return this.#said('bad').map(({ journal, line }) => `${journal}: ${line}`)
+  }
+
+  /** How often a reader saw an older version than before. */
+  get stepsBack(): number {
+    return this.#said('back').length
   }
 
   /** The calls that took longest, and the errors by name. */

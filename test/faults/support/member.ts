@@ -1,10 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, openSync, closeSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { callDaemon } from '../../../src/daemon/control-client.js'
 import type { StatusReport } from '../../../src/daemon/control-protocol.js'
-import { isMounted, Machine, mainPath, sleep, until, type Place } from '../../e2e/support/cluster.js'
+import { isMounted, Machine, mainPath, until, type Place } from '../../e2e/support/cluster.js'
 
 /** Debian's faketime: what `Member.clock` needs. */
 export const fakeTime = [
@@ -119,7 +119,7 @@ export class Member extends Machine {
     const { child, ended } = this.#node
     this.#endWanted = true
     child.kill('SIGTERM')
-    const end = await Promise.race([ended, sleep(limitSeconds * 1000)])
+    const end = await Promise.race([ended, sleep(limitSeconds * 1000, undefined, { ref: false })])
     if (end === undefined) return `still there after ${limitSeconds} s`
     return String(end.signal ?? end.code)
   }

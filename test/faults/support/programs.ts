@@ -60,7 +60,10 @@ while not stopped:
     time.sleep(0.02)
 `
 
-/** Looks at all that the replacers do: never torn, never gone, never an older version than before in the same mount. */
+/**
+ * Looks at all that the replacers do: never torn, never gone. An older version than before is told as `back …`: a new mount
+ * may begin with one, and a leader's shows what it has ordered, which it may lose with its leadership.
+ */
 const reader = `
 seen = {}
 def look():
@@ -76,7 +79,7 @@ def look():
             lines = data.split(b'\\n')
             if len(lines) != 401 or len(set(lines[:400])) != 1: say('bad %s is torn: %d bytes %r' % (path, len(data), data[:40])); continue
             version = int(lines[0].split()[1])
-            if version < seen.get((mount, path), 0): say('bad %s: version %d after %d' % (path, version, seen[mount, path]))
+            if version < seen.get((mount, path), 0): say('back %s: version %d after %d' % (path, version, seen[mount, path]))
             seen[mount, path] = version
     finally: os.close(folder)
 while not stopped:

@@ -120,7 +120,10 @@ export class Trial {
     const callSeconds = 2 * timeoutSeconds + slackSeconds + this.#pausedSeconds
     t.same(await this.load.stop(callSeconds * 2), [], 'the programs end')
     const { slowest, errors } = this.load.summary()
-    t.comment(`${this.load.acknowledged} acknowledged; errors ${JSON.stringify(errors)}; slowest ${slowest.join(', ')}`)
+    t.comment(
+      `${this.load.acknowledged} acknowledged; errors ${JSON.stringify(errors)}; ${this.load.stepsBack} steps back; ` +
+        `slowest ${slowest.join(', ')}`,
+    )
     await until(
       'all members serve, with nothing on its way',
       async () => {
@@ -151,7 +154,7 @@ export class Trial {
     }
     t.same(this.load.violations.slice(0, 10), [], 'no program saw what must not be')
     t.same(this.load.slowerThan(callSeconds).slice(0, 10), [], `no call took longer than ${callSeconds.toFixed(0)} s`)
-    t.ok(this.load.acknowledged > 0)
+    t.ok(this.load.empty || this.load.acknowledged > 0, 'the programs did something')
   }
 
   async close(): Promise<void> {
