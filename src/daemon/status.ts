@@ -72,6 +72,21 @@ function stateOf(host: ChannelHost): ChannelState {
   return quorumOf(host).reachable >= quorumOf(host).needed ? 'candidate' : 'no-quorum'
 }
 
+function unreachableVoters({ channel, identity, transport }: ChannelHost): string[] {
+  const { voters } = channel.configuration
+  return channel.descriptor.members
+    .filter(({ id }) => voters.includes(id) && id !== identity.memberId && !transport.connected(id))
+    .map(({ name }) => name)
+}
+
+/** Why a member that reaches a majority has no leader: one that it does not reach may lead the others. */
+export function leaderless(unreachable: readonly string[]): string {
+  const election = 'no leader at the moment: an election is under way'
+  return unreachable.length === 0
+    ? election
+    : `${election}, or one leads that cannot be reached from here: ${unreachable.join(' or ')}`
+}
+
 function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
@@ -95,7 +110,7 @@ function problemsOf(host: ChannelHost): string[] {
     problems.push(
       quorum.reachable < quorum.needed
         ? `no quorum: ${quorum.reachable} of ${quorum.voters} voters can be reached, ${quorum.needed} are needed; reads go on, changes wait`
-        : 'no leader at the moment: an election is under way',
+        : leaderless(unreachableVoters(host)),
     )
   }
   return problems

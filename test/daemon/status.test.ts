@@ -2,7 +2,7 @@ import t from 'tap'
 import type { RkfsError } from '../../src/base/errors.js'
 import type { Member } from '../../src/channel/descriptor.js'
 import { undrained } from '../../src/daemon/mounts.js'
-import { wasRemoved, type RemovalSigns } from '../../src/daemon/status.js'
+import { leaderless, wasRemoved, type RemovalSigns } from '../../src/daemon/status.js'
 
 const [self, b, c] = ['a', 'b', 'c'].map(digit => digit.repeat(16)) as [string, string, string]
 
@@ -31,4 +31,10 @@ t.test('umount that gives up says what is pending and how to leave all the same'
   const error: RkfsError = undrained('demo', '/mnt/demo', 5, { operations: 3, bytes: 12_288 })
   t.equal(error.code, 'no-quorum')
   t.match(error.message, /after 5 s, 3 changes of demo \(12288 bytes\).*`rkfs umount --force \/mnt\/demo`.*journal/)
+})
+
+t.test('no leader, though a majority is reached', async t => {
+  t.equal(leaderless([]), 'no leader at the moment: an election is under way')
+  // a link is cut between this member and the leader, which the others follow
+  t.match(leaderless(['alpha']), /or one leads that cannot be reached from here: alpha$/)
 })
