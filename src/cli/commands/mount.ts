@@ -33,7 +33,7 @@ Options for -o:
   ro, rw                    ro: refuse changes through this mount (default: rw)
   allow_other               other users may use the mount; a mount made by root is always open to all
   nonempty                  mount over a directory that is not empty
-  locks=local               locks hold on this member; locks=channel is not in this version
+  locks=local|channel       whether locks hold between the programs here alone, or on all members (default: local)
   driver=kernel|fuse-native how to speak to the kernel; fuse-native (libfuse 2) can do less: native-deps.md
 
 Examples:
