@@ -49,10 +49,13 @@ export class FileCalls {
     const reads = (flags & O_ACCMODE) !== O_WRONLY && !isQuiet(flags) && !mount.options.noAccessTimes
     // what the kernel reads from its cache is not seen here: where the time of reading matters, the cache is given up
     const isWatched = reads && inode.size > 0 && inode.size <= accessReadBytesMax && mount.accessTimes.isDue(ino, inode)
+    // Through the cache, a write that goes on in another page comes in two parts (fuse_fill_write_pages stops at a page that
+    // is not up to date), and another member's record may get between them.
+    const appends = (flags & O_APPEND) !== 0 && (flags & O_ACCMODE) !== 0
     return {
       handle: mount.files.open(ino, flags),
       keepCache: !mount.options.latest && !isWatched,
-      directIo: false,
+      directIo: appends,
     }
   }
 
