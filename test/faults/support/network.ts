@@ -61,7 +61,9 @@ function removeNamespace(name: string): void {
   const inside = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8', timeout: 10_000 }).stdout ?? ''
   for (const pid of inside.split('\n').filter(text => text !== '')) {
     try {
-      process.kill(Number(pid), 'SIGKILL')
+      // the nodes: their watchdogs then unmount, and end by themselves
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes('serve'))
+        process.kill(Number(pid), 'SIGKILL')
     } catch {
       // it ended by itself
     }

@@ -1,16 +1,18 @@
 /**
  * Programs under fault, in Python: `program.py DIRECTORY NAME JOURNAL`. Each works in DIRECTORY/load, which stands in the
- * mount only, until SIGTERM, whatever fails. JOURNAL is outside of the mount; its lines are `ok WHAT SECONDS` for what was
+ * mount only, until SIGTERM or the end of its parent, whatever fails. JOURNAL is outside of the mount; its lines are `ok WHAT SECONDS` for what was
  * acknowledged, `no ERRNO SECONDS` for a failure, whose outcome is unknown and which is never tried again, and
  * `bad …` for what must not be.
  */
 const frame = `
 import errno, os, signal, sqlite3, subprocess, sys, time
 top, name, journal = sys.argv[1], sys.argv[2].encode(), os.open(sys.argv[3], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-load, stopped = os.path.join(top, 'load'), False
+load, stopped, parent = os.path.join(top, 'load'), False, os.getppid()
 def stop(*_):
     global stopped; stopped = True
 signal.signal(signal.SIGTERM, stop); signal.siginterrupt(signal.SIGTERM, False)
+# a parent that was killed cannot end us
+def going(): return not stopped and os.getppid() == parent
 def say(line): os.write(journal, (line + '\\n').encode())
 def attempt(what, call):
     begun = time.monotonic()
@@ -33,7 +35,7 @@ def sync_names(path=''): opened(path, os.O_RDONLY | os.O_DIRECTORY, os.fsync)
 /** Records of an own log, records of a log of all, and files. */
 const writer = `
 i = 0
-while not stopped:
+while going():
     i += 1
     own = b'%s %d\\n' % (name, i)
     make = os.O_CREAT | os.O_APPEND | os.O_WRONLY
@@ -54,7 +56,7 @@ def replace():
     content = b'%s %d\\n' % (name, version)
     opened(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, lambda fd: synced(fd, content * 400))
     os.rename(os.path.join(load, fresh), os.path.join(load, current)); sync_names()
-while not stopped:
+while going():
     version += 1
     attempt('version %d' % version, replace)
     time.sleep(0.02)
@@ -82,7 +84,7 @@ def look():
             if version < seen.get((mount, path), 0): say('back %s: version %d after %d' % (path, version, seen[mount, path]))
             seen[mount, path] = version
     finally: os.close(folder)
-while not stopped:
+while going():
     attempt('look', look)
     time.sleep(0.05)
 `
@@ -99,7 +101,7 @@ def transact():
         link.execute('INSERT INTO row VALUES (?, ?)', (number, 'row %d ' % number * 50))
         link.execute('COMMIT')
     finally: link.close()
-while not stopped:
+while going():
     number += 1
     attempt('row %d' % number, transact)
     time.sleep(0.05)
@@ -125,7 +127,7 @@ def commit():
     git('add', path); git('commit', '-q', '-m', path)
     sync_names('repository/.git/refs/heads')
     return 'commit ' + git('rev-parse', 'HEAD')
-while not stopped:
+while going():
     number += 1
     if not attempt('', commit): unlock()
     time.sleep(0.2)
