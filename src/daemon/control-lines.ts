@@ -20,7 +20,7 @@ export class LineReader {
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       this.#take(chunk.subarray(start, end))
       if (this.#bytes > this.#bytesMax) return 'too-long'
-      lines.push(Buffer.concat(this.#parts).toString('utf8'))
+      lines.push(this.#bytes === 0 ? '' : Buffer.concat(this.#parts).toString('utf8'))
       this.#parts = []
       this.#bytes = 0
       start = end + 1
