@@ -5,6 +5,7 @@ import { Cluster } from '../channel/support/cluster.js'
 import { Liar } from './support/liar.js'
 import { runs, seed } from './support/options.js'
 
+t.setTimeout(1_800_000)
 t.comment(`SEED=${seed}`)
 
 /** Three members, of which the last says what `choose` draws while the others work. */

@@ -8,6 +8,7 @@ import { decoders, temporary } from './support/decoders.js'
 import { survives } from './support/survival.js'
 
 t.teardown(() => rmSync(temporary, { recursive: true, force: true }))
+t.setTimeout(1_800_000)
 t.comment(`SEED=${seed}`)
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
