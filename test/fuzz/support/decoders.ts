@@ -453,7 +453,7 @@ export const decoders: readonly Decoder[] = [
   ofText(['LineReader', 'checkArguments'], hostileJson(requests), text => {
     const lines = new LineReader(50_000).push(Buffer.from(`${text}\n`))
     if (lines === 'too-long') return
-    for (const line of lines) {
+    for (const line of lines.slice(0, 1)) {
       let given: { verb?: unknown; args?: unknown } | null
       try {
         given = JSON.parse(line) as typeof given
