@@ -15,7 +15,7 @@ import { hasher, owner, quiet } from '../contracts/entries.js'
 import { run } from '../e2e/support/process.js'
 import { canMount } from '../adapters/fuse/harness.js'
 import type { DiskEvent } from './support/disk-event.js'
-import { type CutOptions, PowerCut } from './support/power-cut.js'
+import { type CutOptions, drawCut, PowerCut } from './support/power-cut.js'
 import { RecordedDisk } from './support/recorded-disk.js'
 import { StorePromises } from './support/store-promises.js'
 
@@ -80,7 +80,7 @@ for (let at = 0; at < seeds; at++) {
     t.comment(`${record.length} events, ${(bytes / 1e6).toFixed(0)} MB`)
     const begun = performance.now()
     for (let i = 0; i < runs; i++) {
-      const cut = first + rng.below(record.length - first + 1)
+      const cut = drawCut(record, first, rng)
       const drawn = rng.u32()
       const wrong = storesAfter(record, cut, drawn)
       if (wrong.length > 0) t.fail(`cut ${cut} with ${drawn}: ${wrong.slice(0, 3).join('; ')}`)

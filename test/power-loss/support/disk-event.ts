@@ -18,8 +18,8 @@ export type DiskEvent =
     }
   | { readonly kind: 'write'; readonly ino: number; readonly offset: number; readonly data: Uint8Array }
   | { readonly kind: 'resize'; readonly ino: number; readonly size: number }
-  /** fsync(2) or fdatasync(2) of a file or a directory. */
-  | { readonly kind: 'sync'; readonly ino: number }
+  /** An fsync(2) or fdatasync(2) of a file or a directory ended; it covers the events before the one numbered `through`. */
+  | { readonly kind: 'sync'; readonly ino: number; readonly through: number }
   /** Not the disk's: a program said so at this moment. */
   | { readonly kind: 'mark'; readonly text: string }
 

@@ -20,7 +20,9 @@ interface Inode {
   mode: number
   content: ContentEvent[]
   names: NameEvent[]
-  /** So many of `content`, or of `names`, are on stable storage. */
+  /** The numbers of those events. */
+  readonly at: number[]
+  /** So many of them are on stable storage. */
   synced: number
 }
 
@@ -40,31 +42,31 @@ export class PowerCut {
 
   constructor(record: readonly DiskEvent[], at: number, rng: Rng, { lying = false }: CutOptions = {}) {
     this.#rng = rng
-    this.#inodes.set(1, { mode: S_IFDIR, content: [], names: [], synced: 0 })
-    for (let i = 0; i < at; i++) this.#take(record[i]!, lying)
+    this.#inodes.set(1, { mode: S_IFDIR, content: [], names: [], at: [], synced: 0 })
+    for (let i = 0; i < at; i++) this.#take(record[i]!, i, lying)
   }
 
-  #take(event: DiskEvent, lying: boolean): void {
+  #take(event: DiskEvent, number: number, lying: boolean): void {
     switch (event.kind) {
       case 'make':
-        this.#inodes.set(event.ino, { mode: event.mode, content: [], names: [], synced: 0 })
-        this.#inode(event.parent).names.push(event)
+        this.#inodes.set(event.ino, { mode: event.mode, content: [], names: [], at: [], synced: 0 })
+        this.#changed(event.parent, number).names.push(event)
         break
       case 'link':
       case 'remove':
-        this.#inode(event.parent).names.push(event)
+        this.#changed(event.parent, number).names.push(event)
         break
       case 'rename':
         if (event.parent !== event.newParent) throw new Error('a rename between directories is not modelled')
-        this.#inode(event.parent).names.push(event)
+        this.#changed(event.parent, number).names.push(event)
         break
       case 'write':
       case 'resize':
-        this.#inode(event.ino).content.push(event)
+        this.#changed(event.ino, number).content.push(event)
         break
       case 'sync': {
         const inode = this.#inode(event.ino)
-        if (!lying) inode.synced = inode.content.length + inode.names.length
+        while (!lying && inode.synced < inode.at.length && inode.at[inode.synced]! < event.through) inode.synced++
         break
       }
       case 'mark':
@@ -74,6 +76,12 @@ export class PowerCut {
   #inode(ino: number): Inode {
     const inode = this.#inodes.get(ino)
     if (inode === undefined) throw new Error(`the record does not tell of inode ${ino}`)
+    return inode
+  }
+
+  #changed(ino: number, number: number): Inode {
+    const inode = this.#inode(ino)
+    inode.at.push(number)
     return inode
   }
 
@@ -171,4 +179,12 @@ class FileContent {
     }
     this.#size = size
   }
+}
+
+/** Where in a record to cut, from event `first` on: anywhere, or right after something was promised. */
+export function drawCut(record: readonly DiskEvent[], first: number, rng: Rng): number {
+  const at = first + 1 + rng.below(record.length - first)
+  if (rng.below(2) === 0) return at
+  const mark = record.findIndex((event, i) => i >= at && event.kind === 'mark')
+  return mark < 0 ? at : mark + 1
 }

@@ -11,6 +11,8 @@ import { MemoryHandler } from '../../adapters/fuse/memory-handler.js'
 import { type DiskEvent, marksName } from './disk-event.js'
 
 const O_TRUNC = 0o1000
+/** A slow disk gives time for what should have waited for it. */
+const syncMs = 3
 
 /** A reply that passes on what `done` has seen first. */
 function after<T>(reply: Reply<T>, done: (value: T) => void): Reply<T> {
@@ -36,6 +38,14 @@ export class RecordingHandler extends MemoryHandler implements FileSystemHandler
     if (parent === this.#marks) return void this.record.push({ kind: 'mark', text: name })
     if (parent === 1 && name === marksName) this.#marks = ino
     this.record.push({ kind: 'make', parent, name, ino, mode })
+  }
+
+  #sync(ino: number, done: () => void): void {
+    const through = this.record.length
+    setTimeout(() => {
+      this.record.push({ kind: 'sync', ino, through })
+      done()
+    }, syncMs)
   }
 
   override mknod(caller: Caller, parent: number, name: string, mode: number, rdev: number, reply: Reply<Entry>): void {
@@ -149,12 +159,10 @@ export class RecordingHandler extends MemoryHandler implements FileSystemHandler
   }
 
   override fsync(caller: Caller, ino: number, handle: number, dataOnly: boolean, reply: Reply<void>): void {
-    this.record.push({ kind: 'sync', ino })
-    super.fsync(caller, ino, handle, dataOnly, reply)
+    this.#sync(ino, () => super.fsync(caller, ino, handle, dataOnly, reply))
   }
 
   override fsyncdir(caller: Caller, ino: number, handle: number, dataOnly: boolean, reply: Reply<void>): void {
-    this.record.push({ kind: 'sync', ino })
-    super.fsyncdir(caller, ino, handle, dataOnly, reply)
+    this.#sync(ino, () => super.fsyncdir(caller, ino, handle, dataOnly, reply))
   }
 }

@@ -35,6 +35,7 @@ class RecoveredMember {
     name: string,
     seed: number,
     send: (from: MemberId, to: MemberId, m: PeerMessage) => boolean,
+    isThere: (member: MemberId) => boolean,
   ) {
     const descriptor = readDescriptor(folder)
     this.id = descriptor.members.find(member => member.name === name)!.id
@@ -50,7 +51,7 @@ class RecoveredMember {
       log: this.log,
       state: this.state,
       hasher: nodeHasher,
-      transport: { send: (to, message) => send(this.id, to, message), connected: () => true, rttMs: () => undefined },
+      transport: { send: (to, message) => send(this.id, to, message), connected: isThere, rttMs: () => undefined },
       now: () => BigInt(Date.now()) * 1_000_000n,
       monotonicMs: () => performance.now(),
       schedule: callback => void setImmediate(callback),
@@ -92,7 +93,7 @@ export class RecoveredGroup {
   readonly members: RecoveredMember[] = []
   readonly #timer: NodeJS.Timeout
 
-  /** `homes`: by the members' names. */
+  /** `homes`: by the members’ names, of a majority at least. */
   constructor(homes: ReadonlyMap<string, string>, seed: number) {
     const send = (from: MemberId, to: MemberId, message: PeerMessage): boolean => {
       const receiver = this.members.find(member => member.id === to)
@@ -100,9 +101,10 @@ export class RecoveredGroup {
       setImmediate(() => receiver.channel.message(from, message))
       return true
     }
+    const isThere = (id: MemberId): boolean => this.members.some(member => member.id === id)
     for (const [name, home] of homes) {
       const folder = join(home, 'channels', 'demo')
-      this.members.push(new RecoveredMember(folder, name, seed + this.members.length, send))
+      this.members.push(new RecoveredMember(folder, name, seed + this.members.length, send, isThere))
     }
     this.#timer = setInterval(() => this.members.forEach(member => member.channel.tick()), tickMs)
   }
