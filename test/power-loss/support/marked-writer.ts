@@ -11,7 +11,7 @@ log = os.open(prefix + '-log', os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 for i in range(count):
     name = '%s-%d' % (prefix, i)
     line = ('%s\\n' % name).encode()
-    with open(name, 'xb') as f: f.write(line * ((0, 100, 3000, 40000, 100000)[i % 5] // len(line)))
+    with open(name, 'xb') as f: f.write(line * ((20, 100, 3000, 40000, 100000)[i % 5] // len(line)))
     mark('written')
     if i % 4 == 1:
         mark('renaming')
@@ -23,7 +23,7 @@ for i in range(count):
 
 function contentOf(prefix: string, i: number): Buffer {
   const line = `${prefix}-${i}\n`
-  return Buffer.from(line.repeat(Math.floor([0, 100, 3000, 40_000, 100_000][i % 5]! / line.length)))
+  return Buffer.from(line.repeat(Math.floor([20, 100, 3000, 40_000, 100_000][i % 5]! / line.length)))
 }
 
 /** What the marked writers were promised. */
