@@ -24,6 +24,10 @@ const lagEntriesMax = 100_000
 
 /** Decoded entries kept in memory for sending and applying. */
 const recentBytesMax = 16 * MiB
+/** What a decoded entry takes besides its bytes: its objects, and a buffer each for header, hashes and operation. */
+const entryOverheadBytes = 2048
+
+const memoryOf = ({ header, payload }: StoredEntry): number => header.length + payload.length + entryOverheadBytes
 
 /** The entry as the consensus core sees it. */
 export function raftEntryOf(stored: StoredEntry): RaftEntry<StoredEntry> {
@@ -151,7 +155,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
       }
       this.#lastIndex = data.entry.index
       this.#recent.set(data.entry.index, data)
-      this.#recentBytes += data.header.length + data.payload.length
+      this.#recentBytes += memoryOf(data)
     }
     for (const { data } of entries) this.#staged.push({ kind: 'append', entry: data })
   }
@@ -169,7 +173,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
   #forget(index: number): void {
     const recent = this.#recent.get(index)
     if (recent === undefined) return
-    this.#recentBytes -= recent.header.length + recent.payload.length
+    this.#recentBytes -= memoryOf(recent)
     this.#recent.delete(index)
   }
 
