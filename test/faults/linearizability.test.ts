@@ -72,7 +72,7 @@ async function run(members: number, seed: number, count: number, seconds: number
 
 if (!full) {
   t.setTimeout(230_000)
-  await run(3, seed, 4, 2)
+  await run(3, seed, 2, 2)
 } else {
   t.setTimeout(0)
   for (let i = 0; i < Number(process.env['SEEDS'] ?? 4); i++) {
