@@ -24,6 +24,7 @@ import type { StagedLog } from './staged-log.js'
 import { makeCore, recoverPending, type ChannelOptions, type CoreHost } from './start.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { PeerMessage, TransportEvents } from './transport-port.js'
+import { defaultRetention } from './upkeep.js'
 import type { Views } from './views.js'
 
 export type { ChannelOptions }
@@ -71,7 +72,8 @@ export class Channel implements TransportEvents {
     this.#views = core.views
     this.#roster = core.roster
     this.#pending = core.pending
-    this.#parts = makeParts(core, this.pinned, (descriptor, timeoutMs, done) =>
+    const retention = options.retention ?? defaultRetention
+    this.#parts = makeParts(core, this.pinned, retention, (descriptor, timeoutMs, done) =>
       this.changeMembers(descriptor, timeoutMs, done),
     )
     this.#inbox = new Inbox(core, this.#parts)

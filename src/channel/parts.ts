@@ -13,7 +13,7 @@ import { OwnChanges } from './own-changes.js'
 import { Positions } from './positions.js'
 import { RaftLink } from './raft-link.js'
 import { SmallWrites } from './small-writes.js'
-import { Upkeep } from './upkeep.js'
+import { Upkeep, type Retention } from './upkeep.js'
 import { Waiters } from './waiters.js'
 import { WriterBook } from './writer-book.js'
 
@@ -37,7 +37,12 @@ export interface Parts {
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
-export function makeParts(core: Core, pinned: ReadonlyMap<BlobId, number>, changeMembers: ChangeMembers): Parts {
+export function makeParts(
+  core: Core,
+  pinned: ReadonlyMap<BlobId, number>,
+  retention: Retention,
+  changeMembers: ChangeMembers,
+): Parts {
   const { ports, log, health } = core
   const writers = new WriterBook()
   const appender = new Appender(core)
@@ -64,7 +69,7 @@ export function makeParts(core: Core, pinned: ReadonlyMap<BlobId, number>, chang
     digests,
     applier: new Applier(core, writes, appender, own, digests),
     blobs,
-    upkeep: new Upkeep(core, positions, blobs, pinned),
+    upkeep: new Upkeep(core, positions, blobs, pinned, retention),
     locks: new ChannelLocks(core, waiters, (timeoutMs, done) => {
       writes.close()
       waiters.whenDurable(own.lastSequence, false, timeoutMs, done)

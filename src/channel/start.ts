@@ -21,6 +21,7 @@ import type { ChannelEvents, ChannelPorts } from './ports.js'
 import { Roster } from './roster.js'
 import { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
+import type { Retention } from './upkeep.js'
 import { Views } from './views.js'
 
 export interface ChannelOptions {
@@ -28,6 +29,8 @@ export interface ChannelOptions {
   readonly seed: number
   /** Who is in the channel as far as is known before the state says so (a newcomer's invitation). */
   readonly descriptor: Descriptor
+  /** How much of the log is kept; the default where it is undefined. */
+  readonly retention?: Retention
 }
 
 /** What the core calls; none of it before `makeCore` has answered. */

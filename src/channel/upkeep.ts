@@ -16,10 +16,15 @@ const flushRecords = 8192
 const compactTicks = 30
 /** Blobs that one step of the search for forgotten ones looks at. */
 const sweepBlobs = 2000
-/** Entries that stay behind the last one that all members have. */
-const compactMargin = 256
-/** Entries that are kept for members that are away; those that were away for longer get a snapshot. */
-const retainedEntriesMax = 500_000
+/** How much of the log is kept. */
+export interface Retention {
+  /** Entries that stay behind the last one that all members have. */
+  readonly margin: number
+  /** Entries that are kept for members that are away; those that were away for longer get a snapshot. */
+  readonly entriesMax: number
+}
+
+export const defaultRetention: Retention = { margin: 256, entriesMax: 500_000 }
 
 /**
  * Writes the applied state out, and drops from the log what nobody needs any more.
@@ -38,6 +43,7 @@ export class Upkeep {
   readonly #positions: Positions
   readonly #blobs: Blobs
   readonly #pinned: ReadonlyMap<BlobId, number>
+  readonly #retention: Retention
   /** The state is written out up to here … */
   #flushed: number
   /** … and on stable storage up to here. */
@@ -55,7 +61,9 @@ export class Upkeep {
     positions: Positions,
     blobs: Blobs,
     pinned: ReadonlyMap<BlobId, number>,
+    retention: Retention,
   ) {
+    this.#retention = retention
     this.#self = self
     this.#store = ports.log
     this.#state = ports.state
@@ -136,7 +144,8 @@ export class Upkeep {
     for (const { id } of this.#roster.descriptor.members) {
       if (id !== this.#self) needed = Math.min(needed, this.#positions.of(id)?.durableIndex ?? 0)
     }
-    return Math.max(needed, this.#flushed - retainedEntriesMax) - compactMargin
+    const { margin, entriesMax } = this.#retention
+    return Math.max(needed, this.#flushed - entriesMax) - margin
   }
 
   /** Dead blobs whose entries are gone. */
