@@ -6,6 +6,7 @@ import type { Attributes, Entry, OpenFile } from '../../src/channel/mount-port.j
 import type { Operation } from '../../src/fs/operation.js'
 import { call, caller, Program } from '../channel/support/calls.js'
 import { Cluster, type Member } from '../channel/support/cluster.js'
+import type { SimStateStore } from '../channel/support/sim-stores.js'
 
 type Three = [Member, Member, Member]
 
@@ -252,7 +253,7 @@ void t.test('syncthing/syncthing#10023: nor when nobody remembers the deletions 
   cluster.answered(old.answer)
   cluster.settle()
   away.stop()
-  const backup = away.state.crashed(cluster.rng)
+  const backup = (away.state as SimStateStore).crashed(cluster.rng)
   away.start()
   cluster.network.connectAll()
   t.equal(away.lookup('old'), old.ino)

@@ -4,18 +4,21 @@ import { tickMs } from '../../../src/base/limits.js'
 import { Rng } from '../../../src/base/rng.js'
 import { Channel } from '../../../src/channel/channel.js'
 import { encodeDescriptor, inodesPerSlot, type Descriptor } from '../../../src/channel/descriptor.js'
+import { assert } from '../../../src/base/assert.js'
 import { Frontend, type FrontendOptions } from '../../../src/channel/frontend.js'
 import type { Invalidation } from '../../../src/channel/mount-port.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
 import type { ChannelEvents, ChannelPorts, LogLevel } from '../../../src/channel/ports.js'
+import type { Retention } from '../../../src/channel/upkeep.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
-import { goOnFrom, keepBlob } from '../../../src/daemon/snapshot-transfer.js'
 import { getInode, membersRecord } from '../../../src/fs/apply.js'
 import type { Operation } from '../../../src/fs/operation.js'
-import { decodeRecord, rootDirectory, rootInode, S_IFDIR, S_IFREG } from '../../../src/fs/records.js'
+import { rootDirectory, rootInode, S_IFDIR, S_IFREG } from '../../../src/fs/records.js'
 import { TableView } from '../../../src/fs/table-view.js'
+import type { Role } from '../../../src/raft/types.js'
+import { MemoryDisk, takeSnapshot, type SimDisk } from './sim-disk.js'
+import { SimStateStore } from './sim-stores.js'
 import { SimNetwork } from './sim-network.js'
-import { SimLogStore, SimStateStore } from './sim-stores.js'
 
 const noBytes = new Uint8Array(0)
 const anchor = { index: 1, term: 1, hash: nodeHasher.sha256(Buffer.from('rkfs channel test')) }
@@ -34,10 +37,15 @@ export class Member {
   readonly reports: { level: LogLevel; message: string }[] = []
   readonly lost: { operation: Operation; payload: Uint8Array; errno: number }[] = []
   quarantined: string | undefined
-  /** How long this member's disk takes for a sync, if it is not like the others'. */
+  readonly disk: SimDisk
+  /** What its wall clock is ahead of the cluster's, in milliseconds. */
+  wallSkewMs = 0
+  /** The longest that a sync of its disk takes; undefined: as all the others'. */
   syncMsMax: number | undefined
-  log: SimLogStore
-  state: SimStateStore
+  /** Syncs that wait for a disk that does not answer; undefined: it does. */
+  #stalled: (() => void)[] | undefined
+  /** What a process that gets no processor would do; undefined: it runs. */
+  #frozen: (() => void)[] | undefined
   #channel: Channel | undefined
   #frontend: Frontend | undefined
   readonly #cluster: Cluster
@@ -48,24 +56,77 @@ export class Member {
     this.#cluster = cluster
     this.id = id
     this.slot = slot
-    this.log = new SimLogStore(task =>
-      cluster.clock.after(1 + cluster.rng.below(this.syncMsMax ?? cluster.syncMsMax), task),
-    )
-    this.state = new SimStateStore()
+    this.disk = cluster.openDisk(this, task => {
+      cluster.clock.after(1 + cluster.rng.below(this.syncMsMax ?? cluster.syncMsMax), () => {
+        if (this.#stalled !== undefined) this.#stalled.push(task)
+        else if (this.#frozen !== undefined) this.#frozen.push(task)
+        else task()
+      })
+    })
     if (created) this.#bootstrap()
+  }
+
+  get log(): SimDisk['log'] {
+    return this.disk.log
+  }
+  get state(): SimDisk['state'] {
+    return this.disk.state
   }
 
   /** As `createChannelFolder`: the root directory and the members at index 1 of a log that goes on from there. */
   #bootstrap(): void {
     const { descriptor } = this.#cluster
-    const table = new TableView(this.state, nodeHasher)
+    const { log, state } = this.disk
+    const table = new TableView(state, nodeHasher)
     table.set('inode', rootInode, '', rootDirectory())
     table.set('setting', 0, 'members', membersRecord(descriptor.version, encodeDescriptor(descriptor)))
     table.flush(anchor)
-    this.state.syncNow()
-    this.log.reset(anchor)
-    this.log.commit()
-    this.log.saveHardState({ term: 1, vote: undefined })
+    state.syncNow()
+    log.reset(anchor)
+    log.commit()
+    log.saveHardState({ term: 1, vote: undefined })
+  }
+
+  /** One more with each start and each end of the process. */
+  get lives(): number {
+    return this.#lives
+  }
+
+  // ---- a disk and a process that stand still ----
+
+  get stalled(): boolean {
+    return this.#stalled !== undefined
+  }
+  get frozen(): boolean {
+    return this.#frozen !== undefined
+  }
+
+  /** No sync ends from now on. */
+  stall(): void {
+    this.#stalled ??= []
+  }
+  unstall(): void {
+    const syncs = this.#stalled ?? []
+    this.#stalled = undefined
+    for (const sync of syncs) sync()
+    this.unfreeze()
+  }
+
+  /** The process gets no processor (SIGSTOP, or it waits for its disk within a call). */
+  freeze(): void {
+    if (this.alive) this.#frozen ??= []
+  }
+  /** All that came meanwhile is dealt with now. */
+  unfreeze(): void {
+    const tasks = this.#frozen ?? []
+    this.#frozen = undefined
+    for (const task of tasks) task()
+  }
+
+  #run(life: number, task: () => void): void {
+    if (life !== this.#lives) return
+    if (this.#frozen === undefined) task()
+    else this.#frozen.push(() => this.#run(life, task))
   }
 
   get alive(): boolean {
@@ -80,9 +141,9 @@ export class Member {
   }
 
   start(): void {
-    const { clock, network, rng, descriptor } = this.#cluster
+    const { clock, network, rng, descriptor, hooks, retention } = this.#cluster
     const life = ++this.#lives
-    const ports: ChannelPorts = {
+    const plain: ChannelPorts = {
       log: this.log,
       state: this.state,
       hasher: nodeHasher,
@@ -91,27 +152,37 @@ export class Member {
         connected: member => network.isConnected(this.id, member),
         rttMs: () => undefined,
       },
-      now: () => BigInt(Math.floor(clock.now)) * 1_000_000n,
+      now: () => this.wallNs(),
       monotonicMs: () => clock.now,
-      schedule: callback => clock.soon(() => life === this.#lives && callback()),
-      delay: (ms, callback) => clock.after(ms, () => life === this.#lives && callback()),
+      schedule: callback => clock.soon(() => this.#run(life, callback)),
+      delay: (ms, callback) => clock.after(ms, () => this.#run(life, callback)),
       report: (level, message) => this.reports.push({ level, message }),
     }
+    const ports = hooks?.ports?.(this, plain) ?? plain
     const events: ChannelEvents = {
-      roleChanged: () => {},
+      roleChanged: (role, term) => hooks?.roleChanged?.(this, role, term),
       descriptorChanged: () => {},
       snapshotNeeded: (from, index) => this.#cluster.onSnapshotNeeded?.(this, from, index),
       entryAppended: () => {},
       marked: () => {},
       note: () => {},
-      lostChange: (operation, payload, errno) => this.lost.push({ operation, payload, errno }),
+      lostChange: (operation, payload, errno) => {
+        this.lost.push({ operation, payload, errno })
+        hooks?.lostChange?.(this, payload)
+      },
       quarantined: reason => (this.quarantined = reason),
     }
-    this.#channel = new Channel({ self: this.id, seed: rng.u32(), descriptor }, ports, events)
-    network.attach(this.id, this.#channel)
+    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, ...retention }, ports, events)
+    this.#channel = channel
+    network.attach(this.id, {
+      message: (from, message) => this.#run(life, () => channel.message(from, message)),
+      connected: member => this.#run(life, () => channel.connected(member)),
+      disconnected: member => this.#run(life, () => channel.disconnected(member)),
+    })
     const tick = (): void => {
       if (life !== this.#lives) return
-      this.#channel!.tick()
+      // ticks that a process missed do not come later
+      if (!this.frozen) channel.tick()
       clock.after(tickMs, tick)
     }
     clock.after(1 + rng.below(tickMs), tick)
@@ -119,26 +190,39 @@ export class Member {
 
   /** The power goes: what no sync covered may be lost. */
   crash(): void {
-    this.#lives++
-    this.#channel = undefined
-    this.#frontend = undefined
-    this.#cluster.network.detach(this.id)
-    this.log = this.log.crashed(this.#cluster.rng)
-    this.state = this.state.crashed(this.#cluster.rng)
+    this.#ended()
+    this.disk.powerLost(this.#cluster.rng)
+  }
+
+  /** The process is killed: what it has written is there. */
+  kill(): void {
+    this.#ended()
+    this.disk.processLost()
   }
 
   /** While it is down its `state.db` is moved away, as its remedy says, or replaced by an older copy; the log stays. */
   loseState(older = new SimStateStore()): void {
-    this.state = older
+    assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be given another state')
+    this.disk.state = older
   }
 
   /** The process ends in good order. */
   stop(): void {
+    this.unfreeze()
     this.#channel?.stop()
+    this.#ended()
+  }
+
+  #ended(): void {
     this.#lives++
     this.#channel = undefined
     this.#frontend = undefined
+    this.#frozen = undefined
     this.#cluster.network.detach(this.id)
+  }
+
+  wallNs(): bigint {
+    return BigInt(Math.floor(this.#cluster.clock.now + this.wallSkewMs)) * 1_000_000n
   }
 
   nextInode(): number {
@@ -208,12 +292,20 @@ export class Member {
   /** The mount of this member. */
   get frontend(): Frontend {
     if (this.#frontend === undefined) {
-      const options: FrontendOptions = { mount: 1, sync: 'close', timeoutMs: 30_000, latest: false, channelLocks: true }
+      const options: FrontendOptions = {
+        mount: 1,
+        sync: 'close',
+        timeoutMs: 30_000,
+        latest: false,
+        channelLocks: true,
+        ...this.#cluster.mountOptions,
+      }
+      const life = this.#lives
       this.#frontend = new Frontend(this.channel, options, {
-        now: () => BigInt(this.#cluster.clock.now) * 1_000_000n,
+        now: () => this.wallNs(),
         nextInode: () => this.nextInode(),
         openSpill: memorySpill,
-        delay: (ms, callback) => this.#cluster.clock.after(ms, callback),
+        delay: (ms, callback) => this.#cluster.clock.after(ms, () => this.#run(life, callback)),
         statistics: () => ({
           blockSize: 4096,
           blocks: 1,
@@ -225,6 +317,7 @@ export class Member {
         }),
       })
       this.channel.observe(this.#frontend)
+      this.#cluster.hooks?.mounted?.(this, this.#frontend)
     }
     return this.#frontend
   }
@@ -293,7 +386,24 @@ class Clock {
   }
 }
 
-/** N members of one channel, all voters, in one process, with a clock and a network that do as they are told. */
+/** Where a simulator looks on, or puts something of its own in between. */
+export interface ClusterHooks {
+  ports?(member: Member, ports: ChannelPorts): ChannelPorts
+  roleChanged?(member: Member, role: Role, term: number): void
+  lostChange?(member: Member, payload: Uint8Array): void
+  mounted?(member: Member, frontend: Frontend): void
+}
+
+export interface ClusterOptions {
+  /** How many of the members do not vote; the first, the owner, always does. */
+  readonly learners?: number
+  readonly hooks?: ClusterHooks
+  readonly retention?: Retention
+  readonly mountOptions?: Partial<FrontendOptions>
+  readonly openDisk?: (member: Member, schedule: (task: () => void) => void) => SimDisk
+}
+
+/** N members of one channel in one process, with a clock and a network that do as they are told. */
 export class Cluster {
   readonly rng: Rng
   readonly clock = new Clock()
@@ -302,8 +412,17 @@ export class Cluster {
   readonly members: Member[]
   syncMsMax = 4
   onSnapshotNeeded: ((member: Member, from: MemberId, index: number) => void) | undefined
+  readonly hooks: ClusterHooks | undefined
+  readonly retention: { readonly retention?: Retention }
+  readonly mountOptions: Partial<FrontendOptions>
+  readonly openDisk: NonNullable<ClusterOptions['openDisk']>
 
-  constructor(count: number, seed = 1) {
+  constructor(count: number, seed = 1, options: ClusterOptions = {}) {
+    const { learners = 0, hooks, retention, mountOptions = {} } = options
+    this.hooks = hooks
+    this.retention = retention === undefined ? {} : { retention }
+    this.mountOptions = mountOptions
+    this.openDisk = options.openDisk ?? ((_, schedule) => new MemoryDisk(schedule))
     this.rng = new Rng(seed)
     this.network = new SimNetwork(this.clock, this.rng)
     const ids = Array.from({ length: count }, (_, i) => toHex(nodeHasher.sha256(Uint8Array.of(i)).subarray(0, 8)))
@@ -317,8 +436,8 @@ export class Cluster {
         id,
         name: `m${i}`,
         address: '',
-        role: 'voter',
-        state: 'voter',
+        role: i < count - learners ? 'voter' : 'learner',
+        state: i < count - learners ? 'voter' : 'learner',
         slot: i + 1,
         certificate: '',
       })),
@@ -348,7 +467,7 @@ export class Cluster {
       )
   }
 
-  /** What `daemon/snapshot-transfer.ts` does, at once: records, the blobs that they refer to, and where the log goes on. */
+  /** A snapshot from another member, whole and soon. */
   #copySnapshot(to: Member, from: Member): void {
     const { channel } = to
     if (channel.restoring || !from.alive) return
@@ -356,24 +475,7 @@ export class Cluster {
     this.clock.after(20, () => {
       if (!to.alive || to.channel !== channel) return
       if (!from.alive) return channel.restored(undefined)
-      const held = from.channel.holdFlush()
-      const position = from.state.position!
-      const writes = [...from.state.all()]
-      const liveBytes = new Map<number, number>()
-      for (const { table, value } of writes) {
-        if (table !== 'chunk') continue
-        for (const { blob, length } of decodeRecord('chunk', value)) {
-          liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
-        }
-      }
-      to.state = new SimStateStore([{ writes, position, liveBytes }])
-      for (const id of liveBytes.keys()) keepBlob(to.log, channel.commitIndex, BigInt(id), from.log.blob(id)!)
-      held.release()
-      const { index, term, hash } = position
-      goOnFrom(to.log, { index, term, hash })
-      to.log.commit()
-      to.log.syncNow()
-      channel.restored({ state: to.state, anchor: { index, term, hash } })
+      channel.restored(to.disk.install(takeSnapshot(from), channel.commitIndex))
     })
   }
 

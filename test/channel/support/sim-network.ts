@@ -11,6 +11,11 @@ interface Link {
   up: boolean
   /** Nothing comes through, and neither side has noticed yet. */
   silent: boolean
+  /** Nothing that this end sends comes through. */
+  muted: MemberId | undefined
+  /** Bytes and messages under way. */
+  bytes: number
+  messages: number
   /** Grows when the connection breaks: what was under way is lost. */
   generation: number
   lastDue: number
@@ -21,6 +26,11 @@ export class SimNetwork {
   delayMsMax = 3
   /** Decides whether a message is lost; the connection breaks with it. */
   lose: ((from: MemberId, to: MemberId, message: PeerMessage) => boolean) | undefined
+  /** Who cannot reach each other: no connection comes about until this says otherwise. */
+  blocked: ((a: MemberId, b: MemberId) => boolean) | undefined
+  /** What was under way between two members at once, at most. */
+  bytesMax = 0
+  messagesMax = 0
   readonly sent = new Map<string, number>()
   readonly #clock: SimClock
   readonly #rng: Rng
@@ -35,7 +45,7 @@ export class SimNetwork {
   #link(a: MemberId, b: MemberId): Link {
     const key = a < b ? `${a}-${b}` : `${b}-${a}`
     let link = this.#links.get(key)
-    if (link === undefined) this.#links.set(key, (link = { up: false, silent: false, generation: 0, lastDue: 0 }))
+    if (link === undefined) this.#links.set(key, (link = newLink()))
     return link
   }
 
@@ -63,9 +73,11 @@ export class SimNetwork {
     const link = this.#link(a, b)
     if (link.up && !link.silent) return
     if (link.up) this.break(a, b)
-    if (!this.#ends.has(a) || !this.#ends.has(b)) return
+    if (!this.#ends.has(a) || !this.#ends.has(b) || this.blocked?.(a, b)) return
     link.up = true
     link.silent = false
+    link.muted = undefined
+    link.bytes = link.messages = 0
     link.generation++
     link.lastDue = 0
     this.#ends.get(a)!.connected(b)
@@ -76,6 +88,7 @@ export class SimNetwork {
     const link = this.#link(a, b)
     if (!link.up) return
     link.up = link.silent = false
+    link.muted = undefined
     link.generation++
     this.#ends.get(a)?.disconnected(b, 'simulated')
     this.#ends.get(b)?.disconnected(a, 'simulated')
@@ -90,6 +103,17 @@ export class SimNetwork {
     const { generation } = link
     this.#clock.after(ms, () => {
       if (link.generation === generation) this.break(a, b)
+    })
+  }
+
+  /** As `silence`, for what one end sends: the other one is still heard. */
+  mute(from: MemberId, to: MemberId, ms: number): void {
+    const link = this.#link(from, to)
+    if (!link.up || link.silent) return
+    link.muted = from
+    const { generation } = link
+    this.#clock.after(ms, () => {
+      if (link.generation === generation) this.break(from, to)
     })
   }
 
@@ -111,7 +135,7 @@ export class SimNetwork {
     const link = this.#link(from, to)
     if (!link.up || !this.#ends.has(from)) return false
     this.sent.set(message.kind, (this.sent.get(message.kind) ?? 0) + 1)
-    if (link.silent) return true
+    if (link.silent || link.muted === from) return true
     if (this.lose?.(from, to, message)) {
       this.#clock.after(0, () => this.break(from, to))
       link.silent = true
@@ -119,9 +143,34 @@ export class SimNetwork {
     }
     const { generation } = link
     link.lastDue = Math.max(link.lastDue, this.#clock.now + 1 + this.#rng.below(this.delayMsMax))
+    const bytes = bytesOf(message)
+    link.bytes += bytes
+    link.messages++
+    this.bytesMax = Math.max(this.bytesMax, link.bytes)
+    this.messagesMax = Math.max(this.messagesMax, link.messages)
     this.#clock.after(link.lastDue - this.#clock.now, () => {
-      if (link.generation === generation && !link.silent) this.#ends.get(to)?.message(from, message)
+      if (link.generation !== generation || link.silent) return
+      link.bytes -= bytes
+      link.messages--
+      this.#ends.get(to)?.message(from, message)
     })
     return true
   }
+}
+
+function newLink(): Link {
+  return { up: false, silent: false, muted: undefined, bytes: 0, messages: 0, generation: 0, lastDue: 0 }
+}
+
+/** Payload bytes of a message, which are nearly all of it where it is large. */
+function bytesOf(message: PeerMessage): number {
+  if (message.kind === 'propose') {
+    let bytes = 0
+    for (const { operation, payload } of message.proposals) bytes += operation.length + payload.length
+    return bytes
+  }
+  if (message.kind !== 'raft' || message.message.kind !== 'append') return 0
+  let bytes = 0
+  for (const { data } of message.message.entries) bytes += data.header.length + data.payload.length
+  return bytes
 }

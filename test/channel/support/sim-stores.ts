@@ -37,6 +37,12 @@ export class SimLogStore implements LogStore {
     this.syncNow()
   }
 
+  /** The store as the next process finds it when this one was killed: what it committed. */
+  killed(): SimLogStore {
+    this.#live.close()
+    return new SimLogStore(this.#schedule, this.#writes.slice(0, this.#commits.at(-1)))
+  }
+
   /** The store as the next process finds it after the power went. */
   crashed(rng: Rng): SimLogStore {
     this.#live.close()

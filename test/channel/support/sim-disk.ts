@@ -1,0 +1,96 @@
+import type { Rng } from '../../../src/base/rng.js'
+import type { BlobId, LogAnchor, LogStore } from '../../../src/channel/log-port.js'
+import { goOnFrom, keepBlob } from '../../../src/daemon/snapshot-transfer.js'
+import { decodeRecord } from '../../../src/fs/records.js'
+import type { AppliedPosition, RecordWrite, StateStore } from '../../../src/fs/store-port.js'
+import type { Member } from './cluster.js'
+import { SimLogStore, SimStateStore } from './sim-stores.js'
+
+/** A member's state at an index, with the blobs that it refers to. */
+export interface Snapshot {
+  readonly position: AppliedPosition
+  readonly writes: readonly RecordWrite[]
+  readonly liveBytes: ReadonlyMap<number, number>
+  readonly blobs: ReadonlyMap<BlobId, Uint8Array>
+}
+
+export interface Installed {
+  readonly state: StateStore
+  readonly anchor: LogAnchor
+}
+
+/** A member's stores, which outlive its process. */
+export interface SimDisk {
+  readonly log: LogStore & {
+    /** No write finds room. */
+    full: boolean
+  }
+  readonly state: StateStore
+  /** What the next process finds after the power went. */
+  powerLost(rng: Rng): void
+  /** … after the process was killed. */
+  processLost(): void
+  /** Puts a snapshot in place of state and log, as `daemon/snapshot-transfer.ts` does. `committed`: this member's commit index. */
+  install(snapshot: Snapshot, committed: number): Installed
+  close(): void
+}
+
+/** What `sendSnapshot` sends: records, and the blobs that they refer to. */
+export function takeSnapshot({ channel, state, log }: Member): Snapshot {
+  const held = channel.holdFlush()
+  const writes = [...state.all()]
+  const liveBytes = new Map<number, number>()
+  const blobs = new Map<BlobId, Uint8Array>()
+  for (const { table, value } of writes) {
+    if (table !== 'chunk') continue
+    for (const { blob, length } of decodeRecord('chunk', value)) {
+      liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
+      blobs.set(blob, log.blob(blob)!)
+    }
+  }
+  held.release()
+  return { position: state.position!, writes, liveBytes, blobs }
+}
+
+export function anchorOf({ index, term, hash }: AppliedPosition): LogAnchor {
+  return { index, term, hash }
+}
+
+/** What comes before the old state is touched: the blobs. */
+export function keepBlobs(log: LogStore, committed: number, { blobs }: Snapshot): void {
+  for (const [id, data] of blobs) keepBlob(log, committed, BigInt(id), data)
+  log.commit()
+}
+
+/** A disk in memory, which can lose what no sync covered. */
+export class MemoryDisk implements SimDisk {
+  log: SimLogStore
+  state = new SimStateStore()
+
+  constructor(schedule: (task: () => void) => void) {
+    this.log = new SimLogStore(schedule)
+  }
+
+  powerLost(rng: Rng): void {
+    this.log = this.log.crashed(rng)
+    this.state = this.state.crashed(rng)
+  }
+
+  processLost(): void {
+    this.log = this.log.killed()
+  }
+
+  install(snapshot: Snapshot, committed: number): Installed {
+    keepBlobs(this.log, committed, snapshot)
+    this.state = new SimStateStore([snapshot])
+    const anchor = anchorOf(snapshot.position)
+    goOnFrom(this.log, anchor)
+    this.log.commit()
+    this.log.syncNow()
+    return { state: this.state, anchor }
+  }
+
+  close(): void {
+    this.log.close()
+  }
+}
