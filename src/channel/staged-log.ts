@@ -78,7 +78,8 @@ export class StagedLog implements RaftLog<StoredEntry> {
   }
 
   term(index: number): number | undefined {
-    if (index > this.#lastIndex) return undefined
+    // memory may still hold what compaction has dropped
+    if (index > this.#lastIndex || index < this.#store.anchor.index) return undefined
     return this.#recent.get(index)?.entry.term ?? this.#store.term(index)
   }
 
