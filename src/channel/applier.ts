@@ -26,6 +26,7 @@ const applyBudget = 512
  */
 export class Applier {
   readonly #self: MemberId
+  readonly #session: number
   readonly #ports: ChannelPorts
   readonly #events: ChannelEvents
   readonly #log: StagedLog
@@ -39,13 +40,14 @@ export class Applier {
   readonly #digests: DigestExchange
 
   constructor(
-    { self, ports, events, log, views, roster, pending, health }: Core,
+    { self, session, ports, events, log, views, roster, pending, health }: Core,
     writes: SmallWrites,
     appender: Appender,
     own: OwnChanges,
     digests: DigestExchange,
   ) {
     this.#self = self
+    this.#session = session
     this.#ports = ports
     this.#events = events
     this.#log = log
@@ -96,7 +98,8 @@ export class Applier {
 
   #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
     const views = this.#views
-    const shown = views.leading || (own?.visible ?? false)
+    // changes of an earlier run of this member are on their way again, but not shown
+    const shown = views.leading || (own !== undefined && own.visible && entry.session === this.#session)
     const stale = shown ? [] : views.staleBy(operation)
     if (!shown) views.announceLosses(operation)
     else if (!views.leading && operation.kind === 'append' && own?.shownOffset !== undefined) {
@@ -109,16 +112,19 @@ export class Applier {
     return errno
   }
 
-  /** Makes the overlay anew: there is no undo, what is on its way is laid over the state once more. */
-  rebuildOverlay(): void {
+  /**
+   * Makes the overlay anew: there is no undo, what is on its way is laid over the state once more. `first`: this member
+   * begins to lead, and shows what others ordered before it for the first time.
+   */
+  rebuildOverlay(first = false): void {
     this.#writes.close()
     this.#views.clearOverlay()
     this.#own.hidden()
-    if (this.#views.leading) this.#layLogOver()
+    if (this.#views.leading) this.#layLogOver(first)
     else this.#own.layOver()
   }
 
-  #layLogOver(): void {
+  #layLogOver(first: boolean): void {
     const { overlay } = this.#views
     let bytes = 0
     for (let index = this.#views.applied.index + 1; index <= this.#log.lastIndex; index++) {
@@ -126,6 +132,10 @@ export class Applier {
       bytes += this.#log.size(index)
       if (entry.kind === 'noop') continue
       overlay.tag = index
+      if (first) {
+        this.#views.invalidate(this.#views.staleBy(operation), undefined)
+        this.#views.announceLosses(operation)
+      }
       apply(overlay, operation, { time: entry.time, number: index })
       rememberPlace(overlay, entry)
     }

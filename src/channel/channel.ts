@@ -390,7 +390,7 @@ export class Channel implements TransportEvents {
     this.#parts.order.clear()
     this.#parts.writers.clear()
     // the whole committed prefix is shown before anything is ordered on top of it
-    this.#parts.applier.rebuildOverlay()
+    this.#parts.applier.rebuildOverlay(true)
     failpoint('leader-elected')
     this.#parts.order.appendNoop()
     this.#parts.own.orderAll()
