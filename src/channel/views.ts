@@ -176,8 +176,12 @@ export class Views {
   announceLosses(operation: Operation): void {
     if (this.#observers.size === 0) return
     let ino: number | undefined
-    if (operation.kind === 'unlink' || operation.kind === 'rmdir')
-      ino = this.view.get('entry', operation.parent, operation.name)?.ino
+    if (operation.kind === 'unlink' || operation.kind === 'rmdir') {
+      const entry = this.view.get('entry', operation.parent, operation.name)
+      // only what `apply` will do counts: a name that has come to mean another kind of file is refused
+      if (entry === undefined || (entry.type === S_IFDIR) !== (operation.kind === 'rmdir')) return
+      ino = entry.ino
+    }
     else if (operation.kind === 'rename' && (operation.flags & ~RENAME_WHITEOUT) === 0) {
       ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
       const moved = this.view.get('entry', operation.parent, operation.name)
