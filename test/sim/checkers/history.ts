@@ -1,0 +1,145 @@
+import { equalBytes, toHex } from '../../../src/base/bytes.js'
+import { anchorOf } from '../../channel/support/sim-disk.js'
+import type { Member } from '../../channel/support/cluster.js'
+import type { StoredEntry } from '../../../src/channel/stored-entry.js'
+import { nodeHasher } from '../../../src/daemon/hasher.js'
+import { apply } from '../../../src/fs/apply.js'
+import { TableView } from '../../../src/fs/table-view.js'
+import type { Configuration } from '../../../src/raft/types.js'
+import { MemoryStateStore } from '../../support/memory-state-store.js'
+import { check } from './violation.js'
+
+interface Known {
+  readonly term: number
+  readonly hash: Uint8Array
+  readonly digest: Uint8Array
+}
+
+interface Seen {
+  committed: number
+  applied: number
+  configuration: Configuration
+}
+
+/**
+ * There is one history: what one member holds for committed, all others do (Raft §5.4.3), with the same state at each
+ * index, which is also what a single machine makes of it; it stands on the stable storage of a majority; and who leads
+ * has all of it (§5.4.3, leader completeness).
+ */
+export class History {
+  /** The state after the last known entry, made without any channel. */
+  readonly table: TableView
+  readonly #first: number
+  readonly #entries: Known[] = []
+  readonly #seen = new Map<Member, { life: number; at: Seen }>()
+  readonly #committed: (stored: StoredEntry) => void
+  readonly #members: () => readonly Member[]
+
+  /** Begins with the state of a member that has just been made. `committed` hears of each entry, in order. */
+  constructor(member: Member, members: () => readonly Member[], committed: (stored: StoredEntry) => void) {
+    const { position } = member.state
+    const store = new MemoryStateStore()
+    store.write({ writes: [...member.state.all()], position: position!, liveBytes: new Map() })
+    this.table = new TableView(store, nodeHasher)
+    this.#first = position!.index
+    const { term, hash } = anchorOf(position!)
+    this.#entries.push({ term, hash, digest: this.table.digest() })
+    this.#members = members
+    this.#committed = committed
+  }
+
+  get last(): number {
+    return this.#first + this.#entries.length - 1
+  }
+
+  #known(index: number): Known | undefined {
+    return this.#entries[index - this.#first]
+  }
+
+  /** All that members know to be committed, and what they made of it. */
+  observe(): void {
+    for (const member of this.#members()) if (member.alive) this.#learn(member)
+    for (const member of this.#members()) if (member.alive) this.#compare(member)
+  }
+
+  #seenOf(member: Member): Seen {
+    const seen = this.#seen.get(member)
+    if (seen !== undefined && seen.life === member.lives) return seen.at
+    const at = { committed: 0, applied: 0, configuration: member.channel.configuration }
+    this.#seen.set(member, { life: member.lives, at })
+    return at
+  }
+
+  #learn(member: Member): void {
+    const { channel } = member
+    const seen = this.#seenOf(member)
+    const { commitIndex } = channel
+    if (commitIndex <= seen.committed) return
+    for (let index = Math.max(seen.committed + 1, channel.firstIndex); index <= commitIndex; index++) {
+      const stored = channel.entry(index)!
+      if (index === this.last + 1) this.#add(stored)
+      const known = this.#known(index)
+      // what it learned of only by a snapshot, somebody else is asked for
+      if (known === undefined) continue
+      check('history', equalBytes(known.hash, stored.entry.hash), () => {
+        return `${member.id} commits another entry ${index}: of term ${stored.entry.term}, not ${known.term}`
+      })
+    }
+    if (channel.role === 'leader') this.#checkStable(member, Math.min(commitIndex, this.last), seen)
+    seen.committed = commitIndex
+    seen.configuration = channel.configuration
+  }
+
+  #add(stored: StoredEntry): void {
+    const { entry, operation } = stored
+    if (entry.kind !== 'noop') {
+      const errno = apply(this.table, operation, { time: entry.time, number: entry.index })
+      check('history', errno === 0, () => `entry ${entry.index} does not apply: errno ${errno}`)
+      this.table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
+    }
+    this.#entries.push({ term: entry.term, hash: entry.hash, digest: this.table.digest() })
+    this.#committed(stored)
+  }
+
+  /** A majority has it on its disks, also where what a member says of its disk is not so. */
+  #checkStable(leader: Member, index: number, { configuration }: Seen): void {
+    const known = this.#known(index)
+    if (known === undefined) return
+    const holds = (id: string): boolean => {
+      const log = this.#members().find(member => member.id === id)?.log
+      if (log === undefined) return false
+      return log.anchor.index >= index || (log.durableIndex >= index && log.term(index) === known.term)
+    }
+    const stable = ({ voters }: Configuration): boolean => voters.filter(holds).length * 2 > voters.length
+    check('history', stable(leader.channel.configuration) || stable(configuration), () => {
+      return `${leader.id} commits entry ${index}, which no majority has on stable storage`
+    })
+  }
+
+  #compare(member: Member): void {
+    const { channel } = member
+    const seen = this.#seenOf(member)
+    const { appliedIndex } = channel
+    if (appliedIndex === seen.applied || channel.restoring || !channel.serving) return
+    seen.applied = appliedIndex
+    const known = this.#known(appliedIndex)
+    check('history', known !== undefined, () => {
+      return `${member.id} applied entry ${appliedIndex}, the history ends at ${this.last}`
+    })
+    const digest = channel.table.digest()
+    check('history', equalBytes(known.digest, digest), () => {
+      return `${member.id} has another state at entry ${appliedIndex}: ${toHex(digest)}, not ${toHex(known.digest)}`
+    })
+  }
+
+  /** A member begins to lead: it has all that is committed. */
+  leads(member: Member): void {
+    const index = this.last
+    const { channel } = member
+    if (index < channel.firstIndex) return
+    const stored = channel.entry(index)
+    check('leader-completeness', stored?.entry.term === this.#known(index)!.term, () => {
+      return `${member.id} leads term ${channel.term} without entry ${index}`
+    })
+  }
+}

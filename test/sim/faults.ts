@@ -1,0 +1,296 @@
+import type { MemberId } from '../../src/base/ids.js'
+import type { Rng } from '../../src/base/rng.js'
+import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
+import type { Cluster, Member } from '../channel/support/cluster.js'
+import type { FaultKind, SimOptions } from './options.js'
+
+/** Members of a run, those included that come and go. */
+const membersMax = 7
+
+export interface FaultHost {
+  readonly cluster: Cluster
+  readonly options: SimOptions
+  readonly rng: Rng
+  note(text: string): void
+  /** Before the power goes at a member. */
+  powerLost(member: Member): void
+  /** A member's process runs (again). */
+  started(member: Member): void
+}
+
+/**
+ * What goes wrong. Connections keep to the contract of `channel/transport-port.ts`: ordered and without duplicates while
+ * they last; what is lost is always the end of what was sent, and the connection breaks then, at once or later. Messages
+ * overtake each other only between different pairs of members, and come twice only when the brain sends them again.
+ */
+export class Faults {
+  readonly #host: FaultHost
+  /** Pairs that cannot reach each other, each with the time until then. */
+  readonly #partitions = new Map<string, number>()
+  readonly #gone = new Set<MemberId>()
+  readonly #counts = new Map<FaultKind, number>()
+  readonly frozenUntil = new Map<Member, number>()
+  #healed = false
+
+  constructor(host: FaultHost) {
+    this.#host = host
+    const { cluster, options, rng } = host
+    cluster.network.blocked = (a, b) => this.#isBlocked(a, b)
+    if (options.lossOneIn > 0) {
+      cluster.network.lose = () => !this.#healed && rng.below(options.lossOneIn) === 0
+    }
+    if (options.faults.length > 0) this.#later()
+    this.#reconnect()
+  }
+
+  get counts(): ReadonlyMap<FaultKind, number> {
+    return this.#counts
+  }
+
+  #isBlocked(a: MemberId, b: MemberId): boolean {
+    if (this.#gone.has(a) || this.#gone.has(b)) return true
+    return (this.#partitions.get(pair(a, b)) ?? 0) > this.#host.cluster.clock.now
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    return from[this.#host.rng.below(from.length)]!
+  }
+
+  #after(ms: number, task: () => void): void {
+    this.#host.cluster.clock.after(ms, () => {
+      if (!this.#healed) task()
+    })
+  }
+
+  #later(): void {
+    const { options, rng } = this.#host
+    this.#after(1 + rng.below(2 * options.faultMs), () => {
+      this.#make(this.#pick(options.faults))
+      this.#later()
+    })
+  }
+
+  /** Daemons connect again by themselves. */
+  #reconnect(): void {
+    const { cluster, rng } = this.#host
+    cluster.clock.after(20 + rng.below(500), () => {
+      cluster.network.connectAll()
+      this.#reconnect()
+    })
+  }
+
+  #note(kind: FaultKind, text: string): void {
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1)
+    this.#host.note(`* ${kind} ${text}`)
+  }
+
+  #make(kind: FaultKind): void {
+    const { cluster, rng } = this.#host
+    const { network } = cluster
+    const members = cluster.members.filter(({ id }) => !this.#gone.has(id))
+    const member = this.#pick(members)
+    const other = this.#pick(members)
+    const who = `m${member.slot - 1}`
+    const whom = `m${other.slot - 1}`
+    const ms = this.#pick([50, 300, 1500, 4000, 12_000])
+    switch (kind) {
+      case 'break':
+        network.break(member.id, other.id)
+        return this.#note(kind, `${who} ${whom}`)
+      case 'silence':
+        if (member === other) network.isolate(member.id, ms)
+        else network.silence(member.id, other.id, ms)
+        return this.#note(kind, `${who} ${whom} for ${ms} ms`)
+      case 'mute':
+        for (const to of member === other ? members : [other]) if (to !== member) network.mute(member.id, to.id, ms)
+        return this.#note(kind, `${who} to ${member === other ? 'all' : whom} for ${ms} ms`)
+      case 'partition':
+        return this.#partition(members, ms)
+      case 'power':
+      case 'kill':
+      case 'stop':
+        if (!member.alive) return
+        this.#end(member, kind === 'stop' && member.stalled ? 'kill' : kind)
+        this.#note(kind, who)
+        // some come back soon, some late
+        return this.#after(ms, () => this.#start(member))
+      case 'stall':
+        member.stall()
+        this.#note(kind, `${who} for ${ms} ms`)
+        if (rng.below(6) > 0) this.#after(ms, () => member.unstall())
+        return
+      case 'slow':
+        member.syncMsMax = this.#pick([200, 1000, 3000])
+        this.#note(kind, `${who} takes up to ${member.syncMsMax} ms`)
+        return this.#after(ms, () => (member.syncMsMax = undefined))
+      case 'freeze':
+        if (!member.alive) return
+        member.freeze()
+        this.#note(kind, `${who} for ${ms} ms`)
+        return this.#after(ms, () => this.#thaw(member))
+      case 'full':
+        if (!member.alive) return
+        member.log.full = true
+        this.#note(kind, `${who} for ${ms} ms`)
+        return this.#after(ms, () => (member.log.full = false))
+      case 'clock':
+        member.wallSkewMs = this.#pick([-3_600_000, -5000, -100, 0, 100, 5000, 3_600_000])
+        return this.#note(kind, `${who} by ${member.wallSkewMs} ms`)
+      case 'transfer': {
+        const leader = cluster.alive.find(one => one.leads && !one.frozen)
+        if (leader === undefined) return
+        this.#note(kind, `to ${whom}: ${leader.channel.transferLeadership(other.id)}`)
+        return
+      }
+      case 'admit':
+        return this.#admit()
+      case 'remove':
+        return this.#remove(members)
+      case 'loss':
+        // as often as `lossOneIn` says
+        return
+    }
+  }
+
+  #partition(members: readonly Member[], ms: number): void {
+    const { cluster, rng } = this.#host
+    const left = members.filter(() => rng.below(2) === 0)
+    const until = cluster.clock.now + ms
+    for (const a of left) {
+      for (const b of members) {
+        if (left.includes(b)) continue
+        this.#partitions.set(pair(a.id, b.id), until)
+        if (rng.below(2) === 0) cluster.network.break(a.id, b.id)
+        else cluster.network.silence(a.id, b.id, Math.min(ms, 3000))
+      }
+    }
+    this.#note('partition', `${left.map(({ slot }) => `m${slot - 1}`).join(' ')} for ${ms} ms`)
+  }
+
+  #end(member: Member, how: 'power' | 'kill' | 'stop'): void {
+    member.log.full = false
+    if (how === 'stop') member.stop()
+    else if (how === 'kill') member.kill()
+    else {
+      this.#host.powerLost(member)
+      member.crash()
+    }
+    this.#host.note(`* m${member.slot - 1} is down`)
+  }
+
+  #start(member: Member): void {
+    if (member.alive || this.#gone.has(member.id)) return
+    // with a full disk a member does not start
+    member.log.full = false
+    member.start()
+    this.#host.note(`* m${member.slot - 1} starts`)
+    this.#host.started(member)
+    this.#host.cluster.network.connectAll()
+  }
+
+  #thaw(member: Member): void {
+    if (!member.frozen) return
+    this.frozenUntil.set(member, this.#host.cluster.clock.now)
+    member.unfreeze()
+  }
+
+  // ---- membership ----
+
+  /** The members as the owner's applied state has them, if it can change them. */
+  #owner(): { owner: Member; descriptor: Descriptor } | undefined {
+    const [owner] = this.#host.cluster.members
+    if (owner === undefined || !owner.alive || owner.frozen || !owner.channel.serving) return undefined
+    return { owner, descriptor: owner.channel.descriptor }
+  }
+
+  #admit(): void {
+    const { cluster, rng } = this.#host
+    const at = this.#owner()
+    if (at === undefined || cluster.members.length >= membersMax) return
+    const member = cluster.newcomer()
+    this.#host.started(member)
+    const role = rng.below(3) === 0 ? 'learner' : 'voter'
+    const name = `m${member.slot - 1}`
+    this.#note('admit', `${name} as ${role}`)
+    this.#change(descriptor => {
+      if (descriptor.members.some(({ id }) => id === member.id)) return undefined
+      return withMember(descriptor, { id: member.id, name, address: '', role, certificate: '' })
+    })
+  }
+
+  #remove(members: readonly Member[]): void {
+    const at = this.#owner()
+    if (at === undefined) return
+    const { descriptor } = at
+    const member = this.#pick(members)
+    if (member.id === descriptor.owner || !descriptor.members.some(({ id }) => id === member.id)) return
+    this.#note('remove', `m${member.slot - 1}`)
+    this.#change(current => {
+      if (current.members.some(({ id }) => id === member.id)) return withoutMember(current, member.id)
+      this.#leave(member)
+      return undefined
+    })
+  }
+
+  /** Nobody talks to a member that was removed. */
+  #leave(member: Member): void {
+    const { network } = this.#host.cluster
+    this.#gone.add(member.id)
+    network.isolate(member.id)
+    if (member.alive) member.kill()
+    this.#host.note(`* m${member.slot - 1} is a member no more`)
+  }
+
+  /** As `ChannelHost.changeMembers`: tried again until it is done, or another phase begins. */
+  #change(next: (descriptor: Descriptor) => Descriptor | undefined): void {
+    const at = this.#owner()
+    const again = (): void => this.#after(300, () => this.#change(next))
+    if (at === undefined) return again()
+    const wanted = next(at.descriptor)
+    if (wanted !== undefined) at.owner.channel.changeMembers(wanted, 5000, again)
+  }
+
+  isGone(member: Member): boolean {
+    return this.#gone.has(member.id)
+  }
+
+  // ---- healing ----
+
+  /** Ends all faults; `leftOut` stay out of reach, each in its way. */
+  heal(leftOut: readonly Member[]): void {
+    const { cluster, rng } = this.#host
+    this.#healed = true
+    this.#partitions.clear()
+    for (const member of cluster.members) {
+      if (this.isGone(member) || leftOut.includes(member)) continue
+      member.log.full = false
+      member.syncMsMax = undefined
+      member.unstall()
+      this.#thaw(member)
+      this.#start(member)
+    }
+    for (const member of leftOut) {
+      const how = member.alive ? rng.below(4) : 0
+      this.#host.note(`* m${member.slot - 1} is left out: ${['down', 'cut off', 'stalled', 'frozen'][how]}`)
+      if (how === 0 && member.alive) this.#end(member, 'power')
+      if (how === 1) {
+        for (const other of cluster.members)
+          if (other !== member) this.#partitions.set(pair(member.id, other.id), Infinity)
+        cluster.network.isolate(member.id, 1000)
+      }
+      if (how === 2) member.stall()
+      if (how === 3) {
+        member.freeze()
+        // connections to it stand until somebody notices
+        cluster.network.isolate(member.id, 5000)
+        for (const other of cluster.members)
+          if (other !== member) this.#partitions.set(pair(member.id, other.id), Infinity)
+      }
+    }
+    cluster.network.connectAll()
+  }
+}
+
+function pair(a: MemberId, b: MemberId): string {
+  return a < b ? `${a}-${b}` : `${b}-${a}`
+}

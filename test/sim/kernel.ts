@@ -1,0 +1,380 @@
+import { EINTR } from '../../src/base/errno.js'
+import type { Frontend } from '../../src/channel/frontend.js'
+import type {
+  Attributes,
+  Caller,
+  DirectoryItem,
+  Entry,
+  Invalidation,
+  Mounted,
+  NegativeEntry,
+  OpenFile,
+  Reply,
+} from '../../src/channel/mount-port.js'
+
+export const caller: Caller = { uid: 0, gid: 0, pid: 1 }
+
+/** `value` is there when `errno` is 0. */
+export type Answer<T> = (errno: number, value: T | undefined) => void
+
+/** A call that is not answered yet. */
+export interface Outstanding {
+  readonly what: string
+  readonly since: number
+  interrupt: (() => void) | undefined
+  /** What became stale meanwhile: an answer that says otherwise is older (fuse_change_attributes, and directory locks). */
+  readonly stale: Set<string>
+}
+
+/** Cached files up to this size. */
+const pagesMax = 64 * 1024
+
+/**
+ * What Linux keeps of a mount (fs/fuse/dir.c, file.c): names, attributes and pages that it was given, until it is told
+ * otherwise or does something to them itself. Their time-to-live is not counted: it is the net under the invalidations
+ * that are looked at here.
+ */
+export class Kernel implements Mounted {
+  readonly directory = ''
+  readonly operations = 0
+  readonly errors = 0
+  readonly ended = new Promise<void>(() => {})
+  /** By `parent/name`: the inode, or undefined for a name that is known not to be there. */
+  readonly entries = new Map<string, { parent: number; name: string; ino: number | undefined }>()
+  readonly attributes = new Map<number, Attributes>()
+  readonly pages = new Map<number, Uint8Array>()
+  readonly outstanding = new Set<Outstanding>()
+  readonly #frontend: Frontend
+  readonly #now: () => number
+
+  constructor(frontend: Frontend, now: () => number) {
+    this.#frontend = frontend
+    this.#now = now
+    frontend.mounted = this
+  }
+
+  get waiting(): number {
+    return this.outstanding.size
+  }
+
+  // ---- what the file system says ----
+
+  invalidate(items: readonly Invalidation[]): void {
+    for (const item of items) {
+      for (const { stale } of this.outstanding) {
+        stale.add(item.kind === 'inode' ? String(item.ino) : `${item.parent}/${item.name}`)
+        if (item.kind === 'delete') stale.add(String(item.child))
+      }
+      if (item.kind !== 'inode') {
+        this.#dropEntry(item.parent, item.name)
+        if (item.kind === 'delete') this.attributes.delete(item.child)
+        continue
+      }
+      this.attributes.delete(item.ino)
+      const pages = this.pages.get(item.ino)
+      // fuse_reverse_inval_inode: whole pages
+      const from = item.offset - (item.offset % 4096)
+      if (pages !== undefined && item.offset >= 0 && from < pages.length) this.pages.delete(item.ino)
+    }
+  }
+
+  /** FUSE_NOTIFY_INC_EPOCH: each name is looked up again; attributes come with it, pages stay. */
+  invalidateAll(): void {
+    this.entries.clear()
+    this.attributes.clear()
+  }
+
+  settled(done: () => void): void {
+    done()
+  }
+
+  unmount(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  #dropEntry(parent: number, name: string): void {
+    this.entries.delete(`${parent}/${name}`)
+  }
+
+  #keepEntry(parent: number, name: string, { attributes, entryTtlMs, attributesTtlMs }: Entry): void {
+    if (entryTtlMs > 0) this.entries.set(`${parent}/${name}`, { parent, name, ino: attributes.ino })
+    this.#keepAttributes(attributes, attributesTtlMs)
+  }
+
+  #keepAttributes(attributes: Attributes, ttlMs: number): void {
+    if (ttlMs > 0) this.attributes.set(attributes.ino, attributes)
+    const pages = this.pages.get(attributes.ino)
+    // fuse_change_attributes: a file that became shorter loses its pages behind the end
+    if (pages !== undefined && attributes.size < pages.length) this.pages.delete(attributes.ino)
+  }
+
+  // ---- what programs ask ----
+
+  /** Makes a call; `changes` is done to the caches when it has succeeded, or a signal ended it. */
+  call<T>(what: string, make: (reply: Reply<T>) => void, answer: Answer<T>, changes?: (value?: T) => void): void {
+    const outstanding: Outstanding = { what, since: this.#now(), interrupt: undefined, stale: new Set() }
+    let answered = false
+    const end = (errno: number, value: T | undefined): void => {
+      if (answered) throw new Error(`${what} was answered twice`)
+      answered = true
+      this.outstanding.delete(outstanding)
+      if (errno === 0 || errno === EINTR) changes?.(value)
+      for (const key of outstanding.stale) {
+        this.entries.delete(key)
+        this.attributes.delete(Number(key))
+      }
+      answer(errno, value)
+    }
+    this.outstanding.add(outstanding)
+    make({
+      ok: value => end(0, value),
+      fail: errno => end(errno, undefined),
+      onInterrupt: listener => (outstanding.interrupt = listener),
+    })
+  }
+
+  lookup(parent: number, name: string, answer: Answer<Entry | NegativeEntry>): void {
+    this.call<Entry | NegativeEntry>(
+      `lookup ${parent}/${name}`,
+      reply => this.#frontend.lookup(caller, parent, name, reply),
+      answer,
+      found => {
+        if (found === undefined) return
+        if (found.attributes !== undefined) this.#keepEntry(parent, name, found)
+        else if (found.negativeTtlMs > 0) this.entries.set(`${parent}/${name}`, { parent, name, ino: undefined })
+      },
+    )
+  }
+
+  getattr(ino: number, answer: Answer<{ attributes: Attributes; ttlMs: number }>): void {
+    this.call<{ attributes: Attributes; ttlMs: number }>(
+      `getattr ${ino}`,
+      reply => this.#frontend.getattr(caller, ino, reply),
+      answer,
+      found => found && this.#keepAttributes(found.attributes, found.ttlMs),
+    )
+  }
+
+  truncate(ino: number, size: number, handle: number | undefined, answer: Answer<unknown>): void {
+    const change = { size, killPrivileges: false, ...(handle === undefined ? {} : { handle }) }
+    this.call<{ attributes: Attributes; ttlMs: number }>(
+      `truncate ${ino} to ${size}`,
+      reply => this.#frontend.setattr(caller, ino, change, reply),
+      answer,
+      changed => {
+        this.#touched(ino)
+        if (changed !== undefined) this.#keepAttributes(changed.attributes, changed.ttlMs)
+      },
+    )
+  }
+
+  chmod(ino: number, mode: number, answer: Answer<unknown>): void {
+    this.call<{ attributes: Attributes; ttlMs: number }>(
+      `chmod ${ino}`,
+      reply => this.#frontend.setattr(caller, ino, { mode, killPrivileges: false }, reply),
+      answer,
+      changed => {
+        this.attributes.delete(ino)
+        if (changed !== undefined) this.#keepAttributes(changed.attributes, changed.ttlMs)
+      },
+    )
+  }
+
+  /** The inode's content was changed through this mount. */
+  #touched(ino: number): void {
+    this.attributes.delete(ino)
+    this.pages.delete(ino)
+  }
+
+  /** A name was made here. */
+  #made(parent: number, name: string, entry: Entry | undefined): void {
+    this.attributes.delete(parent)
+    if (entry === undefined) this.#dropEntry(parent, name)
+    else this.#keepEntry(parent, name, entry)
+  }
+
+  create(parent: number, name: string, flags: number, answer: Answer<{ entry: Entry; file: OpenFile }>): void {
+    this.call<{ entry: Entry; file: OpenFile }>(
+      `create ${parent}/${name}`,
+      reply => this.#frontend.create(caller, parent, name, 0o100644, flags, reply),
+      answer,
+      made => {
+        this.#made(parent, name, made?.entry)
+        if (made !== undefined && !made.file.keepCache) this.pages.delete(made.entry.attributes.ino)
+      },
+    )
+  }
+
+  mkdir(parent: number, name: string, answer: Answer<Entry>): void {
+    this.call<Entry>(
+      `mkdir ${parent}/${name}`,
+      reply => this.#frontend.mkdir(caller, parent, name, 0o755, reply),
+      answer,
+      entry => this.#made(parent, name, entry),
+    )
+  }
+
+  symlink(parent: number, name: string, target: string, answer: Answer<Entry>): void {
+    this.call<Entry>(
+      `symlink ${parent}/${name}`,
+      reply => this.#frontend.symlink(caller, parent, name, target, reply),
+      answer,
+      entry => this.#made(parent, name, entry),
+    )
+  }
+
+  link(ino: number, parent: number, name: string, answer: Answer<Entry>): void {
+    this.call<Entry>(
+      `link ${ino} as ${parent}/${name}`,
+      reply => this.#frontend.link(caller, ino, parent, name, reply),
+      answer,
+      entry => {
+        this.attributes.delete(ino)
+        this.#made(parent, name, entry)
+      },
+    )
+  }
+
+  tmpfile(parent: number, answer: Answer<{ entry: Entry; file: OpenFile }>): void {
+    this.call<{ entry: Entry; file: OpenFile }>(
+      `tmpfile in ${parent}`,
+      reply => this.#frontend.tmpfile(caller, parent, 0o100644, 2, reply),
+      answer,
+    )
+  }
+
+  #lost(parent: number, name: string): void {
+    const ino = this.entries.get(`${parent}/${name}`)?.ino
+    if (ino !== undefined) this.attributes.delete(ino)
+    this.attributes.delete(parent)
+    this.#dropEntry(parent, name)
+  }
+
+  remove(kind: 'unlink' | 'rmdir', parent: number, name: string, answer: Answer<void>): void {
+    this.call<void>(
+      `${kind} ${parent}/${name}`,
+      reply => this.#frontend[kind](caller, parent, name, reply),
+      answer,
+      () => this.#lost(parent, name),
+    )
+  }
+
+  rename(
+    [parent, name]: readonly [number, string],
+    [newParent, newName]: readonly [number, string],
+    flags: number,
+    answer: Answer<void>,
+  ): void {
+    this.call<void>(
+      `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
+      reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
+      answer,
+      () => {
+        this.#lost(parent, name)
+        this.#lost(newParent, newName)
+      },
+    )
+  }
+
+  open(ino: number, flags: number, answer: Answer<OpenFile>): void {
+    this.call<OpenFile>(
+      `open ${ino} flags ${flags.toString(8)}`,
+      reply => this.#frontend.open(caller, ino, flags, false, reply),
+      answer,
+      file => {
+        if (file === undefined || !file.keepCache || (flags & 0o1000) !== 0) this.#touched(ino)
+      },
+    )
+  }
+
+  write(ino: number, handle: number, offset: number, data: Uint8Array, flags: number, answer: Answer<number>): void {
+    this.call<number>(
+      `write ${ino} offset ${offset} length ${data.length} flags ${flags.toString(8)}`,
+      reply => this.#frontend.write(caller, ino, handle, offset, data, flags, false, reply),
+      (errno, written) => {
+        this.#touched(ino)
+        answer(errno, written)
+      },
+    )
+  }
+
+  /** Reads a file from its beginning; what comes is kept if that was all of it. */
+  read(ino: number, handle: number, size: number, answer: Answer<Uint8Array>): void {
+    this.call<Uint8Array[]>(
+      `read ${ino}`,
+      reply => this.#frontend.read(caller, ino, handle, 0, size, reply),
+      (errno, parts) => {
+        if (parts === undefined) return answer(errno, undefined)
+        const content = Buffer.concat(parts)
+        if (content.length > 0 && content.length <= pagesMax) this.pages.set(ino, content)
+        answer(0, content)
+      },
+    )
+  }
+
+  flush(ino: number, handle: number, answer: Answer<void>): void {
+    this.call<void>(`flush ${ino}`, reply => this.#frontend.flush(caller, ino, handle, 0n, reply), answer)
+  }
+
+  release(ino: number, handle: number): void {
+    this.call<void>(
+      `release ${ino}`,
+      reply => this.#frontend.release(ino, handle, undefined, reply),
+      () => {},
+    )
+  }
+
+  fsync(ino: number, handle: number, answer: Answer<void>): void {
+    this.call<void>(`fsync ${ino}`, reply => this.#frontend.fsync(caller, ino, handle, false, reply), answer)
+  }
+
+  setxattr(ino: number, name: string, value: Uint8Array, answer: Answer<void>): void {
+    this.call<void>(
+      `setxattr ${ino} ${name}`,
+      reply => this.#frontend.setxattr(caller, ino, name, value, 0, reply),
+      answer,
+      () => this.attributes.delete(ino),
+    )
+  }
+
+  removexattr(ino: number, name: string, answer: Answer<void>): void {
+    this.call<void>(
+      `removexattr ${ino} ${name}`,
+      reply => this.#frontend.removexattr(caller, ino, name, reply),
+      answer,
+      () => this.attributes.delete(ino),
+    )
+  }
+
+  fallocate(ino: number, handle: number, mode: number, offset: number, length: number, answer: Answer<void>): void {
+    this.call<void>(
+      `fallocate ${ino} mode ${mode} offset ${offset} length ${length}`,
+      reply => this.#frontend.fallocate(caller, ino, handle, mode, offset, length, reply),
+      answer,
+      () => this.#touched(ino),
+    )
+  }
+
+  /** getdents(2) with the attributes of each name. Answers the names. */
+  list(ino: number, answer: Answer<string[]>): void {
+    const names: string[] = []
+    const read = (errno: number, opened: OpenFile | undefined): void => {
+      if (opened === undefined) return answer(errno, undefined)
+      const { handle } = opened
+      const add = ({ name, entry }: DirectoryItem): boolean => {
+        names.push(name)
+        if (entry !== undefined) this.#keepEntry(ino, name, entry)
+        return true
+      }
+      this.call<void>(
+        `readdir ${ino}`,
+        reply => this.#frontend.readdir(caller, ino, handle, 0n, true, add, reply),
+        failed => {
+          this.#frontend.releasedir(ino, handle, { ok: () => {}, fail: () => {}, onInterrupt: () => {} })
+          answer(failed, names)
+        },
+      )
+    }
+    this.call<OpenFile>(`opendir ${ino}`, reply => this.#frontend.opendir(caller, ino, 0, reply), read)
+  }
+}

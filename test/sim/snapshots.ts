@@ -1,0 +1,45 @@
+import type { MemberId } from '../../src/base/ids.js'
+import type { Rng } from '../../src/base/rng.js'
+import type { Cluster, Member } from '../channel/support/cluster.js'
+import { takeSnapshot } from '../channel/support/sim-disk.js'
+
+/** What `daemon/channel-host.ts` does when a member needs a snapshot: it takes its time, and it may break off. */
+export class Snapshots {
+  installed = 0
+  readonly #cluster: Cluster
+  readonly #rng: Rng
+  readonly #note: (text: string) => void
+
+  constructor(cluster: Cluster, rng: Rng, note: (text: string) => void) {
+    this.#cluster = cluster
+    this.#rng = rng
+    this.#note = note
+    cluster.onSnapshotNeeded = (member, from) => this.#fetch(member, from)
+  }
+
+  #fetch(member: Member, from: MemberId): void {
+    const { channel } = member
+    const source = this.#cluster.members.find(({ id }) => id === from)
+    if (channel.restoring || source === undefined) return
+    channel.beginRestore()
+    const { clock, network } = this.#cluster
+    const isConnected = (): boolean => network.isUp(member.id, from) && source.alive && !source.frozen
+    const isHere = (): boolean => member.alive && member.channel === channel
+    const giveUp = (): void => {
+      // as the daemon, which waits a second before it tries again
+      clock.after(1000, () => {
+        if (isHere()) channel.restored(undefined)
+      })
+    }
+    const arrive = (): void => {
+      if (!isHere()) return
+      if (member.frozen) return clock.after(100, arrive)
+      if (!isConnected() || !source.channel.serving || source.state.position === undefined) return giveUp()
+      const snapshot = takeSnapshot(source)
+      channel.restored(member.disk.install(snapshot))
+      this.installed++
+      this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)
+    }
+    clock.after(10 + this.#rng.below(400), arrive)
+  }
+}

@@ -1,0 +1,149 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
+import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
+import { RkfsError } from '../../src/base/errors.js'
+import type { LogOwner, LogStore } from '../../src/channel/log-port.js'
+import { nodeHasher } from '../../src/daemon/hasher.js'
+import { installSnapshot, resumeInstall, snapshotPaths } from '../../src/daemon/snapshot-transfer.js'
+import { anchorOf, keepBlobs, type Installed, type SimDisk, type Snapshot } from '../channel/support/sim-disk.js'
+import { intercept } from './intercept.js'
+
+const owner: LogOwner = { channelId: 'simulated', member: '0000000000000000' }
+const silent = { info() {}, warn() {}, error() {}, debug() {} }
+
+/** The disks of one run: production stores in folders of their own, in memory where the machine has such a folder. */
+export class SqliteDisks {
+  #root: string | undefined
+  #count = 0
+  readonly #disks: SqliteDisk[] = []
+
+  open(schedule: (task: () => void) => void): SimDisk {
+    this.#root ??= mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'rkfs-sim-'))
+    const disk = new SqliteDisk(join(this.#root, String(this.#count++)), schedule)
+    this.#disks.push(disk)
+    return disk
+  }
+
+  remove(): void {
+    for (const disk of this.#disks) disk.close()
+    if (this.#root !== undefined) rmSync(this.#root, { recursive: true, force: true })
+  }
+}
+
+/** What a full disk refuses. */
+const writes = [
+  'append',
+  'truncateFrom',
+  'setSetting',
+  'journalPut',
+  'journalRemove',
+  'compact',
+  'putBlob',
+  'reset',
+] as const
+
+/**
+ * `log.db`, its segments and `state.db`. Syncs happen at the simulator's time and cover what they covered when they began,
+ * or more. The death of a process is a copy of its files as they are; a loss of power is not simulated here
+ * (`SimLogStore`).
+ */
+class SqliteDisk implements SimDisk {
+  log!: SimDisk['log']
+  state!: SqliteStateStore
+  readonly #root: string
+  readonly #schedule: (task: () => void) => void
+  #store!: SqliteLogStore
+  #life = 0
+
+  constructor(root: string, schedule: (task: () => void) => void) {
+    this.#root = root
+    this.#schedule = schedule
+    mkdirSync(this.#folder, { recursive: true })
+    this.#open()
+  }
+
+  get #folder(): string {
+    return join(this.#root, String(this.#life))
+  }
+
+  #open(): void {
+    const paths = snapshotPaths(this.#folder)
+    const store = SqliteLogStore.open(paths.log, owner, nodeHasher, silent)
+    resumeInstall(paths, store)
+    this.#store = store
+    this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)
+    const flags = { full: false }
+    let waiting: ((index: number) => void)[] = []
+    let isSyncing = false
+    const startSync = (): void => {
+      const callbacks = waiting
+      waiting = []
+      isSyncing = true
+      this.#schedule(() => {
+        if (this.#store !== store) return
+        store.syncNow()
+        isSyncing = false
+        if (waiting.length > 0) startSync()
+        for (const callback of callbacks) callback(store.durableIndex)
+      })
+    }
+    const refusing = Object.fromEntries(
+      writes.map(name => [
+        name,
+        (...args: unknown[]): unknown => {
+          if (flags.full) throw new RkfsError('disk-full', 'the disk of the log is full')
+          return (store[name] as (...args: unknown[]) => unknown)(...args)
+        },
+      ]),
+    ) as Partial<LogStore>
+    const log = intercept<LogStore & { full: boolean }>(Object.assign(store as LogStore, flags), {
+      ...refusing,
+      sync: onDurable => {
+        waiting.push(onDurable)
+        if (!isSyncing) startSync()
+      },
+    })
+    this.log = new Proxy(log, {
+      get: (target, key) => (key === 'full' ? flags.full : (Reflect.get(target, key, target) as unknown)),
+      set: (target, key, value) => {
+        if (key === 'full') flags.full = value as boolean
+        return key === 'full' || Reflect.set(target, key, value, target)
+      },
+    })
+  }
+
+  processLost(): void {
+    const before = this.#folder
+    this.#life++
+    cpSync(before, this.#folder, { recursive: true })
+    this.close()
+    rmSync(before, { recursive: true })
+    this.#open()
+  }
+
+  powerLost(): void {
+    this.processLost()
+  }
+
+  install(snapshot: Snapshot): Installed {
+    const paths = snapshotPaths(this.#folder)
+    const { writes, position, liveBytes } = snapshot
+    const incoming = SqliteStateStore.open(paths.incoming, owner, nodeHasher, silent)
+    keepBlobs(this.#store, snapshot)
+    incoming.write({ writes, position, liveBytes })
+    incoming.syncNow()
+    incoming.close()
+    this.state.close()
+    const anchor = anchorOf(position)
+    installSnapshot(paths, this.#store, anchor)
+    this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)
+    return { state: this.state, anchor }
+  }
+
+  close(): void {
+    this.#store.close()
+    this.state.close()
+  }
+}
