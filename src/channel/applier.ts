@@ -8,7 +8,7 @@ import type { Core } from './core.js'
 import type { DigestExchange } from './digest-exchange.js'
 import type { Health } from './health.js'
 import type { OwnChanges } from './own-changes.js'
-import type { PendingChange, PendingChanges } from './pending-changes.js'
+import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
 import type { SmallWrites } from './small-writes.js'
@@ -108,7 +108,7 @@ export class Applier {
     }
     const errno = views.apply(entry, operation, shown)
     if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
-    views.invalidate(stale, own?.mount)
+    views.invalidate(stale, awaitedBy(own))
     return errno
   }
 

@@ -13,7 +13,7 @@ import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
-import type { PendingChange } from './pending-changes.js'
+import { awaitedBy, type PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
@@ -109,7 +109,7 @@ export class LeaderOrder {
       own.ordered = index
       own.visible = true
     }
-    this.#views.invalidate(stale, own?.mount)
+    this.#views.invalidate(stale, awaitedBy(own))
     return 0
   }
 

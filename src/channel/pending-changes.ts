@@ -29,6 +29,11 @@ export interface PendingChange {
   lost: ((errno: number) => void) | undefined
 }
 
+/** The mount whose kernel learns of a change from the answer itself: nobody else need tell it. A caller that gave up does not. */
+export function awaitedBy(change: PendingChange | undefined): number | undefined {
+  return change?.accepted === undefined ? undefined : change.mount
+}
+
 /** This member's changes on their way, in the order they were made. */
 export class PendingChanges {
   readonly #changes = new Map<string, PendingChange>()
