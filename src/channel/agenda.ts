@@ -11,7 +11,7 @@ export class Agenda {
   /** Ends the event at hand; the rest of the turn runs when all events that are ready have been dealt with. */
   readonly turn: () => void
   readonly #endTurn: () => void
-  #answers: (() => void)[] = []
+  #answers: ((isWritten: boolean) => void)[] = []
   #scheduled = false
   #closed = false
   #urgent = true
@@ -77,8 +77,8 @@ export class Agenda {
     })
   }
 
-  /** An answer to a program, given once all that is staged is written. */
-  answer(callback: () => void): void {
+  /** An answer to a program, given once all that is staged is written; or, without that, while the disk is full. */
+  answer(callback: (isWritten: boolean) => void): void {
     this.#answers.push(callback)
   }
   get hasAnswers(): boolean {
@@ -86,9 +86,9 @@ export class Agenda {
   }
 
   /** Gives the answers; those that this brings about wait for the next time. */
-  giveAnswers(): void {
+  giveAnswers(isWritten: boolean): void {
     const answers = this.#answers
     this.#answers = []
-    for (const answer of answers) answer()
+    for (const answer of answers) answer(isWritten)
   }
 }

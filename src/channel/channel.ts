@@ -275,7 +275,7 @@ export class Channel implements TransportEvents {
     this.#parts.own.expire(now)
     this.#parts.waiters.expire(now)
     // answers that wait for a full disk: what a majority holds is true without this member's copy
-    if (this.#health.diskFull !== undefined) this.#agenda.giveAnswers()
+    if (this.#health.diskFull !== undefined) this.#agenda.giveAnswers(false)
   }
 
   message(from: MemberId, message: PeerMessage): void {
@@ -340,7 +340,7 @@ export class Channel implements TransportEvents {
     }
     if (this.#parts.durability.persist()) {
       this.#parts.durability.note()
-      this.#agenda.giveAnswers()
+      this.#agenda.giveAnswers(true)
       failpoint('answers-given')
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
@@ -459,12 +459,13 @@ export class Channel implements TransportEvents {
   /** Ends all waiting, writes the state out and lets go. The stores are closed by who opened them. */
   stop(): void {
     if (this.#agenda.closed) return
+    let isWritten = false
     if (this.serving) {
-      this.#parts.durability.persist()
+      isWritten = this.#parts.durability.persist()
       this.#parts.upkeep.flush()
     }
     this.#agenda.close()
     this.#failAll()
-    this.#agenda.giveAnswers()
+    this.#agenda.giveAnswers(isWritten)
   }
 }

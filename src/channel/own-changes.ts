@@ -256,7 +256,8 @@ export class OwnChanges {
   #answerLater(change: PendingChange): void {
     const done = this.#takeAnswer(change)
     change.deadline = undefined
-    if (done !== undefined) this.#agenda.answer(() => done(0))
+    // what only memory holds may come true, or not: a full disk must not be told as success
+    if (done !== undefined) this.#agenda.answer(isWritten => done(isWritten ? 0 : EIO))
   }
 
   // ---- what becomes of them ----
