@@ -357,6 +357,7 @@ export class OwnChanges {
       if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
       const done = this.#takeAnswer(change)!
       const never = this.#maybeWithdraw(change)
+      this.#tellMounts(change)
       this.#agenda.answer(() => done(never ? EROFS : EIO))
     }
   }
@@ -365,8 +366,14 @@ export class OwnChanges {
   #giveUp(change: PendingChange | undefined): boolean {
     if (change === undefined || this.#takeAnswer(change) === undefined) return false
     this.#maybeWithdraw(change)
+    this.#tellMounts(change)
     this.#agenda.turn()
     return true
+  }
+
+  /** A change that is shown fails for its caller: its kernel knows nothing of it. */
+  #tellMounts(change: PendingChange): void {
+    if (change.visible) this.#views.invalidate(this.#views.staleBy(change.operation), undefined)
   }
 
   /** Takes back a change that nobody was told of. One that was sent, or stands in the log, may come true. */

@@ -181,8 +181,7 @@ export class Views {
       // only what `apply` will do counts: a name that has come to mean another kind of file is refused
       if (entry === undefined || (entry.type === S_IFDIR) !== (operation.kind === 'rmdir')) return
       ino = entry.ino
-    }
-    else if (operation.kind === 'rename' && (operation.flags & ~RENAME_WHITEOUT) === 0) {
+    } else if (operation.kind === 'rename' && (operation.flags & ~RENAME_WHITEOUT) === 0) {
       ino = this.view.get('entry', operation.newParent, operation.newName)?.ino
       const moved = this.view.get('entry', operation.parent, operation.name)
       // only what `apply` will do counts: without a source, or with a directory over a file, nothing is lost
