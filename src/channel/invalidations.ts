@@ -26,10 +26,7 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
     case 'unlink':
     case 'rmdir': {
       const entry = view.get('entry', operation.parent, operation.name)
-      if (entry === undefined) {
-        // it is done already, or refused: the kernel may know either
-        return [{ kind: 'entry', parent: operation.parent, name: operation.name }, content(operation.parent, 0, 0)]
-      }
+      if (entry === undefined) return []
       return [
         { kind: 'delete', parent: operation.parent, child: entry.ino, name: operation.name },
         content(operation.parent, 0, 0),

@@ -195,6 +195,7 @@ export class OwnChanges {
       bytes: proposal.operation.length + payload.length,
       mount: options.mount,
       visible: false,
+      stale: [],
       journalled: false,
       ordered: undefined,
       sentRound: 0,
@@ -238,6 +239,7 @@ export class OwnChanges {
     const errno = apply(overlay, operation, { time: proposal.time, number: -proposal.sequence })
     if (errno === 0) {
       change.visible = true
+      change.stale = stale
       this.#views.invalidate(stale, change.mount)
     }
     return errno
@@ -373,7 +375,7 @@ export class OwnChanges {
 
   /** A change that is shown fails for its caller: its kernel knows nothing of it. */
   #tellMounts(change: PendingChange): void {
-    if (change.visible) this.#views.invalidate(this.#views.staleBy(change.operation), undefined)
+    if (change.visible) this.#views.invalidate(change.stale, undefined)
   }
 
   /** Takes back a change that nobody was told of. One that was sent, or stands in the log, may come true. */

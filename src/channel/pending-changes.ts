@@ -1,5 +1,6 @@
 import { changeKey } from './change-number.js'
 import type { JournalRecord } from './log-port.js'
+import type { Invalidation } from './mount-port.js'
 import type { Operation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
 import { encodeProposal } from '../oplog/proposal-codec.js'
@@ -13,6 +14,8 @@ export interface PendingChange {
   readonly mount: number | undefined
   /** Shown in this member's view before it is committed. */
   visible: boolean
+  /** What it made stale when it was first shown: its own mount is told if its caller hears of no success. */
+  stale: readonly Invalidation[]
   /** Stands in the journal. */
   journalled: boolean
   /** Where it stands in this member's own log, put there by itself as leader. */

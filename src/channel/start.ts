@@ -146,6 +146,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     bytes: proposal.operation.length + proposal.payload.length,
     mount: undefined,
     visible: true,
+    stale: [],
     journalled: ordered === undefined,
     ordered,
     sentRound: 0,

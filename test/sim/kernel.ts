@@ -243,20 +243,26 @@ export class Kernel implements Mounted {
     )
   }
 
-  #lost(parent: number, name: string): void {
-    const ino = this.entries.get(`${parent}/${name}`)?.ino
+  #lost(parent: number, name: string, ino: number | undefined): void {
     if (ino !== undefined) this.attributes.delete(ino)
     this.attributes.delete(parent)
     this.#dropEntry(parent, name)
   }
 
+  /** What a name leads to: the kernel looks it up before it takes it away. */
+  #find(parent: number, name: string, then: (ino: number | undefined) => void): void {
+    this.lookup(parent, name, (_, found) => then(found?.attributes?.ino))
+  }
+
   remove(kind: 'unlink' | 'rmdir', parent: number, name: string, answer: Answer<void>): void {
-    this.call<void>(
-      `${kind} ${parent}/${name}`,
-      reply => this.#frontend[kind](caller, parent, name, reply),
-      answer,
-      () => this.#lost(parent, name),
-    )
+    this.#find(parent, name, ino => {
+      this.call<void>(
+        `${kind} ${parent}/${name}`,
+        reply => this.#frontend[kind](caller, parent, name, reply),
+        answer,
+        () => this.#lost(parent, name, ino),
+      )
+    })
   }
 
   rename(
@@ -265,15 +271,19 @@ export class Kernel implements Mounted {
     flags: number,
     answer: Answer<void>,
   ): void {
-    this.call<void>(
-      `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
-      reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
-      answer,
-      () => {
-        this.#lost(parent, name)
-        this.#lost(newParent, newName)
-      },
-    )
+    this.#find(parent, name, moved => {
+      this.#find(newParent, newName, replaced => {
+        this.call<void>(
+          `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
+          reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
+          answer,
+          () => {
+            this.#lost(parent, name, moved)
+            this.#lost(newParent, newName, replaced)
+          },
+        )
+      })
+    })
   }
 
   open(ino: number, flags: number, answer: Answer<OpenFile>): void {

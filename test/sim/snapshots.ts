@@ -35,6 +35,8 @@ export class Snapshots {
       if (!isHere()) return
       if (member.frozen) return clock.after(100, arrive)
       if (!isConnected() || !source.channel.serving || source.state.position === undefined) return giveUp()
+      // there is no room for it
+      if (member.log.full) return giveUp()
       const snapshot = takeSnapshot(source)
       channel.restored(member.disk.install(snapshot))
       this.installed++
