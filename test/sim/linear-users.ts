@@ -95,8 +95,8 @@ export class LinearUsers {
     kernel.lookup(rootInode, path, (_, found) => {
       if (found === undefined) return end('none')
       if (found.attributes === undefined) return fail(ENOENT)
-      const { ino, size, nlink } = found.attributes
-      if (input.op === 'stat') return ok({ type: 'file', size, links: nlink })
+      const { ino, size } = found.attributes
+      if (input.op === 'stat') return ok({ type: 'file', size })
       const flags = O_RDWR | (input.op === 'append' ? O_APPEND : 0)
       kernel.open(ino, flags, (_, file) => {
         // ESTALE: a kernel looks the name up again, which is another call here

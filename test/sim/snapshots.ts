@@ -38,7 +38,7 @@ export class Snapshots {
       // there is no room for it
       if (member.log.full) return giveUp()
       const snapshot = takeSnapshot(source)
-      channel.restored(member.disk.install(snapshot))
+      channel.restored(member.disk.install(snapshot, channel.commitIndex))
       this.installed++
       this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)
     }

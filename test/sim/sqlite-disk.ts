@@ -127,11 +127,11 @@ class SqliteDisk implements SimDisk {
     this.processLost()
   }
 
-  install(snapshot: Snapshot): Installed {
+  install(snapshot: Snapshot, committed: number): Installed {
     const paths = snapshotPaths(this.#folder)
     const { writes, position, liveBytes } = snapshot
     const incoming = SqliteStateStore.open(paths.incoming, owner, nodeHasher, silent)
-    keepBlobs(this.#store, snapshot)
+    keepBlobs(this.#store, committed, snapshot)
     incoming.write({ writes, position, liveBytes })
     incoming.syncNow()
     incoming.close()
