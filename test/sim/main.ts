@@ -3,7 +3,7 @@ import { describeFailure } from './failure.js'
 import { runMany } from './many.js'
 import { defaultTicks, Simulation } from './simulation.js'
 
-const usage = `npm run sim -- [--seed N] [--seeds COUNT] [--ticks N] [--jobs N] [--trace]
+const usage = `npm run sim -- [--seed N] [--seeds COUNT] [--ticks N] [--jobs N]
   --seed N    the first seed (1)
   --seeds N   how many seeds, one after the other (1)
   --ticks N   virtual milliseconds of the safety phase (${defaultTicks})
