@@ -1,14 +1,8 @@
 /** Records that programs on several members append to one file: none is lost, none is torn, wherever a page ends. */
 import t from 'tap'
-import { Cluster, skip } from './support/cluster.js'
+import { clusterOf } from './support/cluster.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(120_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 120)
 const machines = await cluster.members('a', 'b')
 for (const machine of machines) await machine.mount()
 

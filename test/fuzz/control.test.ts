@@ -5,18 +5,12 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { controlSocketPath } from '../../src/daemon/control-path.js'
-import { Cluster, skip, until } from '../e2e/support/cluster.js'
+import { clusterOf, until } from '../e2e/support/cluster.js'
 import { hostileBytes, hostileJson } from './support/hostile.js'
 import { all, runs, seed } from './support/options.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(600_000)
 t.comment(`SEED=${seed}`)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 600)
 const machine = await cluster.machine('solo')
 await machine.must('channel', 'create', 'demo')
 const pid = await machine.pid()

@@ -15,18 +15,12 @@ import { channelsOnDisk, readDescriptor } from '../../src/daemon/channels-on-dis
 import { loadConfig } from '../../src/daemon/config.js'
 import { Conflicts } from '../../src/daemon/conflicts.js'
 import { inspectHome } from '../../src/daemon/home.js'
-import { Cluster, isMounted, isRunning, skip, until, type Machine } from '../e2e/support/cluster.js'
+import { clusterOf, isMounted, isRunning, until, type Machine } from '../e2e/support/cluster.js'
 import { all, runs, seed } from './support/options.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(all ? 7_200_000 : 200_000)
 t.comment(`SEED=${seed}`)
 const rng = new Rng(seed)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, all ? 7200 : 200)
 
 /** A node that was killed in the middle of its work, so that its home has all that it ever holds. */
 const machine: Machine = await cluster.machine('solo')

@@ -19,22 +19,16 @@ import { EnrollRequestSchema } from '../../src/gen/rkfs/v1/enrollment_pb.js'
 import { SnapshotRequestSchema, SubscribeRequestSchema } from '../../src/gen/rkfs/v1/peer_pb.js'
 import { makeKey } from '../adapters/rpc/cluster.js'
 import { frameSamples } from '../adapters/rpc/frame-samples.js'
-import { Cluster, skip, sleep, until, type Machine } from '../e2e/support/cluster.js'
+import { clusterOf, sleep, until, type Machine } from '../e2e/support/cluster.js'
 import { hostileBytes } from './support/hostile.js'
 import { Liar, type Victim } from './support/liar.js'
 import { all, runs, seed } from './support/options.js'
 import { methods, RawPeer, rawTls, type Credentials } from './support/raw-peer.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(all ? 1_200_000 : 200_000)
 t.comment(`SEED=${seed}`)
 const residentMiBMax = 400
 
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, all ? 1200 : 200)
 const [a, b, c] = (await cluster.members('a', 'b', 'c')) as [Machine, Machine, Machine]
 const honest = [a, b]
 for (const machine of honest) await machine.mount()

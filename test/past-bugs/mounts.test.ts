@@ -1,14 +1,8 @@
 /** What went wrong between other systems and the kernel: caches, replaced files, the end of a mount. Real members and mounts. */
 import t from 'tap'
-import { Cluster, isMounted, skip, until, type Machine } from '../e2e/support/cluster.js'
+import { clusterOf, isMounted, until, type Machine } from '../e2e/support/cluster.js'
 
-if (skip !== false) {
-  t.plan(0, skip)
-  process.exit(0)
-}
-t.setTimeout(200_000)
-const cluster = new Cluster()
-t.teardown(() => cluster.close())
+const cluster = clusterOf(t, 200)
 
 const [a, b] = (await cluster.members('a', 'b')) as [Machine, Machine]
 for (const machine of [a, b]) await machine.mount()
