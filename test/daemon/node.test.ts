@@ -1,6 +1,7 @@
-import { rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createSigningRequest, issueCertificate } from '../../src/adapters/pki/authority.js'
 import { CspHome } from '../../src/adapters/pki/csp-home.js'
 import { loadConfig } from '../../src/daemon/config.js'
@@ -11,6 +12,13 @@ import { certificateEnd } from '../../src/daemon/status.js'
 
 const never = new AbortController().signal
 const day = 86_400_000
+
+/** A folder for homes, removed when their nodes have stopped: tap removes its own before that. */
+function homes(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'rkfs-node.'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (let i = 0; i < 1500 && !holds(); i++) await new Promise(resolve => setTimeout(resolve, 20))
@@ -23,7 +31,7 @@ function start(home: string, name: string, certDays = '730', listen = '127.0.0.1
 }
 
 t.test('renewing certificates, and a certificate of a channel that another node owns', async t => {
-  const folder = t.testdir()
+  const folder = homes(t)
   const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
   let a = await start(homeA, 'alpha', '20')
   t.teardown(() => a.stop(true))
@@ -61,7 +69,7 @@ t.test('renewing certificates, and a certificate of a channel that another node 
 })
 
 t.test('a certificate that has ended is renewed, though without it there is no majority', async t => {
-  const folder = t.testdir()
+  const folder = homes(t)
   const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
   const a = await start(homeA, 'alpha')
   t.teardown(() => a.stop(true))
@@ -86,7 +94,7 @@ t.test('a certificate that has ended is renewed, though without it there is no m
 })
 
 t.test('closed channels, and a member that is to join another channel of the same name', async t => {
-  const folder = t.testdir()
+  const folder = homes(t)
   const a = await start(openHome(join(folder, 'a')), 'alpha')
   t.teardown(() => a.stop(true))
   const b = await start(openHome(join(folder, 'b')), 'beta')
@@ -104,7 +112,7 @@ t.test('closed channels, and a member that is to join another channel of the sam
 })
 
 t.test('a member, and the owner, with another address are found, and the descriptor follows', async t => {
-  const folder = t.testdir()
+  const folder = homes(t)
   const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
   let a = await start(homeA, 'alpha')
   t.teardown(() => a.stop(true))
