@@ -83,7 +83,7 @@ await t.test('a snapshot, whatever it is', async t => {
     [
       'older than asked',
       [chunkOf(1, 0n, JSON.stringify({ ...header, index: 7 })), ...good.slice(1)],
-      /of entry 7, not of 8/,
+      /ends at entry 7, not at 8/,
     ],
     ['two headers', [good[0]!, ...good], /two headers/],
     ['no hash', [chunkOf(1, 0n, JSON.stringify({ ...header, hash: 5 })), ...good.slice(1)], /malformed/],

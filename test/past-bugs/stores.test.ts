@@ -100,7 +100,7 @@ void t.test('etcd-io/etcd#1763: a snapshot from before the log’s beginning is 
     index: 400,
     term: 1,
     hash: toHex(hasher.sha256()),
-    digest: '00',
+    digest: '00'.repeat(32),
     inodes: 1,
     dataBytes: 0,
   }
