@@ -427,6 +427,9 @@ export class Channel implements TransportEvents {
   /** A snapshot was installed (or not, without `state`): the channel goes on from it. */
   restored(result: { state: StateStore; anchor: LogAnchor } | undefined): void {
     this.#health.restoring = false
+    // the leader's words were passed over meanwhile
+    this.#parts.forwarding.restart()
+    this.#parts.waiters.askAgain()
     if (result === undefined) return this.#turn()
     const { state, anchor } = result
     this.#views.replace(state, { index: anchor.index, term: anchor.term, hash: anchor.hash })

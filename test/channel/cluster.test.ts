@@ -4,6 +4,7 @@ import { withMember, withoutMember } from '../../src/channel/descriptor.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Answer, type Member } from './support/cluster.js'
+import { takeSnapshot } from './support/sim-disk.js'
 
 type Three = [Member, Member, Member]
 
@@ -583,6 +584,28 @@ void t.test('a newcomer is admitted, takes a snapshot in, and is promoted to a v
   cluster.settle()
   cluster.checkDigests()
   t.equal(newcomer.content(ino), leader.content(ino))
+  t.end()
+})
+
+void t.test('what the leader says while a member takes a snapshot in is said again afterwards', t => {
+  for (const arrives of [true, false]) {
+    const cluster = new Cluster(3)
+    const [leader, follower] = cluster.roles() as Three
+    cluster.settle()
+    follower.channel.beginRestore()
+    const refused = follower.change(unlink('nothing'))
+    let read: number | undefined
+    follower.channel.readBarrier(5000, errno => (read = errno))
+    cluster.advance(1000)
+    t.equal(refused.errno, undefined)
+    follower.channel.restored(
+      arrives ? follower.disk.install(takeSnapshot(leader), follower.channel.commitIndex) : undefined,
+    )
+    cluster.until('the answers', () => refused.errno !== undefined && read !== undefined, 1000)
+    t.equal(errnoName(refused.errno!), errnoName(ENOENT))
+    t.equal(read, 0)
+    cluster.settle()
+  }
   t.end()
 })
 
