@@ -13,6 +13,8 @@ interface Known {
   readonly term: number
   readonly hash: Uint8Array
   readonly digest: Uint8Array
+  /** Not before the term in which it was committed. */
+  readonly seenIn: number
 }
 
 interface Seen {
@@ -43,7 +45,7 @@ export class History {
     this.table = new TableView(store, nodeHasher)
     this.#first = position!.index
     const { term, hash } = anchorOf(position!)
-    this.#entries.push({ term, hash, digest: this.table.digest() })
+    this.#entries.push({ term, hash, digest: this.table.digest(), seenIn: term })
     this.#members = members
     this.#committed = committed
   }
@@ -77,7 +79,7 @@ export class History {
     if (commitIndex <= seen.committed) return
     for (let index = Math.max(seen.committed + 1, channel.firstIndex); index <= commitIndex; index++) {
       const stored = channel.entry(index)!
-      if (index === this.last + 1) this.#add(stored)
+      if (index === this.last + 1) this.#add(stored, channel.term)
       const known = this.#known(index)
       // what it learned of only by a snapshot, somebody else is asked for
       if (known === undefined) continue
@@ -90,14 +92,14 @@ export class History {
     seen.configuration = channel.configuration
   }
 
-  #add(stored: StoredEntry): void {
+  #add(stored: StoredEntry, seenIn: number): void {
     const { entry, operation } = stored
     if (entry.kind !== 'noop') {
       const errno = apply(this.table, operation, { time: entry.time, number: entry.index })
       check('history', errno === 0, () => `entry ${entry.index} does not apply: errno ${errno}`)
       this.table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
     }
-    this.#entries.push({ term: entry.term, hash: entry.hash, digest: this.table.digest() })
+    this.#entries.push({ term: entry.term, hash: entry.hash, digest: this.table.digest(), seenIn })
     this.#committed(stored)
   }
 
@@ -132,10 +134,11 @@ export class History {
     })
   }
 
-  /** A member begins to lead: it has all that is committed. */
+  /** A member begins to lead: it has all that was committed in earlier terms. It may hear late that it was elected. */
   leads(member: Member): void {
-    const index = this.last
     const { channel } = member
+    let index = this.last
+    while (index > this.#first && this.#known(index)!.seenIn >= channel.term) index--
     if (index < channel.firstIndex) return
     const stored = channel.entry(index)
     check('leader-completeness', stored?.entry.term === this.#known(index)!.term, () => {
