@@ -11,7 +11,7 @@ import type { Raft } from '../raft/raft.js'
 import type { Configuration, Role } from '../raft/types.js'
 import type { Agenda } from './agenda.js'
 import type { Blobs } from './blobs.js'
-import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor } from './descriptor.js'
+import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor, type Member } from './descriptor.js'
 import type { Health } from './health.js'
 import { Inbox } from './inbox.js'
 import type { ChannelLocks } from './locks/channel-locks.js'
@@ -94,6 +94,10 @@ export class Channel implements TransportEvents {
   }
   get descriptor(): Descriptor {
     return this.#roster.descriptor
+  }
+  /** Whom this member talks to: those of the descriptor, and those that the log may add to it. */
+  get peers(): readonly Member[] {
+    return this.#roster.peers
   }
   /** The slot of this member's inode numbers; undefined until it is admitted. */
   get slot(): number | undefined {

@@ -8,7 +8,7 @@ import { cutOf, payloadCuts } from '../fs/extents.js'
 import { hashOfEncoded } from '../oplog/codec.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
-import { configurationOf, decodeDescriptor } from './descriptor.js'
+import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import type { BlobId, JournalRecord, LogStore } from './log-port.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
 
@@ -219,13 +219,21 @@ export class StagedLog implements RaftLog<StoredEntry> {
     }
   }
 
-  configurationsAfter(after: number): { index: number; configuration: Configuration }[] {
-    const found: { index: number; configuration: Configuration }[] = []
+  /** The membership changes among the entries with index > `after`, in order. */
+  descriptorsAfter(after: number): { index: number; descriptor: Descriptor }[] {
+    const found: { index: number; descriptor: Descriptor }[] = []
     for (let index = Math.max(after, this.#store.anchor.index) + 1; index <= this.#lastIndex; index++) {
-      const { configuration } = raftEntryOf(this.entry(index))
-      if (configuration !== undefined) found.push({ index, configuration })
+      const { operation } = this.entry(index)
+      if (operation.kind === 'members') found.push({ index, descriptor: decodeDescriptor(operation.descriptor) })
     }
     return found
+  }
+
+  configurationsAfter(after: number): { index: number; configuration: Configuration }[] {
+    return this.descriptorsAfter(after).map(({ index, descriptor }) => ({
+      index,
+      configuration: configurationOf(descriptor),
+    }))
   }
 
   /** The store forgot its entries and begins anew (a snapshot was installed). */

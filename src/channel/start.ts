@@ -59,7 +59,8 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   checkStart(views, log, ports.log.anchor, health)
   const stored = membersDescriptor(views.table)
   const descriptor = stored === undefined ? options.descriptor : decodeDescriptor(stored)
-  const roster = new Roster(self, descriptor, ports.transport, changed => events.descriptorChanged(changed))
+  const logged = log.descriptorsAfter(views.applied.index).map(each => each.descriptor)
+  const roster = new Roster(self, descriptor, logged, ports.transport, changed => events.descriptorChanged(changed))
   // syncs the log: what a crash left written is on stable storage from here on
   const session = openSession(ports, views.table, self)
   log.onTruncate = index => host.truncating(index)

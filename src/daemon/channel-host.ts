@@ -267,14 +267,15 @@ export class ChannelHost {
   }
 
   #authorize(member: MemberId): string | undefined {
-    if (this.#channel.descriptor.members.some(m => m.id === member)) return undefined
+    if (this.#channel.peers.some(m => m.id === member)) return undefined
     return `${member} is not, or no longer, a member of channel ${this.name}`
   }
 
   #membersChanged(descriptor: Descriptor): void {
     if (this.#channel === undefined) return
-    const inside = descriptor.members.some(m => m.id === this.identity.memberId)
-    this.#transport.setPeers(inside ? descriptor.members.map(({ id, address }) => ({ id, address })) : [])
+    const { peers } = this.#channel
+    const inside = peers.some(m => m.id === this.identity.memberId)
+    this.#transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
     try {
       writeDescriptor(this.folder, descriptor)
     } catch (error) {
@@ -290,7 +291,7 @@ export class ChannelHost {
   }
 
   async #restoreFrom(from: MemberId, index: number): Promise<void> {
-    const address = this.#channel.descriptor.members.find(m => m.id === from)?.address
+    const address = this.#channel.peers.find(m => m.id === from)?.address
     if (address === undefined) return
     this.#channel.beginRestore()
     this.log.info('fetching a snapshot', { from, index })

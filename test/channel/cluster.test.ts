@@ -5,6 +5,7 @@ import type { Operation } from '../../src/fs/operation.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Answer, type Member } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
+import { SimStateStore } from './support/sim-stores.js'
 
 type Three = [Member, Member, Member]
 
@@ -584,6 +585,33 @@ void t.test('a newcomer is admitted, takes a snapshot in, and is promoted to a v
   cluster.settle()
   cluster.checkDigests()
   t.equal(newcomer.content(ino), leader.content(ino))
+  t.end()
+})
+
+void t.test('a member whose state fell back behind an admission talks to whom its log names', t => {
+  const cluster = new Cluster(1)
+  const [owner] = cluster.members as [Member]
+  cluster.leader()
+  const older = new SimStateStore([takeSnapshot(owner)])
+  const newcomer = cluster.newcomer()
+  const admitted = { id: newcomer.id, name: 'new', address: '', role: 'voter', certificate: '' } as const
+  owner.channel.changeMembers(withMember(owner.channel.descriptor, admitted), 20_000, () => {})
+  cluster.until('promotion', () => owner.channel.configuration.voters.length === 2)
+  cluster.settle()
+  owner.crash()
+  owner.loseState(older)
+  owner.start()
+  const isKnown = (member: Member): boolean => member.channel.peers.some(({ id }) => id === newcomer.id)
+  t.notOk(owner.channel.descriptor.members.some(({ id }) => id === newcomer.id))
+  t.ok(isKnown(owner), 'without whose vote it gets no further')
+  cluster.network.connectAll()
+  cluster.settle()
+  const { channel } = owner
+  let errno: number | undefined
+  channel.changeMembers(withoutMember(channel.descriptor, newcomer.id), 20_000, answer => (errno = answer))
+  cluster.until('removal', () => errno !== undefined)
+  t.equal(errno, 0)
+  t.notOk(isKnown(owner), 'who is removed is known no more')
   t.end()
 })
 
