@@ -12,6 +12,8 @@ export interface FaultHost {
   readonly options: SimOptions
   readonly rng: Rng
   note(text: string): void
+  /** The members as all that is committed names them. */
+  committed(): Descriptor
   /** Before the power goes at a member. */
   powerLost(member: Member): void
   /** A member's process runs (again). */
@@ -49,7 +51,15 @@ export class Faults {
 
   #isBlocked(a: MemberId, b: MemberId): boolean {
     if (this.#gone.has(a) || this.#gone.has(b)) return true
+    if (!this.#authorizes(a, b) || !this.#authorizes(b, a)) return true
     return (this.#partitions.get(pair(a, b)) ?? 0) > this.#host.cluster.clock.now
+  }
+
+  /** As `ChannelHost`. One that has no state yet has an invitation, which names whom it needs. */
+  #authorizes(self: MemberId, other: MemberId): boolean {
+    const member = this.#host.cluster.members.find(({ id }) => id === self)
+    if (member?.state.position === undefined) return true
+    return member.channel.peers.some(({ id }) => id === other)
   }
 
   #pick<T>(from: readonly T[]): T {
@@ -227,6 +237,8 @@ export class Faults {
     this.#note('remove', `m${member.slot - 1}`)
     this.#change(current => {
       if (current.members.some(({ id }) => id === member.id)) return withoutMember(current, member.id)
+      // a state may have fallen back behind its admission
+      if (this.#host.committed().members.some(({ id }) => id === member.id)) return 'later'
       this.#leave(member)
       return undefined
     })
@@ -242,12 +254,13 @@ export class Faults {
   }
 
   /** As `ChannelHost.changeMembers`: tried again until it is done, or another phase begins. */
-  #change(next: (descriptor: Descriptor) => Descriptor | undefined): void {
+  #change(next: (descriptor: Descriptor) => Descriptor | 'later' | undefined): void {
     const at = this.#owner()
     const again = (): void => this.#after(300, () => this.#change(next))
     if (at === undefined) return again()
     const wanted = next(at.descriptor)
-    if (wanted !== undefined) at.owner.channel.changeMembers(wanted, 5000, again)
+    if (wanted === 'later') again()
+    else if (wanted !== undefined) at.owner.channel.changeMembers(wanted, 5000, again)
   }
 
   isGone(member: Member): boolean {

@@ -211,6 +211,7 @@ export class Simulation {
       options,
       rng: new Rng(this.#rng.u32()),
       note,
+      committed: () => this.#descriptor,
       powerLost: member => {
         this.#history.observe()
         this.#acknowledged.powerLost(member)
