@@ -11,6 +11,7 @@ import type {
   OpenFile,
   Reply,
 } from '../../src/channel/mount-port.js'
+import { DirectoryLocks } from './directory-locks.js'
 
 export const caller: Caller = { uid: 0, gid: 0, pid: 1 }
 
@@ -44,6 +45,7 @@ export class Kernel implements Mounted {
   readonly attributes = new Map<number, Attributes>()
   readonly pages = new Map<number, Uint8Array>()
   readonly outstanding = new Set<Outstanding>()
+  readonly #locks = new DirectoryLocks()
   readonly #frontend: Frontend
   readonly #now: () => number
 
@@ -134,6 +136,20 @@ export class Kernel implements Mounted {
   }
 
   lookup(parent: number, name: string, answer: Answer<Entry | NegativeEntry>): void {
+    this.#locked([parent], true, answer, answered => this.#lookup(parent, name, answered))
+  }
+
+  /** Makes a call on names of directories, which are locked until it is answered. */
+  #locked<T>(directories: number[], shared: boolean, answer: Answer<T>, make: (answered: Answer<T>) => void): void {
+    this.#locks.take(directories, shared, release =>
+      make((errno, value) => {
+        release()
+        answer(errno, value)
+      }),
+    )
+  }
+
+  #lookup(parent: number, name: string, answer: Answer<Entry | NegativeEntry>): void {
     this.call<Entry | NegativeEntry>(
       `lookup ${parent}/${name}`,
       reply => this.#frontend.lookup(caller, parent, name, reply),
@@ -194,44 +210,52 @@ export class Kernel implements Mounted {
   }
 
   create(parent: number, name: string, flags: number, answer: Answer<{ entry: Entry; file: OpenFile }>): void {
-    this.call<{ entry: Entry; file: OpenFile }>(
-      `create ${parent}/${name}`,
-      reply => this.#frontend.create(caller, parent, name, 0o100644, flags, reply),
-      answer,
-      made => {
-        this.#made(parent, name, made?.entry)
-        if (made !== undefined && !made.file.keepCache) this.pages.delete(made.entry.attributes.ino)
-      },
+    this.#locked([parent], false, answer, answered =>
+      this.call<{ entry: Entry; file: OpenFile }>(
+        `create ${parent}/${name}`,
+        reply => this.#frontend.create(caller, parent, name, 0o100644, flags, reply),
+        answered,
+        made => {
+          this.#made(parent, name, made?.entry)
+          if (made !== undefined && !made.file.keepCache) this.pages.delete(made.entry.attributes.ino)
+        },
+      ),
     )
   }
 
   mkdir(parent: number, name: string, answer: Answer<Entry>): void {
-    this.call<Entry>(
-      `mkdir ${parent}/${name}`,
-      reply => this.#frontend.mkdir(caller, parent, name, 0o755, reply),
-      answer,
-      entry => this.#made(parent, name, entry),
+    this.#locked([parent], false, answer, answered =>
+      this.call<Entry>(
+        `mkdir ${parent}/${name}`,
+        reply => this.#frontend.mkdir(caller, parent, name, 0o755, reply),
+        answered,
+        entry => this.#made(parent, name, entry),
+      ),
     )
   }
 
   symlink(parent: number, name: string, target: string, answer: Answer<Entry>): void {
-    this.call<Entry>(
-      `symlink ${parent}/${name}`,
-      reply => this.#frontend.symlink(caller, parent, name, target, reply),
-      answer,
-      entry => this.#made(parent, name, entry),
+    this.#locked([parent], false, answer, answered =>
+      this.call<Entry>(
+        `symlink ${parent}/${name}`,
+        reply => this.#frontend.symlink(caller, parent, name, target, reply),
+        answered,
+        entry => this.#made(parent, name, entry),
+      ),
     )
   }
 
   link(ino: number, parent: number, name: string, answer: Answer<Entry>): void {
-    this.call<Entry>(
-      `link ${ino} as ${parent}/${name}`,
-      reply => this.#frontend.link(caller, ino, parent, name, reply),
-      answer,
-      entry => {
-        this.attributes.delete(ino)
-        this.#made(parent, name, entry)
-      },
+    this.#locked([parent], false, answer, answered =>
+      this.call<Entry>(
+        `link ${ino} as ${parent}/${name}`,
+        reply => this.#frontend.link(caller, ino, parent, name, reply),
+        answered,
+        entry => {
+          this.attributes.delete(ino)
+          this.#made(parent, name, entry)
+        },
+      ),
     )
   }
 
@@ -251,17 +275,19 @@ export class Kernel implements Mounted {
 
   /** What a name leads to: the kernel looks it up before it takes it away. */
   #find(parent: number, name: string, then: (ino: number | undefined) => void): void {
-    this.lookup(parent, name, (_, found) => then(found?.attributes?.ino))
+    this.#lookup(parent, name, (_, found) => then(found?.attributes?.ino))
   }
 
   remove(kind: 'unlink' | 'rmdir', parent: number, name: string, answer: Answer<void>): void {
-    this.#find(parent, name, ino => {
-      this.call<void>(
-        `${kind} ${parent}/${name}`,
-        reply => this.#frontend[kind](caller, parent, name, reply),
-        answer,
-        () => this.#lost(parent, name, ino),
-      )
+    this.#locked([parent], false, answer, answered => {
+      this.#find(parent, name, ino => {
+        this.call<void>(
+          `${kind} ${parent}/${name}`,
+          reply => this.#frontend[kind](caller, parent, name, reply),
+          answered,
+          () => this.#lost(parent, name, ino),
+        )
+      })
     })
   }
 
@@ -271,17 +297,19 @@ export class Kernel implements Mounted {
     flags: number,
     answer: Answer<void>,
   ): void {
-    this.#find(parent, name, moved => {
-      this.#find(newParent, newName, replaced => {
-        this.call<void>(
-          `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
-          reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
-          answer,
-          () => {
-            this.#lost(parent, name, moved)
-            this.#lost(newParent, newName, replaced)
-          },
-        )
+    this.#locked([parent, newParent], false, answer, answered => {
+      this.#find(parent, name, moved => {
+        this.#find(newParent, newName, replaced => {
+          this.call<void>(
+            `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
+            reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
+            answered,
+            () => {
+              this.#lost(parent, name, moved)
+              this.#lost(newParent, newName, replaced)
+            },
+          )
+        })
       })
     })
   }
@@ -376,13 +404,16 @@ export class Kernel implements Mounted {
         if (entry !== undefined) this.#keepEntry(ino, name, entry)
         return true
       }
-      this.call<void>(
-        `readdir ${ino}`,
-        reply => this.#frontend.readdir(caller, ino, handle, 0n, true, add, reply),
-        failed => {
-          this.#frontend.releasedir(ino, handle, { ok: () => {}, fail: () => {}, onInterrupt: () => {} })
-          answer(failed, names)
-        },
+      const end: Answer<void> = failed => {
+        this.#frontend.releasedir(ino, handle, { ok: () => {}, fail: () => {}, onInterrupt: () => {} })
+        answer(failed, names)
+      }
+      this.#locked([ino], true, end, ended =>
+        this.call<void>(
+          `readdir ${ino}`,
+          reply => this.#frontend.readdir(caller, ino, handle, 0n, true, add, reply),
+          ended,
+        ),
       )
     }
     this.call<OpenFile>(`opendir ${ino}`, reply => this.#frontend.opendir(caller, ino, 0, reply), read)
