@@ -259,7 +259,11 @@ export class OwnChanges {
     const done = this.#takeAnswer(change)
     change.deadline = undefined
     // what only memory holds may come true, or not: a full disk must not be told as success
-    if (done !== undefined) this.#agenda.answer(isWritten => done(isWritten ? 0 : EIO))
+    if (done === undefined) return
+    this.#agenda.answer(isWritten => {
+      if (!isWritten) this.#tellMounts(change)
+      done(isWritten ? 0 : EIO)
+    })
   }
 
   // ---- what becomes of them ----

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js'
+import { EIO } from '../base/errno.js'
 import { apply, getInode } from '../fs/apply.js'
 import { extendWrite } from '../fs/content.js'
 import { firstBlob } from '../fs/extents.js'
@@ -71,6 +72,7 @@ export class SmallWrites {
     if (errno !== 0) return errno
     rememberPlace(overlay, proposal)
     change.visible = true
+    change.stale = stale
     this.#log.journal(journalRecord(change))
     change.journalled = true
     this.#agenda.unsent(change.bytes)
@@ -108,7 +110,11 @@ export class SmallWrites {
     this.#agenda.unsent(length)
     if (this.#views.leading) this.#written = { ino, kind: operation.kind, end: open.end }
     this.#views.invalidate(stale, options.mount)
-    this.#agenda.answer(() => options.done(0))
+    // what only memory holds must not be told as success, and the kernel keeps no pages of it
+    this.#agenda.answer(isWritten => {
+      if (!isWritten) this.#views.invalidate(stale, undefined)
+      options.done(isWritten ? 0 : EIO)
+    })
     return true
   }
 

@@ -1,0 +1,80 @@
+import t, { type Test } from 'tap'
+import { EIO, errnoName } from '../../src/base/errno.js'
+import { rootInode } from '../../src/fs/records.js'
+import { checkKernelCache } from '../sim/checkers/kernel-cache.js'
+import { Kernel, type Answer } from '../sim/kernel.js'
+import { Cluster, type Member } from './support/cluster.js'
+
+type Three = [Member, Member, Member]
+
+/** A program's calls, and what its kernel keeps. */
+class Mount {
+  readonly kernel: Kernel
+  readonly #cluster: Cluster
+  readonly #member: Member
+
+  constructor(cluster: Cluster, member: Member) {
+    this.#cluster = cluster
+    this.#member = member
+    this.kernel = new Kernel(member.frontend, () => cluster.clock.now)
+  }
+
+  /** Makes a call and lets time pass until it is answered. */
+  call<T>(call: (answer: Answer<T>) => void): { errno: number; value: T | undefined } {
+    let answered: { errno: number; value: T | undefined } | undefined
+    call((errno, value) => (answered = { errno, value }))
+    this.#cluster.until('the answer to a call', () => answered !== undefined)
+    return answered!
+  }
+
+  create(name: string): { ino: number; handle: number } {
+    const { entry, file } = this.call<Parameters<Parameters<Kernel['create']>[3]>[1]>(answer =>
+      this.kernel.create(rootInode, name, 2, answer),
+    ).value!
+    return { ino: entry.attributes.ino, handle: file.handle }
+  }
+
+  check(test: Test, message: string): void {
+    test.doesNotThrow(() => checkKernelCache(this.#member, this.kernel), message)
+  }
+}
+
+void t.test('a change that is shown, and fails because the disk is full, is known to the kernel', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  for (const member of [leader, follower]) {
+    const mount = new Mount(cluster, member)
+    const { kernel } = mount
+    const { ino, handle } = mount.create(`f${member.slot}`)
+    cluster.settle()
+    member.log.full = true
+    const failed = mount.call<unknown>(answer => kernel.truncate(ino, 5, handle, answer))
+    t.equal(errnoName(failed.errno), errnoName(EIO))
+    mount.check(t, 'what is shown of it')
+    member.log.full = false
+    cluster.settle()
+    mount.check(t, 'what became of it')
+  }
+  t.end()
+})
+
+void t.test('parts of an open write are not told as done while only memory holds them', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  for (const member of [leader, follower]) {
+    const mount = new Mount(cluster, member)
+    const { kernel } = mount
+    const { ino, handle } = mount.create(`f${member.slot}`)
+    cluster.settle()
+    const write = (offset: number) => (answer: Answer<number>) =>
+      kernel.write(ino, handle, offset, Buffer.from('text'), 2, answer)
+    t.equal(mount.call(write(0)).errno, 0)
+    t.equal(mount.call(write(4)).errno, 0, 'the write is open')
+    member.log.full = true
+    t.equal(errnoName(mount.call(write(8)).errno), errnoName(EIO), member === leader ? 'leader' : 'follower')
+    member.log.full = false
+    cluster.settle()
+    mount.check(t, 'what became of it')
+  }
+  t.end()
+})
