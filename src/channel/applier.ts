@@ -99,7 +99,7 @@ export class Applier {
   #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
     const views = this.#views
     // changes of an earlier run of this member are on their way again, but not shown
-    const shown = views.leading || (own !== undefined && own.visible && entry.session === this.#session)
+    const shown = views.leading || (own?.visible === true && !own.lacking && entry.session === this.#session)
     const stale = shown ? [] : views.staleBy(operation)
     if (!shown) views.announceLosses(operation)
     else if (!views.leading && operation.kind === 'append' && own?.shownOffset !== undefined) {

@@ -108,6 +108,7 @@ export class LeaderOrder {
     if (own !== undefined) {
       own.ordered = index
       own.visible = true
+      own.lacking = false
       own.stale = stale
     }
     this.#views.invalidate(stale, awaitedBy(own))

@@ -195,6 +195,7 @@ export class OwnChanges {
       bytes: proposal.operation.length + payload.length,
       mount: options.mount,
       visible: false,
+      lacking: false,
       stale: [],
       journalled: false,
       ordered: undefined,
@@ -319,7 +320,7 @@ export class OwnChanges {
     }
     if (change.visible) {
       this.#hide(change)
-      this.#views.invalidate(this.#views.staleBy(change.operation), undefined)
+      this.#tellMounts(change)
     }
     this.#waiters.check()
   }
@@ -424,8 +425,14 @@ export class OwnChanges {
         change.shownOffset = size
       }
       const place = { time: proposal.time, number: -proposal.sequence }
+      const stale = this.#views.staleBy(operation)
+      const wasLacking = change.lacking
       // what it builds on is perhaps not committed yet
-      if (apply(overlay, operation, place) !== 0) this.#views.lacksOne()
+      change.lacking = apply(overlay, operation, place) !== 0
+      if (change.lacking) this.#views.lacksOne()
+      // kernels learn of it when it goes out of sight, and when it comes back
+      if (change.lacking !== wasLacking) this.#views.invalidate(wasLacking ? stale : change.stale, undefined)
+      if (!change.lacking) change.stale = stale
     }
   }
 

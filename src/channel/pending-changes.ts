@@ -14,7 +14,9 @@ export interface PendingChange {
   readonly mount: number | undefined
   /** Shown in this member's view before it is committed. */
   visible: boolean
-  /** What it made stale when it was first shown: its own mount is told if its caller hears of no success. */
+  /** It is to be shown, but what it builds on is not there. */
+  lacking: boolean
+  /** What it made stale when it was last shown: its own mount is told if its caller hears of no success. */
   stale: readonly Invalidation[]
   /** Stands in the journal. */
   journalled: boolean

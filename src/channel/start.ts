@@ -147,6 +147,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     bytes: proposal.operation.length + proposal.payload.length,
     mount: undefined,
     visible: true,
+    lacking: false,
     stale: [],
     journalled: ordered === undefined,
     ordered,

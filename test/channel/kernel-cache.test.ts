@@ -3,7 +3,7 @@ import { EIO, errnoName } from '../../src/base/errno.js'
 import { rootInode } from '../../src/fs/records.js'
 import { checkKernelCache } from '../sim/checkers/kernel-cache.js'
 import { Kernel, type Answer } from '../sim/kernel.js'
-import { Cluster, type Member } from './support/cluster.js'
+import { Cluster, make, type Member } from './support/cluster.js'
 
 type Three = [Member, Member, Member]
 
@@ -32,6 +32,13 @@ class Mount {
       this.kernel.create(rootInode, name, 2, answer),
     ).value!
     return { ino: entry.attributes.ino, handle: file.handle }
+  }
+
+  /** The inode a name leads to. */
+  lookup(name: string): number | undefined {
+    return this.call<Parameters<Parameters<Kernel['lookup']>[2]>[1]>(answer =>
+      this.kernel.lookup(rootInode, name, answer),
+    ).value?.attributes?.ino
   }
 
   check(test: Test, message: string): void {
@@ -76,5 +83,30 @@ void t.test('parts of an open write are not told as done while only memory holds
     cluster.settle()
     mount.check(t, 'what became of it')
   }
+  t.end()
+})
+
+void t.test("a lost leader's change is shown again when what it builds on is there", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  cluster.settle()
+  const ino = follower.nextInode()
+  const made = follower.change(make(rootInode, 'x', ino, 0o100644))
+  while (leader.lookup('x') === undefined) cluster.advance(1)
+  // the others have what the leader orders, and it does not hear of that
+  for (const { id } of [follower, other]) cluster.network.mute(id, leader.id, 100_000)
+  const renamed = mount.call<void>(answer => mount.kernel.rename([rootInode, 'x'], [rootInode, 'y'], 0, answer))
+  t.equal(renamed.errno, 0)
+  cluster.advance(20)
+  cluster.network.isolate(leader.id)
+  cluster.until('another leader', () => !leader.leads && cluster.alive.some(one => one.leads))
+  t.equal(mount.lookup('y'), undefined, 'it cannot be shown without the other')
+  cluster.network.connectAll()
+  cluster.answered(made)
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(leader.lookup('y'), ino)
+  mount.check(t, 'the kernel has heard of it')
   t.end()
 })
