@@ -279,7 +279,7 @@ export interface Mounted {
   invalidate(items: readonly Invalidation[]): void
   /** Calls back when the kernel has taken all that was queued before; at once when the mount has ended. */
   settled(done: () => void): void
-  /** Drops everything the kernel has cached of names (INC_EPOCH where the kernel has it). */
+  /** Drops all that the kernel has cached: names (where it has INC_EPOCH; else they expire), and what open files hold. */
   invalidateAll(): void
   /**
    * Unmounts: `force` false fails with `busy` while programs use the mount; `force` true detaches it (umount -l), so it

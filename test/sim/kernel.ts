@@ -80,10 +80,11 @@ export class Kernel implements Mounted {
     }
   }
 
-  /** FUSE_NOTIFY_INC_EPOCH: each name is looked up again; attributes come with it, pages stay. */
+  /** FUSE_NOTIFY_INC_EPOCH: each name is looked up again, attributes come with it; and each file that was opened by itself. */
   invalidateAll(): void {
     this.entries.clear()
     this.attributes.clear()
+    this.pages.clear()
   }
 
   settled(done: () => void): void {

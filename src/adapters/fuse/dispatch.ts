@@ -58,6 +58,8 @@ export class Dispatcher implements CallOwner {
   #unknownInterrupt = 0
   operations = 0
   errors = 0
+  /** Inodes that were opened and that the kernel has not forgotten: it may hold their pages, and ask for no name again. */
+  readonly opened = new Set<number>()
 
   readonly #answers: Answers
 
@@ -160,9 +162,9 @@ export class Dispatcher implements CallOwner {
       case Op.LOOKUP:
         return handler.lookup(r, r.nodeid, r.name(0), this.#call(r, answers.entry))
       case Op.FORGET:
-        return handler.forget(decodeForget(r))
+        return this.#forget(decodeForget(r))
       case Op.BATCH_FORGET:
-        return handler.forget(decodeBatchForget(r))
+        return this.#forget(decodeBatchForget(r))
       case Op.GETATTR:
         return handler.getattr(r, r.nodeid, this.#call(r, answers.attributes))
       case Op.SETATTR:
@@ -191,14 +193,15 @@ export class Dispatcher implements CallOwner {
         return handler.link(r, r.u64(0), r.nodeid, r.name(8), this.#call(r, answers.entry))
       case Op.OPEN: {
         const kill = (r.u32(4) & OPEN_KILL_SUIDGID) !== 0
+        this.opened.add(r.nodeid)
         return handler.open(r, r.nodeid, r.u32(0), kill, this.#call(r, answers.open))
       }
       case Op.CREATE:
         this.#mask(r, 8)
-        return handler.create(r, r.nodeid, r.name(16), r.u32(4), r.u32(0), this.#call(r, answers.created))
+        return handler.create(r, r.nodeid, r.name(16), r.u32(4), r.u32(0), this.#call(r, this.#created))
       case Op.TMPFILE:
         this.#mask(r, 8)
-        return handler.tmpfile(r, r.nodeid, r.u32(4), r.u32(0), this.#call(r, answers.created))
+        return handler.tmpfile(r, r.nodeid, r.u32(4), r.u32(0), this.#call(r, this.#created))
       case Op.READ:
         return this.#read(r)
       case Op.WRITE: {
@@ -216,6 +219,7 @@ export class Dispatcher implements CallOwner {
       case Op.FSYNC:
         return handler.fsync(r, r.nodeid, r.u64(0), (r.u32(8) & FSYNC_FDATASYNC) !== 0, this.#call(r, answers.done))
       case Op.OPENDIR:
+        this.opened.add(r.nodeid)
         return handler.opendir(r, r.nodeid, r.u32(0), this.#call(r, answers.opendir))
       case Op.READDIR:
         return this.#readdir(r, false)
@@ -280,6 +284,16 @@ export class Dispatcher implements CallOwner {
     }
   }
 
+  readonly #created: Answers['created'] = (unique, made) => {
+    this.opened.add(made.entry.attributes.ino)
+    this.#answers.created(unique, made)
+  }
+
+  #forget(inodes: readonly { ino: number; count: number }[]): void {
+    for (const { ino } of inodes) this.opened.delete(ino)
+    this.#handler.forget(inodes)
+  }
+
   /** With FUSE_DONT_MASK the handler applies the umask. */
   #mask(r: Request, offset: number): void {
     if (this.#masks) r.umask = r.u32(offset)
@@ -300,6 +314,8 @@ export class Dispatcher implements CallOwner {
 
   #read(r: Request): void {
     const size = r.u32(16)
+    // what was forgotten may be open again by then
+    this.opened.add(r.nodeid)
     const call = this.#call<Uint8Array[]>(r, (unique, parts) => {
       let bytes = 0
       for (const part of parts) bytes += part.length

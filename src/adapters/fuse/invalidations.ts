@@ -6,8 +6,10 @@ import type { NotifierStart } from './notifier.js'
 import { FUSE_MINOR_INC_EPOCH, Notify, OUT_HEADER_BYTES } from './protocol.js'
 import { startWorker } from './worker-start.js'
 
-/** Notifications that wait for the kernel; beyond, all names are made to revalidate instead. */
+/** Notifications that wait for the kernel; beyond, all that it has cached is dropped instead. */
 const WAITING_MAX = 500_000
+/** Notifications in one message to the notifier. */
+const BATCH_MAX = 4096
 
 function recordBytes(item: Invalidation): number {
   switch (item.kind) {
@@ -81,6 +83,7 @@ export class Invalidator {
   readonly #shared = new Int32Array(new SharedArrayBuffer(8))
   readonly #log: MountOptions['log']
   readonly #minor: number
+  readonly #opened: ReadonlySet<number>
   readonly #exited: Promise<void>
   /** Who waits for what was handed over before. */
   readonly #marks = new Map<number, () => void>()
@@ -89,8 +92,10 @@ export class Invalidator {
   #overflowed = false
   #epochWarned = false
 
-  constructor(fd: number, minor: number, log: MountOptions['log']) {
+  /** `opened`: the inodes whose pages and attributes the kernel may use without looking a name up. */
+  constructor(fd: number, minor: number, opened: ReadonlySet<number>, log: MountOptions['log']) {
     this.#minor = minor
+    this.#opened = opened
     this.#log = log
     const start: NotifierStart = { fd, shared: this.#shared }
     this.#worker = startWorker('notifier', start)
@@ -107,29 +112,35 @@ export class Invalidator {
 
   invalidate(items: readonly Invalidation[]): void {
     if (this.#closed || items.length === 0) return
-    const waiting = Atomics.load(this.#shared, 0)
-    if (waiting + items.length > WAITING_MAX) {
-      if (this.#overflowed) return
-      this.#overflowed = true
-      this.#log('warn', 'too many cache notifications wait for the kernel: dropped, names will be looked up again')
-      return this.invalidateAll()
+    if (this.#overflowed) return
+    // `invalidateAll` itself may hand over one for each open file
+    if (Atomics.load(this.#shared, 0) + items.length <= WAITING_MAX + this.#opened.size) {
+      return this.#post(encodeInvalidations(items), items.length)
     }
-    if (this.#overflowed && waiting === 0) {
+    this.#overflowed = true
+    this.#log('warn', 'too many cache notifications wait for the kernel: dropped, all that it has cached will be')
+    this.settled(() => {
       this.#overflowed = false
       this.invalidateAll()
-    }
-    this.#post(encodeInvalidations(items), items.length)
+    })
   }
 
+  /** Names are made to revalidate, and attributes with them; what is reached without a name goes one by one. */
   invalidateAll(): void {
     if (this.#closed) return
-    if (this.#minor >= FUSE_MINOR_INC_EPOCH) return this.#post(encodeIncEpoch(), 1)
-    if (this.#epochWarned) return
-    this.#epochWarned = true
-    this.#log(
-      'warn',
-      'this kernel cannot drop all cached names at once (FUSE 7.44 needed): they expire with their time',
-    )
+    if (this.#minor >= FUSE_MINOR_INC_EPOCH) this.#post(encodeIncEpoch(), 1)
+    else if (!this.#epochWarned) {
+      this.#epochWarned = true
+      this.#log(
+        'warn',
+        'this kernel cannot drop all cached names at once (FUSE 7.44 needed): they expire with their time',
+      )
+    }
+    const items = Array.from(this.#opened, (ino): Invalidation => ({ kind: 'inode', ino, offset: 0, length: 0 }))
+    for (let at = 0; at < items.length; at += BATCH_MAX) {
+      const batch = items.slice(at, at + BATCH_MAX)
+      this.#post(encodeInvalidations(batch), batch.length)
+    }
   }
 
   /** Calls back when all that was handed over so far is written, and tried again where the kernel did not know it. */

@@ -101,7 +101,7 @@ export class KernelMount implements Mounted {
     )
     try {
       const protocol = await mount.#initialized.promise
-      mount.#invalidator = new Invalidator(fd, protocol.minor, options.log)
+      mount.#invalidator = new Invalidator(fd, protocol.minor, mount.#dispatcher.opened, options.log)
       await mount.#raiseReadAhead()
       return mount
     } catch (error) {

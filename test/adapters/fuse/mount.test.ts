@@ -65,6 +65,25 @@ t.test('changes from elsewhere show at once', options, t =>
   }),
 )
 
+t.test('what an open file holds is dropped with all else', options, t =>
+  withMount(async mount => {
+    await mount.command('silent page old')
+    const reader = mount.pythonBeside(`
+fd = os.open('page', os.O_RDONLY)
+print(os.pread(fd, 3, 0).decode(), flush=True)
+end = time.time() + 20
+while os.pread(fd, 3, 0) != b'new':
+  if time.time() > end: sys.exit(1)
+  time.sleep(0.01)
+`)
+    await reader.line(/^old$/)
+    await mount.command('silent page new')
+    t.equal(mount.shell('cat page').stdout, 'old', 'the kernel has its pages')
+    await mount.command('all')
+    t.equal((await reader.end).status, 0)
+  }),
+)
+
 t.test('a notification right behind the answer is not lost', options, t =>
   withMount(async mount => {
     for (let i = 0; i < 10; i++) await mount.command(`silent race${i} old`)
