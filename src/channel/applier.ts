@@ -108,7 +108,7 @@ export class Applier {
     }
     const errno = views.apply(entry, operation, shown)
     if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
-    views.invalidate(stale, awaitedBy(own))
+    views.invalidate(stale, awaitedBy(own, stale))
     return errno
   }
 

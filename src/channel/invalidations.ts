@@ -69,3 +69,12 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
       return []
   }
 }
+
+/** Whether what one operation makes stale concerns the same inodes at two times. */
+export function concernsSame(before: readonly Invalidation[], after: readonly Invalidation[]): boolean {
+  return before.length === after.length && before.every((item, i) => inodeOf(item) === inodeOf(after[i]!))
+}
+
+function inodeOf(item: Invalidation): number | undefined {
+  return item.kind === 'inode' ? item.ino : item.kind === 'delete' ? item.child : undefined
+}

@@ -105,13 +105,13 @@ export class LeaderOrder {
     rememberPlace(overlay, proposal)
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
+    this.#views.invalidate(stale, awaitedBy(own, stale))
     if (own !== undefined) {
       own.ordered = index
       own.visible = true
       own.lacking = false
       own.stale = stale
     }
-    this.#views.invalidate(stale, awaitedBy(own))
     return 0
   }
 

@@ -18,7 +18,8 @@ import type { Forwarding } from './forwarding.js'
 import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
 import type { BlobId } from './log-port.js'
-import { journalRecord, type PendingChange, type PendingChanges } from './pending-changes.js'
+import type { Invalidation } from './mount-port.js'
+import { journalRecord, losesNames, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelPorts } from './ports.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
@@ -33,6 +34,8 @@ interface Waiting {
   readonly kind: EntryKind
   readonly options: ChangeOptions
   readonly deadline: number
+  /** See `PendingChange`. */
+  readonly stale: readonly Invalidation[]
   /** Once it is accepted. */
   change?: PendingChange
 }
@@ -113,7 +116,8 @@ export class OwnChanges {
   /** Accepts a change, now or when it can be (`Channel.change`). Answers a way to give up: the caller gets EINTR. */
   submit(kind: EntryKind, operation: Operation, payload: Uint8Array, options: ChangeOptions): () => void {
     const deadline = this.#ports.monotonicMs() + options.timeoutMs
-    const waiting: Waiting = { operation, payload, kind, options, deadline }
+    const stale = losesNames(operation) ? this.#views.staleBy(operation) : []
+    const waiting: Waiting = { operation, payload, kind, options, deadline, stale }
     if (!this.#health.serving) {
       options.done(EIO)
       return nothing
@@ -176,7 +180,7 @@ export class OwnChanges {
   }
 
   #accept(waiting: Waiting): void {
-    const { operation, payload, kind, options, deadline } = waiting
+    const { operation, payload, kind, options, deadline, stale } = waiting
     this.#writes.close()
     const proposal: Proposal = {
       kind,
@@ -196,7 +200,7 @@ export class OwnChanges {
       mount: options.mount,
       visible: false,
       lacking: false,
-      stale: [],
+      stale,
       journalled: false,
       ordered: undefined,
       sentRound: 0,

@@ -1,4 +1,5 @@
 import { changeKey } from './change-number.js'
+import { concernsSame } from './invalidations.js'
 import type { JournalRecord } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
 import type { Operation } from '../fs/operation.js'
@@ -16,7 +17,10 @@ export interface PendingChange {
   visible: boolean
   /** It is to be shown, but what it builds on is not there. */
   lacking: boolean
-  /** What it made stale when it was last shown: its own mount is told if its caller hears of no success. */
+  /**
+   * What it made stale when it was last shown: its own mount is told if its caller hears of no success. Before that, of a
+   * change of names: what it would have made stale when it was asked for.
+   */
   stale: readonly Invalidation[]
   /** Stands in the journal. */
   journalled: boolean
@@ -34,9 +38,18 @@ export interface PendingChange {
   lost: ((errno: number) => void) | undefined
 }
 
-/** The mount whose kernel learns of a change from the answer itself: nobody else need tell it. A caller that gave up does not. */
-export function awaitedBy(change: PendingChange | undefined): number | undefined {
-  return change?.accepted === undefined ? undefined : change.mount
+/**
+ * The mount whose kernel learns of a change from the answer itself: nobody else need tell it. A caller that gave up does
+ * not, nor a kernel whose names have come to mean other files since: it moves what it took for them (d_move).
+ */
+export function awaitedBy(change: PendingChange | undefined, stale: readonly Invalidation[]): number | undefined {
+  if (change?.accepted === undefined) return undefined
+  return losesNames(change.operation) && !concernsSame(change.stale, stale) ? undefined : change.mount
+}
+
+/** Whether an operation takes names away from the files they lead to. */
+export function losesNames({ kind }: Operation): boolean {
+  return kind === 'rename' || kind === 'unlink' || kind === 'rmdir'
 }
 
 /** This member's changes on their way, in the order they were made. */

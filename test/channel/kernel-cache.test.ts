@@ -1,9 +1,19 @@
 import t, { type Test } from 'tap'
 import { EIO, errnoName } from '../../src/base/errno.js'
+import type { Operation } from '../../src/fs/operation.js'
 import { rootInode } from '../../src/fs/records.js'
 import { checkKernelCache } from '../sim/checkers/kernel-cache.js'
 import { Kernel, type Answer } from '../sim/kernel.js'
 import { Cluster, make, type Member } from './support/cluster.js'
+
+const rename = (name: string, newName: string): Operation => ({
+  kind: 'rename',
+  parent: rootInode,
+  name,
+  newParent: rootInode,
+  newName,
+  flags: 0,
+})
 
 type Three = [Member, Member, Member]
 
@@ -107,6 +117,24 @@ void t.test("a lost leader's change is shown again when what it builds on is the
   cluster.settle()
   cluster.checkDigests()
   t.equal(leader.lookup('y'), ino)
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+void t.test('a name that another member replaced in time is moved, not the file that the kernel took for it', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const mount = new Mount(cluster, follower)
+  mount.create('a')
+  const { ino } = mount.create('b')
+  cluster.settle()
+  const replaced = leader.change(rename('b', 'a'))
+  t.not(follower.lookup('a'), ino, 'the follower has not heard of it')
+  const moved = mount.call<void>(answer => mount.kernel.rename([rootInode, 'a'], [rootInode, 'c'], 0, answer))
+  t.equal(moved.errno, 0)
+  t.equal(cluster.answered(replaced), 0)
+  cluster.settle()
+  t.equal(follower.lookup('c'), ino)
   mount.check(t, 'the kernel has heard of it')
   t.end()
 })

@@ -11,6 +11,7 @@ import type {
   OpenFile,
   Reply,
 } from '../../src/channel/mount-port.js'
+import { RENAME_EXCHANGE } from '../../src/fs/operation.js'
 import { DirectoryLocks } from './directory-locks.js'
 
 export const caller: Caller = { uid: 0, gid: 0, pid: 1 }
@@ -292,6 +293,10 @@ export class Kernel implements Mounted {
     })
   }
 
+  #place(parent: number, name: string, moved: { ino: number | undefined } | undefined): void {
+    if (moved?.ino !== undefined) this.entries.set(`${parent}/${name}`, { parent, name, ino: moved.ino })
+  }
+
   rename(
     [parent, name]: readonly [number, string],
     [newParent, newName]: readonly [number, string],
@@ -301,6 +306,9 @@ export class Kernel implements Mounted {
     this.#locked([parent, newParent], false, answer, answered => {
       this.#find(parent, name, moved => {
         this.#find(newParent, newName, replaced => {
+          // invalidations of names wait for the lock
+          const kept = this.entries.get(`${parent}/${name}`)
+          const other = this.entries.get(`${newParent}/${newName}`)
           this.call<void>(
             `rename ${parent}/${name} to ${newParent}/${newName} flags ${flags}`,
             reply => this.#frontend.rename(caller, parent, name, newParent, newName, flags, reply),
@@ -308,6 +316,10 @@ export class Kernel implements Mounted {
             () => {
               this.#lost(parent, name, moved)
               this.#lost(newParent, newName, replaced)
+              // d_move, d_exchange: what the kernel took for the files stands at the new places
+              if (moved === replaced) return
+              this.#place(newParent, newName, kept)
+              if ((flags & RENAME_EXCHANGE) !== 0) this.#place(parent, name, other)
             },
           )
         })
