@@ -19,7 +19,7 @@ import type { LogAnchor } from './log-port.js'
 import { makeParts, type Parts } from './parts.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
-import type { Roster } from './roster.js'
+import { membersTopic, type Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
 import { makeCore, recoverPending, type ChannelOptions, type CoreHost } from './start.js'
 import type { StoredEntry } from './stored-entry.js'
@@ -284,6 +284,7 @@ export class Channel implements TransportEvents {
 
   message(from: MemberId, message: PeerMessage): void {
     if (this.#agenda.closed) return
+    if (message.kind === 'note' && message.topic === membersTopic) return this.#roster.hear(from, message.body)
     if (message.kind === 'note') return this.#events.note(from, message.topic, message.body)
     if (!this.#health.sound || this.#health.restoring) return
     this.#inbox.take(from, message)
@@ -299,6 +300,7 @@ export class Channel implements TransportEvents {
     }
     this.#parts.locks.connected(member)
     this.#parts.positions.announceAgain()
+    this.#roster.greet(member)
     this.#turn()
   }
 

@@ -41,9 +41,20 @@ export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
 
 /** Throws `corrupt` for what is no descriptor. */
 export function decodeDescriptor(bytes: Uint8Array): Descriptor {
+  let text: string
+  try {
+    text = utf8Decode(bytes)
+  } catch (cause) {
+    throw new RkfsError('corrupt', 'the channel descriptor is not readable', { cause })
+  }
+  return parseDescriptor(text)
+}
+
+/** As `decodeDescriptor`, for its text. */
+export function parseDescriptor(text: string): Descriptor {
   let value: unknown
   try {
-    value = JSON.parse(utf8Decode(bytes))
+    value = JSON.parse(text)
   } catch (cause) {
     throw new RkfsError('corrupt', 'the channel descriptor is not readable', { cause })
   }

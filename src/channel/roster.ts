@@ -1,6 +1,10 @@
 import type { MemberId } from '../base/ids.js'
-import type { Descriptor, Member } from './descriptor.js'
+import { RkfsError } from '../base/errors.js'
+import { parseDescriptor, type Descriptor, type Member } from './descriptor.js'
 import type { PeerMessage, Transport } from './transport-port.js'
+
+/** The topic of the note in which a member tells its descriptor. */
+export const membersTopic = 'members'
 
 /** The members as the applied state names them, and whom else this member talks to. */
 export class Roster {
@@ -9,6 +13,8 @@ export class Roster {
   readonly #changed: (descriptor: Descriptor) => void
   #descriptor: Descriptor
   #logged: readonly Descriptor[]
+  /** Later descriptors that members told. */
+  readonly #told = new Map<MemberId, Descriptor>()
 
   /** `logged`: later descriptors, which stand in the log and are not applied yet. */
   constructor(
@@ -31,18 +37,47 @@ export class Roster {
   set descriptor(descriptor: Descriptor) {
     this.#descriptor = descriptor
     this.#logged = this.#logged.filter(({ version }) => version > descriptor.version)
+    for (const [id, { version }] of this.#told) if (version <= descriptor.version) this.#told.delete(id)
     this.#changed(descriptor)
+    this.tellOthers(this.#note())
   }
 
   /**
-   * Whom this member talks to: those of the applied state, and those that the log named beyond it when this run began. The
-   * state may have been written out long before the end; their votes may be needed before the log can be applied again.
+   * Whom this member talks to: those of the applied state; those that the log named beyond it when this run began (the
+   * state may have been written out long before, and their votes may be needed before the log can be applied again); and
+   * those that a member named (who was away while a newcomer came to lead hears of it from nobody else).
    */
   get peers(): readonly Member[] {
     const peers = new Map<MemberId, Member>()
-    for (const { members } of [this.#descriptor, ...this.#logged])
+    for (const { members } of [this.#descriptor, ...this.#logged, ...this.#told.values()])
       for (const member of members) peers.set(member.id, member)
     return [...peers.values()]
+  }
+
+  /** A member may have missed changes: it is told the descriptor. */
+  greet(member: MemberId): void {
+    this.#transport.send(member, this.#note())
+  }
+
+  #note(): PeerMessage {
+    return { kind: 'note', topic: membersTopic, body: JSON.stringify(this.#descriptor) }
+  }
+
+  /** A member tells its descriptor. One that only others named has no say in it. */
+  hear(from: MemberId, body: string): void {
+    const own = [this.#descriptor, ...this.#logged]
+    if (!own.some(({ members }) => members.some(({ id }) => id === from))) return
+    let told: Descriptor
+    try {
+      told = parseDescriptor(body)
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      return
+    }
+    const { id, name, owner, version } = this.#descriptor
+    if (told.id !== id || told.name !== name || told.owner !== owner || told.version <= version) return
+    this.#told.set(from, told)
+    this.#changed(this.#descriptor)
   }
 
   /** Undefined until this member is admitted. */

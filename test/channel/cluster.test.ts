@@ -615,6 +615,33 @@ void t.test('a member whose state fell back behind an admission talks to whom it
   t.end()
 })
 
+void t.test(
+  'a member that was away while a newcomer was admitted, and came to lead, hears of it from the others',
+  t => {
+    const cluster = new Cluster(3)
+    const owner = cluster.members[0]!
+    const away = cluster.members[2]!
+    cluster.leader()
+    cluster.settle()
+    away.stop()
+    const newcomer = cluster.newcomer()
+    const admitted = { id: newcomer.id, name: 'new', address: '', role: 'voter', certificate: '' } as const
+    owner.channel.changeMembers(withMember(owner.channel.descriptor, admitted), 20_000, () => {})
+    cluster.until('promotion', () => owner.channel.configuration.voters.length === 4)
+    cluster.settle()
+    cluster.leader().channel.transferLeadership(newcomer.id)
+    cluster.until('the newcomer leads', () => newcomer.leads)
+    cluster.network.blocked = (a, b) => cluster.areStrangers(a, b)
+    away.start()
+    cluster.until('all agree', () => {
+      cluster.network.connectAll()
+      return cluster.settled()
+    })
+    t.ok(newcomer.leads)
+    t.end()
+  },
+)
+
 void t.test('what the leader says while a member takes a snapshot in is said again afterwards', t => {
   for (const arrives of [true, false]) {
     const cluster = new Cluster(3)

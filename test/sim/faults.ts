@@ -51,15 +51,8 @@ export class Faults {
 
   #isBlocked(a: MemberId, b: MemberId): boolean {
     if (this.#gone.has(a) || this.#gone.has(b)) return true
-    if (!this.#authorizes(a, b) || !this.#authorizes(b, a)) return true
+    if (this.#host.cluster.areStrangers(a, b)) return true
     return (this.#partitions.get(pair(a, b)) ?? 0) > this.#host.cluster.clock.now
-  }
-
-  /** As `ChannelHost`. One that has no state yet has an invitation, which names whom it needs. */
-  #authorizes(self: MemberId, other: MemberId): boolean {
-    const member = this.#host.cluster.members.find(({ id }) => id === self)
-    if (member?.state.position === undefined) return true
-    return member.channel.peers.some(({ id }) => id === other)
   }
 
   #pick<T>(from: readonly T[]): T {

@@ -479,6 +479,15 @@ export class Cluster {
     })
   }
 
+  /** Whether one of two running members does not know the other, as `ChannelHost` has it. An invitation names whom it needs. */
+  areStrangers(a: MemberId, b: MemberId): boolean {
+    const knows = (self: MemberId, other: MemberId): boolean => {
+      const member = this.members.find(({ id }) => id === self)
+      return member?.state.position === undefined || member.channel.peers.some(({ id }) => id === other)
+    }
+    return !knows(a, b) || !knows(b, a)
+  }
+
   get alive(): Member[] {
     return this.members.filter(member => member.alive)
   }
