@@ -30,6 +30,7 @@ export class Inbox {
       case 'raft':
         return link.step(from, message.message)
       case 'propose':
+        if (!order.serves(from)) return
         return order.receive(from, message.restart, message.first, message.proposals)
       case 'propose-refused':
         for (const { sequence, errno } of message.refusals) {
@@ -49,6 +50,8 @@ export class Inbox {
       case 'position':
         return positions.hear(from, message)
       case 'lock-calls':
+        if (!order.serves(from)) return
+        return locks.receive(from, message)
       case 'lock-answers':
       case 'lock-again':
         return locks.receive(from, message)

@@ -15,6 +15,7 @@ import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
 import { awaitedBy, type PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
+import type { Roster } from './roster.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
@@ -37,13 +38,14 @@ export class LeaderOrder {
   readonly #writes: SmallWrites
   readonly #appender: Appender
   readonly #writers: WriterBook
+  readonly #roster: Roster
   /** The number within its round of forwarding that each member's next proposal has. */
   readonly #expected = new Map<MemberId, number>()
   /** Members whose proposals were left aside during a hand-over of leadership: they are asked again if it comes to nothing. */
   readonly #leftAside = new Set<MemberId>()
 
   constructor(
-    { self, ports, log, raft, views, complaints }: Core,
+    { self, ports, log, raft, views, complaints, roster }: Core,
     writes: SmallWrites,
     appender: Appender,
     writers: WriterBook,
@@ -57,6 +59,7 @@ export class LeaderOrder {
     this.#writes = writes
     this.#appender = appender
     this.#writers = writers
+    this.#roster = roster
   }
 
   /** What an earlier leadership expected is void. */
@@ -113,6 +116,14 @@ export class LeaderOrder {
       own.stale = stale
     }
     return 0
+  }
+
+  /** Whether the log names a member, so that its changes are taken: others, of whom this member was only told, have no say. */
+  serves(member: MemberId): boolean {
+    const named = ({ members }: Descriptor): boolean => members.some(({ id }) => id === member)
+    if (named(this.#roster.descriptor)) return true
+    const stored = membersDescriptor(this.#views.overlay)
+    return stored !== undefined && named(decodeDescriptor(stored))
   }
 
   #checkMembers(operation: MembersOperation, origin: MemberId): number {

@@ -49,8 +49,11 @@ export class Roster {
    */
   get peers(): readonly Member[] {
     const peers = new Map<MemberId, Member>()
-    for (const { members } of [this.#descriptor, ...this.#logged, ...this.#told.values()])
+    for (const { members } of [this.#descriptor, ...this.#logged])
       for (const member of members) peers.set(member.id, member)
+    // what is only told adds: a member that lies moves nobody to another address
+    for (const { members } of this.#told.values())
+      for (const member of members) if (!peers.has(member.id)) peers.set(member.id, member)
     return [...peers.values()]
   }
 

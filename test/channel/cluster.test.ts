@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap'
 import { EAGAIN, EEXIST, EINTR, EIO, ENOENT, EROFS, errnoName } from '../../src/base/errno.js'
 import { withMember, withoutMember } from '../../src/channel/descriptor.js'
+import { encodeOperation } from '../../src/fs/operation-codec.js'
 import type { Operation } from '../../src/fs/operation.js'
+import { zeroHash } from '../../src/oplog/codec.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Answer, type Member } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
@@ -691,5 +693,52 @@ void t.test('a read barrier that finds no leader is served when there is one', t
   follower.channel.readBarrier(20_000, answer => (errno = answer))
   cluster.until('an answer', () => errno !== undefined)
   t.equal(errnoName(errno!), errnoName(0))
+  t.end()
+})
+
+void t.test('whom a member only vouches for is talked to, and changes nothing', t => {
+  const cluster = new Cluster(3, 5)
+  const [leader, liar] = cluster.roles() as Three
+  cluster.settle()
+  const { descriptor } = leader.channel
+  const removed = { ...descriptor.members.at(-1)!, id: 'f'.repeat(16), slot: 99, address: '127.0.0.1:1' }
+  const moved = descriptor.members.map(member => ({ ...member, address: '127.0.0.1:2' }))
+  const false_ = { ...descriptor, version: descriptor.version + 5, members: [...moved, removed] }
+  leader.channel.message(liar.id, { kind: 'note', topic: 'members', body: JSON.stringify(false_) })
+  const address = (id: string): string | undefined => leader.channel.peers.find(peer => peer.id === id)?.address
+  t.equal(address(removed.id), '127.0.0.1:1')
+  for (const member of descriptor.members) t.equal(address(member.id), member.address, 'nobody is moved')
+
+  const operation = encodeOperation({ kind: 'unlink', parent: 1, name: 'a' })
+  const made = encodeOperation({
+    kind: 'make',
+    parent: 1,
+    name: 'a',
+    ino: 77,
+    mode: 0o40755,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    target: '',
+  })
+  const proposal = {
+    kind: 'change',
+    session: 1,
+    sequence: 1,
+    time: 1n,
+    payload: new Uint8Array(0),
+    payloadHash: zeroHash,
+    signature: new Uint8Array(0),
+  } as const
+  const { lastIndex } = leader.channel
+  for (const origin of [removed.id, liar.id]) {
+    const proposals = [made, operation].map((operation, i) => ({ ...proposal, origin, sequence: i + 1, operation }))
+    leader.channel.message(origin, { kind: 'propose', restart: true, first: 1, proposals })
+    t.equal(
+      leader.channel.lastIndex > lastIndex,
+      origin === liar.id,
+      `by ${origin === liar.id ? 'a member' : 'who is none'}`,
+    )
+  }
   t.end()
 })
