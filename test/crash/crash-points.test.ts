@@ -56,7 +56,7 @@ function chosen(asked: string): Failpoint[] {
   return Array.from({ length: Math.min(count, left.length) }, () => left.splice(rng.below(left.length), 1)[0]!)
 }
 
-const tried = chosen(process.env['CRASH_POINTS'] ?? '4')
+const tried = chosen(process.env['CRASH_POINTS'] ?? '3')
 t.setTimeout(120_000 + tried.length * 60_000)
 t.comment(`SEED=${seed}`)
 const cluster = new Cluster()

@@ -5,7 +5,11 @@ import { fakeTime, type Member } from './support/member.js'
 import { networkSkip } from './support/network.js'
 import { Trial } from './support/trial.js'
 
-const why = skip || networkSkip() || (fakeTime === undefined && 'needs libfaketime (Debian: faketime)')
+const why =
+  skip ||
+  (process.env['FAULTS'] !== 'all' && 'runs with FAULTS=all') ||
+  networkSkip() ||
+  (fakeTime === undefined && 'needs libfaketime (Debian: faketime)')
 if (why !== false) {
   t.plan(0, why)
   process.exit(0)

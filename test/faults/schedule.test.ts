@@ -20,19 +20,15 @@ if (why !== false) {
 const seed = Number(process.env['SEED'] ?? 1)
 const full = process.env['FAULTS'] === 'all'
 const only = process.env['ONLY']?.split(',').filter((name): name is FaultName => name in faults)
-/** One of each kind. */
+/** What is not among them, the other tests of real nodes do, too. */
 const share: FaultName[] = [
   'killLeader',
-  'pauseLeader',
   'unplug',
-  'reject',
   'muteLeader',
-  'slow',
   'lossy',
   'clockLeader',
   'certificates',
   'disk',
-  'killAll',
   'rolling',
 ]
 

@@ -22,7 +22,7 @@ if (skip !== false) {
   process.exit(0)
 }
 
-const loadSeconds = Number(process.env['SECONDS'] ?? 15)
+const loadSeconds = Number(process.env['SECONDS'] ?? 10)
 const runs = Number(process.env['RUNS'] ?? 1)
 const firstSeed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 t.setTimeout((loadSeconds + 120) * (runs + 1) * 1000)

@@ -128,7 +128,7 @@ void t.test('juicedata/juicefs#5963: when the others are back, so is writing', t
   files.forEach(({ ino, handle }, i) => t.not(programs[i]!.flush(ino, handle), 0))
   cluster.advance(300 * secondMs)
   cluster.network.connectAll()
-  cluster.leader()
+  cluster.settle()
   files.forEach(({ ino, handle }, i) => {
     const program = programs[i]!
     program.write(ino, handle, 0, 'again')

@@ -46,7 +46,7 @@ import { decodePosition, encodePosition, seal, unseal } from '../../../src/adapt
 import { appendOf, decodeRecordAt, encodeMeta, journalOf } from '../../../src/adapters/sqlite/stream-records.js'
 import { fromHex, toHex } from '../../../src/base/bytes.js'
 import { parseDuration, parseWholeNumber } from '../../../src/cli/arguments.js'
-import { decodeDescriptor, encodeDescriptor } from '../../../src/channel/descriptor.js'
+import { decodeDescriptor, encodeDescriptor, parseDescriptor } from '../../../src/channel/descriptor.js'
 import { checkArguments, isControlVerb } from '../../../src/daemon/control-arguments.js'
 import { LineReader } from '../../../src/daemon/control-lines.js'
 import { loadConfig, parseAddress as parseListenAddress } from '../../../src/daemon/config.js'
@@ -316,10 +316,12 @@ export const decoders: readonly Decoder[] = [
     ),
     text => same(Buffer.from(text, 'latin1'), Buffer.from(encodeReserved(decodeReserved(text)), 'latin1')),
   ),
-  ofText(['decodeDescriptor'], hostileJson([descriptor]), text => {
+  ofText(['decodeDescriptor', 'parseDescriptor'], hostileJson([descriptor]), text => {
     const read = decodeDescriptor(Buffer.from(text))
+    const heard = parseDescriptor(text)
     const again = decodeDescriptor(encodeDescriptor(read))
-    if (JSON.stringify(again) !== JSON.stringify(read)) throw new Error('it is read in two ways')
+    if ([again, heard].some(other => JSON.stringify(other) !== JSON.stringify(read)))
+      throw new Error('it is read in two ways')
     for (const value of [read.name, read.id, read.owner, ...read.members.flatMap(m => [m.id, m.name, m.address])]) {
       if (typeof value !== 'string') throw new Error(`${JSON.stringify(value)} passes for a text`)
     }
