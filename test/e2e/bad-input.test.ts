@@ -27,7 +27,7 @@ import { run } from './support/process.js'
 import { refused } from './support/refusal.js'
 import { Writer } from './support/writer.js'
 
-const cluster = clusterOf(t, 230)
+const cluster = clusterOf(t, 400)
 const at = (name: string): string => join(cluster.root, 'mnt', name)
 
 await t.test('wrong usage and wrong places', async t => {

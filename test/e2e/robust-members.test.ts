@@ -166,7 +166,8 @@ try:
     os.close(fd); print('ok')
 except OSError as error: print(errno.errorcode[error.errno])`
   const large = await c.python(write, timeoutSeconds + slackSeconds)
-  t.equal(large.stdout, 'ENOSPC\n', `${large.seconds} s ${large.stderr}`)
+  // EIO: one that memory held already when there was no room, and that may come true
+  t.match(large.stdout, /^(ENOSPC|EIO)\n$/, `${large.seconds} s ${large.stderr}`)
   t.equal(
     (await c.shell('cat chmod/kept >/dev/null && ls >/dev/null && echo read', 10)).stdout,
     'read\n',
