@@ -14,7 +14,7 @@ import { cases } from './support/cases.js'
 import { Places } from './support/places.js'
 
 const names = Object.keys(failpoints) as Failpoint[]
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
+const seed = Number(process.env['SEED'] ?? 1)
 const rng = new Rng(seed)
 
 await t.test('each failpoint stands in the code once', t => {

@@ -23,7 +23,7 @@ if (!canMount) {
   t.plan(0, 'needs root and /dev/fuse')
   process.exit(0)
 }
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
+const seed = Number(process.env['SEED'] ?? 1)
 const seeds = Number(process.env['SEEDS'] ?? 1)
 const runs = Number(process.env['RUNS'] ?? 60)
 t.setTimeout(60_000 + seeds * runs * 2000)
