@@ -1,3 +1,4 @@
+import { EIO } from '../base/errno.js'
 import { KiB } from '../base/limits.js'
 import type { ChannelPorts } from './ports.js'
 
@@ -80,6 +81,13 @@ export class Agenda {
   /** An answer to a program, given once all that is staged is written; or, without that, while the disk is full. */
   answer(callback: (isWritten: boolean) => void): void {
     this.#answers.push(callback)
+  }
+  /** As `answer`, to a change: what only memory holds may come true, or not, so it is EIO, and `untold` comes before it. */
+  answerChange(done: (errno: number) => void, untold: () => void): void {
+    this.answer(isWritten => {
+      if (!isWritten) untold()
+      done(isWritten ? 0 : EIO)
+    })
   }
   get hasAnswers(): boolean {
     return this.#answers.length > 0

@@ -1,4 +1,5 @@
 import type { MemberId } from '../base/ids.js'
+import { Limiter } from '../base/limiter.js'
 import type { ChannelPorts, LogLevel } from './ports.js'
 
 /** The same about the same member is said once in this time. */
@@ -11,23 +12,15 @@ export type Complaint =
 /** What members do that none should. They cannot fill the log with it: what was left out is counted. */
 export class Complaints {
   readonly #ports: ChannelPorts
-  readonly #said = new Map<string, { atMs: number; leftOut: number }>()
+  readonly #limiter = new Limiter(quietMs, 1)
 
   constructor(ports: ChannelPorts) {
     this.#ports = ports
   }
 
   about(member: MemberId, complaint: Complaint, level: LogLevel, message: string, fields: object = {}): void {
-    const key = `${member} ${complaint}`
-    const now = this.#ports.monotonicMs()
-    const known = this.#said.get(key)
-    if (known !== undefined && now - known.atMs < quietMs) {
-      known.leftOut++
-      return
-    }
-    // at most one for each of the channel's members and complaints, now and in the past
-    this.#said.set(key, { atMs: now, leftOut: 0 })
-    const leftOut = known?.leftOut ?? 0
+    const leftOut = this.#limiter.pass(`${member} ${complaint}`, this.#ports.monotonicMs())
+    if (leftOut === undefined) return
     this.#ports.report(level, message, { ...fields, member, ...(leftOut > 0 ? { leftOut } : {}) })
   }
 }

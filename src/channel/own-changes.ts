@@ -263,12 +263,7 @@ export class OwnChanges {
   #answerLater(change: PendingChange): void {
     const done = this.#takeAnswer(change)
     change.deadline = undefined
-    // what only memory holds may come true, or not: a full disk must not be told as success
-    if (done === undefined) return
-    this.#agenda.answer(isWritten => {
-      if (!isWritten) this.#tellMounts(change)
-      done(isWritten ? 0 : EIO)
-    })
+    if (done !== undefined) this.#agenda.answerChange(done, () => this.#tellMounts(change))
   }
 
   // ---- what becomes of them ----

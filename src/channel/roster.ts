@@ -79,6 +79,8 @@ export class Roster {
     }
     const { id, name, owner, version } = this.#descriptor
     if (told.id !== id || told.name !== name || told.owner !== owner || told.version <= version) return
+    // it says so at each connection
+    if (this.#told.get(from)?.version === told.version) return
     this.#told.set(from, told)
     this.#changed(this.#descriptor)
   }

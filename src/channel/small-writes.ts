@@ -1,5 +1,4 @@
 import { assert } from '../base/assert.js'
-import { EIO } from '../base/errno.js'
 import { apply, getInode } from '../fs/apply.js'
 import { extendWrite } from '../fs/content.js'
 import { firstBlob } from '../fs/extents.js'
@@ -110,11 +109,7 @@ export class SmallWrites {
     this.#agenda.unsent(length)
     if (this.#views.leading) this.#written = { ino, kind: operation.kind, end: open.end }
     this.#views.invalidate(stale, options.mount)
-    // what only memory holds must not be told as success, and the kernel keeps no pages of it
-    this.#agenda.answer(isWritten => {
-      if (!isWritten) this.#views.invalidate(stale, undefined)
-      options.done(isWritten ? 0 : EIO)
-    })
+    this.#agenda.answerChange(options.done, () => this.#views.invalidate(stale, undefined))
     return true
   }
 

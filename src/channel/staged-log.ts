@@ -5,7 +5,9 @@ import { failpoint } from '../base/failpoint.js'
 import type { Hasher } from '../base/hash.js'
 import { blobsPerEntryMax, MiB } from '../base/limits.js'
 import { cutOf, payloadCuts } from '../fs/extents.js'
-import { hashOfEncoded } from '../oplog/codec.js'
+import { decodeOperation } from '../fs/operation-codec.js'
+import type { Operation } from '../fs/operation.js'
+import { decodeEntry, hashOfEncoded } from '../oplog/codec.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
@@ -219,11 +221,20 @@ export class StagedLog implements RaftLog<StoredEntry> {
     }
   }
 
+  /** What an entry does, without its payload. */
+  #operation(index: number): Operation {
+    const recent = this.#recent.get(index)
+    if (recent !== undefined) return recent.operation
+    const header = this.#store.header(index)
+    assert(header !== undefined, `the log has no entry ${index}`)
+    return decodeOperation(decodeEntry(header, this.#hasher).operation)
+  }
+
   /** The membership changes among the entries with index > `after`, in order. */
   descriptorsAfter(after: number): { index: number; descriptor: Descriptor }[] {
     const found: { index: number; descriptor: Descriptor }[] = []
     for (let index = Math.max(after, this.#store.anchor.index) + 1; index <= this.#lastIndex; index++) {
-      const { operation } = this.entry(index)
+      const operation = this.#operation(index)
       if (operation.kind === 'members') found.push({ index, descriptor: decodeDescriptor(operation.descriptor) })
     }
     return found

@@ -61,6 +61,8 @@ export class ChannelHost {
   readonly #transport: ChannelTransport
   readonly #channel: Channel
   readonly #timer: NodeJS.Timeout
+  /** What `descriptor.json` holds by this run's doing. */
+  #written: Descriptor | undefined
   readonly #abort = new AbortController()
   #inodeBlock = 0
   #inodeNext = inodesPerBlock
@@ -276,8 +278,11 @@ export class ChannelHost {
     const { peers } = this.#channel
     const inside = peers.some(m => m.id === this.identity.memberId)
     this.#transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
+    // whom others name changes the peers alone
+    if (descriptor === this.#written) return
     try {
       writeDescriptor(this.folder, descriptor)
+      this.#written = descriptor
     } catch (error) {
       // the state has it: the file only tells a start without a state whom to ask
       this.log.warn('the descriptor could not be written', { error })

@@ -77,8 +77,9 @@ export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, ope
 
 /**
  * Takes a snapshot in beside the old state: nothing that is there is touched before all of it has come and its digest
- * holds. Answers where the log goes on; `installSnapshot` puts it in place. Throws `corrupt` for one that is malformed,
- * reaches less far than `least`, or contradicts what is committed here (entries up to `committed`).
+ * holds. Answers where the log goes on; `installSnapshot` puts it in place. Throws `corrupt` for one that is malformed
+ * or contradicts what is committed here (entries up to `committed`), `unavailable` for one that reaches less far than
+ * `least` or breaks off.
  */
 export async function receiveSnapshot(
   paths: SnapshotPaths,
