@@ -56,14 +56,21 @@ class Mount {
   }
 }
 
-void t.test('a change that is shown, and fails because the disk is full, is known to the kernel', t => {
-  const cluster = new Cluster(3)
+/** A mount of the leader's, then one of a follower's, each with a file of its own. */
+function* eachWithFile(cluster: Cluster) {
   const [leader, follower] = cluster.roles() as Three
   for (const member of [leader, follower]) {
     const mount = new Mount(cluster, member)
-    const { kernel } = mount
-    const { ino, handle } = mount.create(`f${member.slot}`)
+    const file = mount.create(`f${member.slot}`)
     cluster.settle()
+    yield { member, mount, ...file }
+  }
+}
+
+void t.test('a change that is shown, and fails because the disk is full, is known to the kernel', t => {
+  const cluster = new Cluster(3)
+  for (const { member, mount, ino, handle } of eachWithFile(cluster)) {
+    const { kernel } = mount
     member.log.full = true
     const failed = mount.call<unknown>(answer => kernel.truncate(ino, 5, handle, answer))
     t.equal(errnoName(failed.errno), errnoName(EIO))
@@ -77,18 +84,14 @@ void t.test('a change that is shown, and fails because the disk is full, is know
 
 void t.test('parts of an open write are not told as done while only memory holds them', t => {
   const cluster = new Cluster(3)
-  const [leader, follower] = cluster.roles() as Three
-  for (const member of [leader, follower]) {
-    const mount = new Mount(cluster, member)
+  for (const { member, mount, ino, handle } of eachWithFile(cluster)) {
     const { kernel } = mount
-    const { ino, handle } = mount.create(`f${member.slot}`)
-    cluster.settle()
     const write = (offset: number) => (answer: Answer<number>) =>
       kernel.write(ino, handle, offset, Buffer.from('text'), 2, answer)
     t.equal(mount.call(write(0)).errno, 0)
     t.equal(mount.call(write(4)).errno, 0, 'the write is open')
     member.log.full = true
-    t.equal(errnoName(mount.call(write(8)).errno), errnoName(EIO), member === leader ? 'leader' : 'follower')
+    t.equal(errnoName(mount.call(write(8)).errno), errnoName(EIO), member.leads ? 'leader' : 'follower')
     member.log.full = false
     cluster.settle()
     mount.check(t, 'what became of it')

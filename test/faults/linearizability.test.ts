@@ -9,21 +9,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { Rng } from '../../src/base/rng.js'
-import { skip, until } from '../e2e/support/cluster.js'
+import { until } from '../e2e/support/cluster.js'
 import { check } from '../linearizability/checker.js'
 import { fileModel } from '../linearizability/file-model.js'
 import { saveLines } from '../linearizability/history.js'
 import { describeVerdict } from '../linearizability/report.js'
 import { Workload } from '../linearizability/workload.js'
 import type { FaultName } from './support/nemesis.js'
-import { networkSkip } from './support/network.js'
+import { skipUnlessNetworked } from './support/network.js'
 import { Trial } from './support/trial.js'
 
-const why = skip || networkSkip()
-if (why !== false) {
-  t.plan(0, why)
-  process.exit(0)
-}
+skipUnlessNetworked(t)
 
 const seed = Number(process.env['SEED'] ?? 1)
 const full = process.env['FAULTS'] === 'all'

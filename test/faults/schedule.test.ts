@@ -5,17 +5,12 @@
  *   ONLY=pause,…    only these faults, in this order
  */
 import t from 'tap'
-import { skip } from '../e2e/support/cluster.js'
 import { Rng } from '../../src/base/rng.js'
 import { faultNames, faults, type FaultName } from './support/nemesis.js'
-import { networkSkip } from './support/network.js'
+import { skipUnlessNetworked } from './support/network.js'
 import { Trial } from './support/trial.js'
 
-const why = skip || networkSkip()
-if (why !== false) {
-  t.plan(0, why)
-  process.exit(0)
-}
+skipUnlessNetworked(t)
 
 const seed = Number(process.env['SEED'] ?? 1)
 const full = process.env['FAULTS'] === 'all'

@@ -6,18 +6,14 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { skip, sleep } from '../e2e/support/cluster.js'
+import { sleep } from '../e2e/support/cluster.js'
 import type { Member } from './support/member.js'
 import type { FaultName } from './support/nemesis.js'
-import { networkSkip } from './support/network.js'
+import { skipUnlessNetworked } from './support/network.js'
 import { residentBytes, Trial } from './support/trial.js'
 
 const seconds = Number(process.env['SOAK_SECONDS'] ?? 0)
-const why = skip || networkSkip() || (!(seconds > 0) && 'SOAK_SECONDS is 0')
-if (why !== false) {
-  t.plan(0, why)
-  process.exit(0)
-}
+skipUnlessNetworked(t, !(seconds > 0) && 'SOAK_SECONDS is 0')
 t.setTimeout(0)
 
 const MiB = 2 ** 20

@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { RaftMessage } from '../../src/raft/types.js'
 import { TestNode } from '../raft/support/test-node.js'
-import { Trace } from '../raft/support/trace.js'
+import { ledByOne, Trace } from '../raft/support/trace.js'
 
 const tuning = { electionTimeoutTicks: 10, heartbeatTicks: 2, appendBytesMax: 100, inflightBytesMax: 300, seed: 1 }
 const three = { voters: ['a', 'b', 'c'], learners: [] }
@@ -36,15 +36,6 @@ function append(term: number, terms: number[]): RaftMessage<number> {
   return { kind: 'append', term, previousIndex: 0, previousTerm: 0, first: 1, last: terms.length, entries, commit: 0 }
 }
 
-/** A group in which 1 leads term 1, with all that came before committed. */
-function group(count: number): Trace {
-  const group = new Trace()
-  group.run(`add-nodes ${count}`)
-  group.run('campaign 1')
-  group.run('settle')
-  return group
-}
-
 function leaders(group: Trace): string[] {
   return [...group.nodes.values()].filter(node => node.up && node.raft.role === 'leader').map(node => node.id)
 }
@@ -62,7 +53,7 @@ function elect(group: Trace): string | undefined {
 void t.test(
   'hashicorp/raft#605, #606: a leader that lost its leadership is elected again by who still follows it',
   t => {
-    const two = group(3)
+    const two = ledByOne(3)
     two.run('crash 3')
     two.run('crash 1')
     two.run('restart 1 applied=1')
@@ -83,7 +74,7 @@ void t.test(
  */
 void t.test('canonical/raft#279, etcd-io/etcd#8243: who comes back in an earlier term completes a majority', t => {
   for (const count of [3, 4]) {
-    const left = group(count)
+    const left = ledByOne(count)
     left.run(`crash ${count}`)
     // leadership goes to and fro: the others are some terms ahead
     for (const to of [2, 1, 2]) {
@@ -179,7 +170,7 @@ void t.test('rabbitmq/ra#439: a candidate with the shorter log answers the pre-v
   t.equal(node.raft.role, 'candidate')
   t.match(step(node, 'c', ask('pre-vote', 2, 7, 1)), [{ kind: 'pre-vote-reply', term: 2, granted: true }])
 
-  const two = group(3)
+  const two = ledByOne(3)
   two.run('partition 1 2 | 3')
   two.run('propose 1 3')
   two.run('settle')

@@ -1,15 +1,6 @@
 /** What other systems committed, cut off or read that they should not have. */
 import t from 'tap'
-import { Trace } from '../raft/support/trace.js'
-
-/** A group whose member 1 leads term 1; whatever follows is checked against the properties of Raft (`Invariants`). */
-function group(count: number): Trace {
-  const group = new Trace()
-  group.run(`add-nodes ${count}`)
-  group.run('campaign 1')
-  group.run('settle')
-  return group
-}
+import { ledByOne, type Trace } from '../raft/support/trace.js'
 
 /** Lets one stand when the others no longer hold by an earlier leader. */
 function stand(group: Trace, id: string): void {
@@ -26,7 +17,7 @@ function stand(group: Trace, id: string): void {
 void t.test(
   'atomix/copycat#23, baidu/braft#182: no change of members before an entry of the own term is committed',
   t => {
-    const five = group(4)
+    const five = ledByOne(4)
     five.run('add-nodes 1 voters=1,2,3,4')
     const [first, second] = [five.nodes.get('1')!, five.nodes.get('2')!]
     five.run('partition 1 5 | 2 3 4')
@@ -65,7 +56,7 @@ void t.test(
  * of what was left: two leaders, two histories.
  */
 void t.test('RedisLabs/redisraft#17, nats-io/nats-server#7545: a minority cannot shrink the group to itself', t => {
-  const five = group(5)
+  const five = ledByOne(5)
   const { raft, log } = five.nodes.get('1')!
   five.run('partition 1 2 | 3 4 5')
   const before = raft.commitIndex
@@ -92,7 +83,7 @@ void t.test('RedisLabs/redisraft#17, nats-io/nats-server#7545: a minority cannot
  * nobody was missing from them.
  */
 void t.test('etcd-io/etcd#7331: a new leader serves no read before an entry of its own is committed', t => {
-  const three = group(3)
+  const three = ledByOne(3)
   const second = three.nodes.get('2')!
   three.run('drop 1 3')
   three.run('propose 1 3')
@@ -132,7 +123,7 @@ void t.test('etcd-io/etcd#7331: a new leader serves no read before an entry of i
  * leader did not contradict was committed.
  */
 void t.test('atomix/copycat#265: an empty append commits nothing of a suffix that it did not check', t => {
-  const three = group(3)
+  const three = ledByOne(3)
   three.run('partition 1 | 2 3')
   three.run('propose 1 3')
   three.run('sync 1')

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { isRunning, type Place } from '../../e2e/support/cluster.js'
+import type { Test } from 'tap'
+import { isRunning, skip, type Place } from '../../e2e/support/cluster.js'
 
 const namespaces = '/run/netns'
 const listenPort = 7400
@@ -20,7 +21,7 @@ function tool(program: string, ...args: string[]): string {
 }
 
 /** What keeps these tests from running here, or false. */
-export function networkSkip(): string | false {
+function networkSkip(): string | false {
   if (process.geteuid?.() !== 0) return 'needs root'
   const probe = named('probe')
   try {
@@ -33,6 +34,14 @@ export function networkSkip(): string | false {
   } finally {
     spawnSync('ip', ['netns', 'del', probe], { timeout: 10_000 })
   }
+}
+
+/** Ends a test file where it cannot run: for a reason of its own, or for want of root, a build or networks. */
+export function skipUnlessNetworked(t: Test, own: string | false = false): void {
+  const why = own || skip || networkSkip()
+  if (why === false) return
+  t.plan(0, why)
+  process.exit(0)
 }
 
 /** Ends what runs in namespaces of test runs that are no more, and removes them. */

@@ -273,28 +273,11 @@ export class Liar {
     const previousTerm = this.#of([term, 1, higher])
     const first = previousIndex + 1
     const entry = this.#entry(first, higher, this.#hash())
+    const append = { kind: 'append', term: higher, previousIndex, previousTerm, first, commit } as const
     return this.#of<PeerMessage>([
       this.#raft({ kind: 'heartbeat', term: higher, commit, round }),
-      this.#raft({
-        kind: 'append',
-        term: higher,
-        previousIndex,
-        previousTerm,
-        first,
-        last: first,
-        entries: [entry],
-        commit,
-      }),
-      this.#raft({
-        kind: 'append',
-        term: higher,
-        previousIndex,
-        previousTerm,
-        first,
-        last: first - 1,
-        entries: [],
-        commit,
-      }),
+      this.#raft({ ...append, last: first, entries: [entry] }),
+      this.#raft({ ...append, last: first - 1, entries: [] }),
       this.#raft({ kind: 'snapshot', term: higher, index: this.#index() }),
       this.#raft({ kind: 'vote', term: higher, lastIndex: this.#index(), lastTerm: term, transfer: true }),
       this.#raft({ kind: 'timeout-now', term: higher }),

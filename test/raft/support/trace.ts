@@ -304,3 +304,12 @@ export function replay(text: string): string {
   while (out.at(-1) === '') out.pop()
   return out.join('\n') + '\n'
 }
+
+/** A group whose member 1 leads term 1, with all that came before committed; whatever follows is checked (`Invariants`). */
+export function ledByOne(count: number): Trace {
+  const group = new Trace()
+  group.run(`add-nodes ${count}`)
+  group.run('campaign 1')
+  group.run('settle')
+  return group
+}
