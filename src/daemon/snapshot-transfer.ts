@@ -95,6 +95,7 @@ export async function receiveSnapshot(
   const digest = new Uint8Array(32)
   let position: AppliedPosition | undefined
   let bytes = 0
+  let lastBlob = -1n
   let ended = false
   try {
     for await (const { kind, id, data } of chunks) {
@@ -122,6 +123,9 @@ export async function receiveSnapshot(
         }
         state.write({ writes, position, liveBytes })
       } else if (kind === kinds.blob) {
+        // where a blob contradicts this log, that one is cut: what was found in it before must come before
+        if (id <= lastBlob) throw new RkfsError('corrupt', 'a snapshot with its blobs out of order')
+        lastBlob = id
         keepBlob(log, committed, id, data)
         log.commit()
         failpoint('snapshot-receiving')
@@ -141,7 +145,7 @@ export async function receiveSnapshot(
   return { index: position.index, term: position.term, hash: position.hash }
 }
 
-/** Stores a blob unless the log has it, from its own entry. */
+/** Stores a blob unless the log has it, from its own entry. A snapshot's blobs are given in ascending order. */
 export function keepBlob(log: LogStore, committed: number, wireId: bigint, data: Uint8Array): void {
   const id = Number(wireId)
   if (!Number.isSafeInteger(id)) throw new RkfsError('corrupt', 'a snapshot with a blob out of range')

@@ -185,9 +185,9 @@ print('fine')`
     await first.line(/^mounted$/)
     const second = new TestMount(first.directory, driver.args)
     t.match(await second.line(/^error/), /^error busy rkfs-test \(fuse.rkfs\) is already mounted/)
-    // The watchdog is stopped first, so that the dead mount stays.
+    // The watchdog is stopped first, with the guard that it started, so that the dead mount stays.
     const children = spawnSync('pgrep', ['-P', String(first.child.pid), '-f', 'rkfs-watchdog'])
-    process.kill(Number(String(children.stdout).trim()), 'SIGKILL')
+    process.kill(-Number(String(children.stdout).trim()), 'SIGKILL')
     await first.line(/watchdog of the mount ended/)
     first.child.kill('SIGKILL')
     await until(() => first.exited, 'killed')

@@ -93,6 +93,7 @@ await t.test('a snapshot, whatever it is', async t => {
       [good[0]!, chunkOf(3, 3n * 8n, 'other bytes')],
       /contradicts entry 3, which is committed/,
     ],
+    ['blobs out of order', [good[0]!, chunkOf(3, 90n, 'later'), chunkOf(3, 88n, 'earlier')], /out of order/],
     ['a blob from nowhere', [good[0]!, chunkOf(3, 2n ** 63n, 'x')], /out of range/],
     ['a chunk without a number', [good[0]!, chunkOf(2, 1n, badKey())], /the key of a chunk/],
     ['an unknown table', [good[0]!, chunkOf(2, 1n, Buffer.from([9, ...bytesOf(1, 30)]))], /malformed snapshot batch/],

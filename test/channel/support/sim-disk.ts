@@ -40,14 +40,15 @@ export function takeSnapshot({ channel, state, log }: Member): Snapshot {
   const held = channel.holdFlush()
   const writes = [...state.all()]
   const liveBytes = new Map<number, number>()
-  const blobs = new Map<BlobId, Uint8Array>()
+  const ids = new Set<BlobId>()
   for (const { table, value } of writes) {
     if (table !== 'chunk') continue
     for (const { blob, length } of decodeRecord('chunk', value)) {
       liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
-      blobs.set(blob, log.blob(blob)!)
+      ids.add(blob)
     }
   }
+  const blobs = new Map([...ids].sort((a, b) => a - b).map(id => [id, log.blob(id)!]))
   held.release()
   return { position: state.position!, writes, liveBytes, blobs }
 }
