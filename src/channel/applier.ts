@@ -11,7 +11,6 @@ import type { OwnChanges } from './own-changes.js'
 import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
-import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -20,7 +19,7 @@ import type { Views } from './views.js'
 const applyBudget = 512
 
 /**
- * Takes the committed log into the state, and lays over it what is not applied yet.
+ * Takes the committed log into the state.
  *
  * INVARIANT: applied ≤ min(commit, durable here), which the caller sees to (`applyUpTo`).
  */
@@ -34,14 +33,12 @@ export class Applier {
   readonly #roster: Roster
   readonly #pending: PendingChanges
   readonly #health: Health
-  readonly #writes: SmallWrites
   readonly #appender: Appender
   readonly #own: OwnChanges
   readonly #digests: DigestExchange
 
   constructor(
     { self, session, ports, events, log, views, roster, pending, health }: Core,
-    writes: SmallWrites,
     appender: Appender,
     own: OwnChanges,
     digests: DigestExchange,
@@ -55,7 +52,6 @@ export class Applier {
     this.#roster = roster
     this.#pending = pending
     this.#health = health
-    this.#writes = writes
     this.#appender = appender
     this.#own = own
     this.#digests = digests
@@ -75,15 +71,13 @@ export class Applier {
       }
       this.#applyEntry(stored)
     }
-    if (this.#views.leading) this.#views.overlay.drop(this.#views.applied.index)
     this.#digests.paused()
   }
 
   #applyEntry(stored: StoredEntry): void {
     const { entry, operation } = stored
-    const { leading } = this.#views
     const own = entry.origin === this.#self ? this.#pending.get(entry.session, entry.sequence) : undefined
-    if (leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
+    if (this.#views.leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
     const errno = entry.kind === 'noop' ? 0 : this.#applyChange(stored, own)
     this.#views.reached(entry)
     failpoint('change-applied')
@@ -99,10 +93,10 @@ export class Applier {
   #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
     const views = this.#views
     // changes of an earlier run of this member are on their way again, but not shown
-    const shown = views.leading || (own?.visible === true && !own.lacking && entry.session === this.#session)
+    const shown = views.alone || (own?.visible === true && !own.lacking && entry.session === this.#session)
     const stale = shown ? [] : views.staleBy(operation)
     if (!shown) views.announceLosses(operation)
-    else if (!views.leading && operation.kind === 'append' && own?.shownOffset !== undefined) {
+    else if (!views.alone && operation.kind === 'append' && own?.shownOffset !== undefined) {
       const size = getInode(views.table, operation.ino)?.size ?? 0
       if (size !== own.shownOffset) views.appendMoved(operation.ino, size, own.shownOffset)
     }
@@ -112,32 +106,18 @@ export class Applier {
     return errno
   }
 
-  /**
-   * Makes the overlay anew: there is no undo, what is on its way is laid over the state once more. `first`: this member
-   * begins to lead, and shows what others ordered before it for the first time.
-   */
-  rebuildOverlay(first = false): void {
-    this.#writes.close()
-    this.#views.clearOverlay()
-    this.#own.hidden()
-    if (this.#views.leading) this.#layLogOver(first)
-    else this.#own.layOver()
-  }
-
-  #layLogOver(first: boolean): void {
-    const { overlay } = this.#views
+  /** As a new leader: what the whole log amounts to. Mounts are shown what is not their own in it as it is applied. */
+  layLogOver(): void {
+    this.#views.lead(this.#log.lastIndex)
+    const { ordered } = this.#views
     let bytes = 0
     for (let index = this.#views.applied.index + 1; index <= this.#log.lastIndex; index++) {
       const { entry, operation } = this.#log.entry(index)
       bytes += this.#log.size(index)
       if (entry.kind === 'noop') continue
-      overlay.tag = index
-      if (first) {
-        this.#views.invalidate(this.#views.staleBy(operation), undefined)
-        this.#views.announceLosses(operation)
-      }
-      apply(overlay, operation, { time: entry.time, number: index })
-      rememberPlace(overlay, entry)
+      ordered.tag = index
+      apply(ordered, operation, { time: entry.time, number: index })
+      rememberPlace(ordered, entry)
     }
     this.#appender.uncommittedBytes = bytes
   }

@@ -217,10 +217,10 @@ export class Channel implements TransportEvents {
     return this.#parts.own.lastSequence
   }
 
-  /** Waits until this member's changes up to `sequence` are on a majority; `whole`: and all that its view shows now. */
-  whenDurable(sequence: number, whole: boolean, timeoutMs: number, done: (errno: number) => void): () => void {
+  /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
+  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
     this.#parts.writes.close()
-    return this.#parts.waiters.whenDurable(sequence, whole, timeoutMs, done)
+    return this.#parts.waiters.whenDurable(sequence, timeoutMs, done)
   }
 
   /** Waits until this member has applied all that was committed, or ordered by the leader, when the call began. */
@@ -332,10 +332,9 @@ export class Channel implements TransportEvents {
     if (this.#health.failure !== undefined) return
     this.#parts.applier.applyUpTo(this.#mayApply)
     this.#parts.waiters.check()
-    if (this.#views.stale) {
-      this.#parts.applier.rebuildOverlay()
-      this.#views.viewChanged()
-    }
+    const { stale } = this.#views
+    if (stale || this.#views.mayJoin) this.#parts.own.refresh()
+    if (stale) this.#views.viewChanged()
     this.#parts.own.drain()
     const push = this.#agenda.takePush(this.#parts.waiters.any || this.#parts.own.anyUnanswered)
     if (push) {
@@ -392,21 +391,18 @@ export class Channel implements TransportEvents {
 
   #takeLead(): void {
     this.#parts.writes.close()
-    this.#views.leading = true
     this.#parts.order.clear()
     this.#parts.writers.clear()
-    // the whole committed prefix is shown before anything is ordered on top of it
-    this.#parts.applier.rebuildOverlay(true)
+    this.#parts.applier.layLogOver()
     failpoint('leader-elected')
     this.#parts.order.appendNoop()
     this.#parts.own.orderAll()
   }
 
   #leaveLead(): void {
-    this.#views.leading = false
+    this.#views.leave()
     this.#parts.writes.close()
-    this.#views.makeStale()
-    this.#views.invalidateAll()
+    this.#parts.shown.part()
   }
 
   /** Entries from `index` on are about to be cut from this member's log. */
@@ -414,13 +410,7 @@ export class Channel implements TransportEvents {
     this.#parts.durability.cut(index)
     // other entries will have these numbers, and so will their blobs
     this.blobs.clear()
-    if (this.#views.observed) {
-      for (let at = index; at <= this.#log.lastIndex; at++) {
-        this.#views.invalidate(this.#views.staleBy(this.#log.entry(at).operation), undefined)
-      }
-    }
     this.#parts.own.cutOff(index)
-    this.#views.makeStale()
   }
 
   // ---- restoring and stopping ----

@@ -8,6 +8,7 @@ import { type Inode, isRegular, S_IFREG } from '../fs/records.js'
 import type { Caller, Entry, OpenFile, Reply } from './mount-port.js'
 import { losesSetGid, type MountState } from './mount-state.js'
 import type { NameCalls } from './name-calls.js'
+import type { OrphanFile } from './orphan-file.js'
 import {
   O_ACCMODE,
   O_APPEND,
@@ -183,7 +184,7 @@ export class FileCalls {
     const file = this.#mount.files.file(handle)
     if (file === undefined) return reply.fail(EBADF)
     const waits = this.#mount.options.sync !== 'fsync' && file.sequence > 0
-    this.#settle(file, waits ? file.sequence : undefined, false, reply)
+    this.#settle(file, waits ? file.sequence : undefined, reply)
   }
 
   release(ino: number, handle: number, reply: Reply<void>): void {
@@ -192,10 +193,10 @@ export class FileCalls {
   }
 
   fsync(handle: number, reply: Reply<void>): void {
-    this.#settle(this.#mount.files.file(handle), this.#mount.channel.lastSequence, true, reply)
+    this.#settle(this.#mount.files.file(handle), this.#mount.channel.lastSequence, reply)
   }
 
-  #settle(file: OpenFileState | undefined, wait: number | undefined, whole: boolean, reply: Reply<void>): void {
+  #settle(file: OpenFileState | undefined, wait: number | undefined, reply: Reply<void>): void {
     const { channel, options, orphans } = this.#mount
     const finish = (errno: number): void => {
       const error = errno === 0 && file !== undefined ? takeError(file) : errno
@@ -203,7 +204,7 @@ export class FileCalls {
       else reply.fail(error)
     }
     if (wait === undefined || (file !== undefined && orphans.has(file.ino))) return finish(0)
-    reply.onInterrupt(channel.whenDurable(wait, whole, options.timeoutMs, finish))
+    reply.onInterrupt(channel.whenDurable(wait, options.timeoutMs, finish))
   }
 
   // ---- content ----
@@ -242,17 +243,19 @@ export class FileCalls {
     if (file !== undefined && file.error !== 0) return reply.fail(takeError(file))
     const inode = killPrivileges ? mount.inode(ino) : undefined
     if (inode !== undefined && losesSetGid(inode, caller)) this.#dropSetGid(ino, inode)
-    const orphan = mount.orphans.get(ino)
-    if (orphan !== undefined) {
+    const writeNameless = (orphan: OrphanFile): void => {
       const at = (flags & O_APPEND) === 0 ? offset : orphan.inode.size
       try {
         const errno = orphan.write(at, data, killPrivileges, mount.ports.now())
-        return errno === 0 ? reply.ok(data.length) : reply.fail(errno)
+        if (errno === 0) reply.ok(data.length)
+        else reply.fail(errno)
       } catch (error) {
         if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
-        return reply.fail(ENOSPC)
+        reply.fail(ENOSPC)
       }
     }
+    const orphan = mount.orphans.get(ino)
+    if (orphan !== undefined) return writeNameless(orphan)
     if (offset + data.length > fileSizeMax) return reply.fail(EFBIG)
     const unseen = file !== undefined && this.#hidesReads(file)
     const operation: Operation =
@@ -264,6 +267,9 @@ export class FileCalls {
       timeoutMs: mount.options.timeoutMs,
       durable: mount.options.sync === 'always' || (flags & O_DSYNC) !== 0,
       done: errno => {
+        // refused, because another member's change took the file's last name meanwhile
+        const orphan = errno === ESTALE || errno === ENOENT ? mount.orphans.get(ino) : undefined
+        if (orphan !== undefined) return writeNameless(orphan)
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
         if (unseen) mount.forgetPages(ino)

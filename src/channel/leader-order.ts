@@ -16,6 +16,7 @@ import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
 import { awaitedBy, type PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
+import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
@@ -25,16 +26,18 @@ import type { WriterBook } from './writer-book.js'
 /**
  * What a leader gives a place in the log.
  *
- * INVARIANT: each session's numbers are taken in ascending order, and the last one taken stands in the overlay with the
+ * INVARIANT: each session's numbers are taken in ascending order, and the last one taken stands in `ordered` with the
  * change (`session` records): a second arrival has its place already (thesis §6.3).
  */
 export class LeaderOrder {
   readonly #self: MemberId
+  readonly #session: number
   readonly #ports: ChannelPorts
   readonly #complaints: Complaints
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
+  readonly #shown: ShownChanges
   readonly #writes: SmallWrites
   readonly #appender: Appender
   readonly #writers: WriterBook
@@ -45,17 +48,20 @@ export class LeaderOrder {
   readonly #leftAside = new Set<MemberId>()
 
   constructor(
-    { self, ports, log, raft, views, complaints, roster }: Core,
+    { self, session, ports, log, raft, views, complaints, roster }: Core,
+    shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
     writers: WriterBook,
   ) {
     this.#self = self
+    this.#session = session
     this.#ports = ports
     this.#complaints = complaints
     this.#log = log
     this.#raft = raft
     this.#views = views
+    this.#shown = shown
     this.#writes = writes
     this.#appender = appender
     this.#writers = writers
@@ -87,11 +93,14 @@ export class LeaderOrder {
     )
   }
 
-  /** Gives a proposal its place in the log, or answers why not. 0 also for one that has its place already. */
+  /**
+   * Gives a proposal its place in the log, or answers why not. 0 also for one that has its place already. Mounts are shown
+   * it at once if it is this member's own and everything before it is shown.
+   */
   order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
     this.#writes.close()
-    const { overlay } = this.#views
-    if (hasPlace(overlay, proposal.origin, proposal)) {
+    const { ordered, alone } = this.#views
+    if (hasPlace(ordered, proposal.origin, proposal)) {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
     }
@@ -100,21 +109,24 @@ export class LeaderOrder {
       if (errno !== 0) return errno
     }
     const index = this.#log.lastIndex + 1
-    overlay.tag = index
-    const stale = this.#views.staleBy(operation)
-    this.#views.announceLosses(operation)
-    const errno = apply(overlay, operation, { time: proposal.time, number: index })
+    // changes of an earlier run of this member were never shown
+    const mine = own !== undefined && proposal.session === this.#session
+    const shows = mine && alone
+    ordered.tag = index
+    const stale = shows ? this.#views.staleBy(operation) : []
+    if (shows) this.#views.announceLosses(operation)
+    const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    rememberPlace(overlay, proposal)
+    rememberPlace(ordered, proposal)
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
-    this.#views.invalidate(stale, awaitedBy(own, stale))
-    if (own !== undefined) {
-      own.ordered = index
+    if (own !== undefined) own.ordered = index
+    if (shows) {
+      this.#views.invalidate(stale, awaitedBy(own, stale))
       own.visible = true
       own.lacking = false
       own.stale = stale
-    }
+    } else if (!mine) this.#shown.conceal(index)
     return 0
   }
 
@@ -122,12 +134,12 @@ export class LeaderOrder {
   serves(member: MemberId): boolean {
     const named = ({ members }: Descriptor): boolean => members.some(({ id }) => id === member)
     if (named(this.#roster.descriptor)) return true
-    const stored = membersDescriptor(this.#views.overlay)
+    const stored = membersDescriptor(this.#views.ordered)
     return stored !== undefined && named(decodeDescriptor(stored))
   }
 
   #checkMembers(operation: MembersOperation, origin: MemberId): number {
-    const current = decodeDescriptor(membersDescriptor(this.#views.overlay)!)
+    const current = decodeDescriptor(membersDescriptor(this.#views.ordered)!)
     let next: Descriptor
     try {
       next = decodeDescriptor(operation.descriptor)

@@ -27,21 +27,19 @@ export class OpenWrite {
   readonly change: PendingChange
   /** Where the file goes on. */
   end: number
-  /** The name of its blob (`firstBlob`), and the tag of its records in the overlay: on a leader the place in the log it will take. */
-  readonly number: number
-  readonly tag: number
+  /** The place in the log that it will take; undefined where this member does not lead. */
+  readonly place: number | undefined
   readonly #room: number
   #buffer: Uint8Array
   #length: number
   #parts = 1
   #time: bigint
 
-  /** `start`: the offset at which the write was shown. */
-  constructor(change: PendingChange, start: number, number: number, tag: number) {
+  /** `start`: its offset in the file, at its place in the log or as it was shown. */
+  constructor(change: PendingChange, start: number, place: number | undefined) {
     const { payload, time } = change.proposal
     this.change = change
-    this.number = number
-    this.tag = tag
+    this.place = place
     this.#room = change.operation.kind === 'append' ? chunkBytes : chunkBytes - (start % chunkBytes)
     this.#buffer = payload
     this.#length = payload.length

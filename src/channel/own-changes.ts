@@ -2,9 +2,7 @@ import { EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { blobsPerEntryMax, pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
-import { apply, getInode } from '../fs/apply.js'
-import { cutOf, payloadCuts } from '../fs/extents.js'
+import { pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
 import { encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type Operation } from '../fs/operation.js'
 import { zeroHash } from '../oplog/codec.js'
@@ -17,10 +15,10 @@ import type { Core } from './core.js'
 import type { Forwarding } from './forwarding.js'
 import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
-import type { BlobId } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
 import { journalRecord, losesNames, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelPorts } from './ports.js'
+import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
@@ -60,6 +58,7 @@ export class OwnChanges {
   readonly #pending: PendingChanges
   readonly #agenda: Agenda
   readonly #health: Health
+  readonly #shown: ShownChanges
   readonly #writes: SmallWrites
   readonly #appender: Appender
   readonly #order: LeaderOrder
@@ -69,13 +68,12 @@ export class OwnChanges {
   #nextSequence = 1
   /** When a tick first found nobody to order changes. */
   #leaderlessSince: number | undefined
-  /** Refused or taken back, and shown until the overlay is made anew: their bytes are needed as long. */
-  readonly #stillShown = new Map<number, PendingChange>()
   /** Pending changes whose caller has no answer yet. */
   #unanswered = 0
 
   constructor(
     { self, session, ports, events, log, raft, views, pending, agenda, health }: Core,
+    shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
     order: LeaderOrder,
@@ -92,6 +90,7 @@ export class OwnChanges {
     this.#pending = pending
     this.#agenda = agenda
     this.#health = health
+    this.#shown = shown
     this.#writes = writes
     this.#appender = appender
     this.#order = order
@@ -118,7 +117,7 @@ export class OwnChanges {
     const deadline = this.#ports.monotonicMs() + options.timeoutMs
     const stale = losesNames(operation) ? this.#views.staleBy(operation) : []
     const waiting: Waiting = { operation, payload, kind, options, deadline, stale }
-    if (!this.#health.serving) {
+    if (!this.#health.serving || this.#agenda.closed) {
       options.done(EIO)
       return nothing
     }
@@ -198,6 +197,7 @@ export class OwnChanges {
       operation,
       bytes: proposal.operation.length + payload.length,
       mount: options.mount,
+      durable: options.durable,
       visible: false,
       lacking: false,
       stale,
@@ -210,44 +210,34 @@ export class OwnChanges {
       lost: options.lost,
     }
     waiting.change = change
-    if (this.#views.leading) {
-      const errno = this.#writes.goesOn(change, options)
-        ? this.#writes.openAsLeader(change)
-        : this.#order.order(proposal, operation, change)
-      if (errno !== 0) return options.done(errno)
-      this.#pending.add(change)
-      this.#unanswered++
-      if (!options.durable) this.#answerLater(change)
-      return
-    }
-    if (isContentOperation(operation)) {
-      const errno = this.#show(change)
-      if (errno !== 0) return options.done(errno)
+    this.#unanswered++
+    if (this.#views.leading) this.#acceptAsLeader(change, options)
+    else this.#acceptElsewhere(change, options)
+  }
+
+  #acceptAsLeader(change: PendingChange, options: ChangeOptions): void {
+    const errno = this.#writes.goesOn(change, options)
+      ? this.#writes.openAsLeader(change)
+      : this.#order.order(change.proposal, change.operation, change)
+    if (errno !== 0) return this.#refused(change, errno, this.#views.alone ? 0 : this.#log.lastIndex)
+    this.#pending.add(change)
+    // a change of names that rests on what is not committed yet is shown with that
+    if (!change.visible && isContentOperation(change.operation)) this.#shown.show(change)
+    this.#answerIfShown(change)
+  }
+
+  #acceptElsewhere(change: PendingChange, options: ChangeOptions): void {
+    if (isContentOperation(change.operation)) {
+      const errno = this.#shown.show(change)
+      if (errno !== 0) return this.#takeAnswer(change)!(errno)
       this.#writes.maybeOpen(change, options.durable)
     }
     this.#pending.add(change)
-    this.#unanswered++
     this.#agenda.unsent(change.bytes)
     this.#log.journal(journalRecord(change))
     failpoint('change-journalled')
     change.journalled = true
-    if (change.visible && !options.durable) this.#answerLater(change)
-  }
-
-  /** Lays a change over the state before it is ordered. */
-  #show(change: PendingChange): number {
-    const { operation, proposal } = change
-    const { overlay } = this.#views
-    overlay.tag = proposal.sequence
-    const stale = this.#views.staleBy(operation)
-    if (operation.kind === 'append') change.shownOffset = getInode(overlay, operation.ino)?.size
-    const errno = apply(overlay, operation, { time: proposal.time, number: -proposal.sequence })
-    if (errno === 0) {
-      change.visible = true
-      change.stale = stale
-      this.#views.invalidate(stale, change.mount)
-    }
-    return errno
+    this.#answerIfShown(change)
   }
 
   /** The caller's answer, to be given once. */
@@ -259,11 +249,12 @@ export class OwnChanges {
     return done
   }
 
-  /** Answers the caller once the log or the journal has its change. */
-  #answerLater(change: PendingChange): void {
+  /** Answers the caller of a change that is shown, once the log or the journal has it. */
+  #answerIfShown(change: PendingChange): void {
+    if (!change.visible || change.durable) return
     const done = this.#takeAnswer(change)
     change.deadline = undefined
-    if (done !== undefined) this.#agenda.answerChange(done, () => this.#tellMounts(change))
+    if (done !== undefined) this.#agenda.answerChange(done, () => this.#shown.tellMounts(change))
   }
 
   // ---- what becomes of them ----
@@ -273,14 +264,21 @@ export class OwnChanges {
     for (const change of this.#pending.values()) {
       if (change.ordered !== undefined) continue
       const errno = this.#order.order(change.proposal, change.operation, change)
-      if (errno !== 0) this.#refused(change, errno, 0)
+      if (errno !== 0) this.#refused(change, errno, this.#log.lastIndex)
     }
+  }
+
+  /** Brings what is shown of own changes up to date with the state. */
+  refresh(): void {
+    this.#writes.close()
+    if (this.#views.stale) this.#shown.layOver()
+    for (const change of this.#shown.maybeJoin()) this.#answerIfShown(change)
   }
 
   /** A change of this member is part of the applied state. `own`: itself, if it was on its way. */
   applied(entry: EntryHeader, own: PendingChange | undefined, errno: number): void {
     if (own !== undefined) this.#settle(own, errno)
-    if (!this.#views.leading && entry.session === this.#session) this.#views.reachedOwn(entry, own?.visible ?? false)
+    if (entry.session === this.#session) this.#views.reachedOwn(entry, own?.visible ?? false)
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
       if (compareChanges(change.proposal, entry) > 0) break
@@ -318,8 +316,8 @@ export class OwnChanges {
       this.#events.lostChange(change.operation, change.proposal.payload, errno, path)
     }
     if (change.visible) {
-      this.#hide(change)
-      this.#tellMounts(change)
+      this.#shown.withdraw(change)
+      this.#shown.tellMounts(change)
     }
     this.#waiters.check()
   }
@@ -363,7 +361,7 @@ export class OwnChanges {
       if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
       const done = this.#takeAnswer(change)!
       const never = this.#maybeWithdraw(change)
-      this.#tellMounts(change)
+      this.#shown.tellMounts(change)
       this.#agenda.answer(() => done(never ? EROFS : EIO))
     }
   }
@@ -372,27 +370,17 @@ export class OwnChanges {
   #giveUp(change: PendingChange | undefined): boolean {
     if (change === undefined || this.#takeAnswer(change) === undefined) return false
     this.#maybeWithdraw(change)
-    this.#tellMounts(change)
+    this.#shown.tellMounts(change)
     this.#agenda.turn()
     return true
-  }
-
-  /** A change that is shown fails for its caller: its kernel knows nothing of it. */
-  #tellMounts(change: PendingChange): void {
-    if (change.visible) this.#views.invalidate(change.stale, undefined)
   }
 
   /** Takes back a change that nobody was told of. One that was sent, or stands in the log, may come true. */
   #maybeWithdraw(change: PendingChange): boolean {
     if (change.sentRound !== 0 || change.ordered !== undefined) return false
     this.#forget(change)
-    if (change.visible) this.#hide(change)
+    if (change.visible) this.#shown.withdraw(change)
     return true
-  }
-
-  #hide(change: PendingChange): void {
-    this.#stillShown.set(change.proposal.sequence, change)
-    this.#views.makeStale()
   }
 
   failAll(): void {
@@ -400,52 +388,6 @@ export class OwnChanges {
     this.#waiting = []
     for (const { options } of waiting) options.done(EIO)
     for (const change of this.#pending.values()) this.#takeAnswer(change)?.(EIO)
-  }
-
-  // ---- what is shown of them ----
-
-  /** The overlay is empty: what was refused is shown no more. */
-  hidden(): void {
-    this.#stillShown.clear()
-  }
-
-  /** Lays what is shown of them over the state again. */
-  layOver(): void {
-    const { overlay } = this.#views
-    for (const change of this.#pending.values()) {
-      const { proposal, operation, shownOffset } = change
-      if (!change.visible || proposal.session !== this.#session) continue
-      overlay.tag = proposal.sequence
-      if (operation.kind === 'append') {
-        const size = getInode(overlay, operation.ino)?.size
-        if (size !== undefined && shownOffset !== undefined && size !== shownOffset) {
-          this.#views.appendMoved(operation.ino, size, shownOffset)
-        }
-        change.shownOffset = size
-      }
-      const place = { time: proposal.time, number: -proposal.sequence }
-      const stale = this.#views.staleBy(operation)
-      const wasLacking = change.lacking
-      // what it builds on is perhaps not committed yet
-      change.lacking = apply(overlay, operation, place) !== 0
-      if (change.lacking) this.#views.lacksOne()
-      // kernels learn of it when it goes out of sight, and when it comes back
-      if (change.lacking !== wasLacking) this.#views.invalidate(wasLacking ? stale : change.stale, undefined)
-      if (!change.lacking) change.stale = stale
-    }
-  }
-
-  /** A blob of a change that has no index yet, or had none when it was shown (a negative id). */
-  blob(id: BlobId): Uint8Array | undefined {
-    const sequence = Math.floor(-id / blobsPerEntryMax)
-    const part = -id % blobsPerEntryMax
-    const change = this.#pending.get(this.#session, sequence) ?? this.#stillShown.get(sequence)
-    if (change !== undefined) return cutOf(payloadCuts(change.operation), change.proposal.payload, part)
-    // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
-    const index = this.#views.placeOf(sequence)
-    if (index === undefined) return undefined
-    const logged = index * blobsPerEntryMax + part
-    return this.#log.recentBlob(logged) ?? this.#ports.log.blob(logged)
   }
 }
 

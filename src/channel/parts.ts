@@ -12,6 +12,7 @@ import type { BlobId } from './log-port.js'
 import { OwnChanges } from './own-changes.js'
 import { Positions } from './positions.js'
 import { RaftLink } from './raft-link.js'
+import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
 import { Upkeep, type Retention } from './upkeep.js'
 import { Waiters } from './waiters.js'
@@ -22,6 +23,7 @@ export interface Parts {
   readonly durability: Durability
   readonly link: RaftLink
   readonly writers: WriterBook
+  readonly shown: ShownChanges
   readonly writes: SmallWrites
   readonly order: LeaderOrder
   readonly duties: LeaderDuties
@@ -46,19 +48,21 @@ export function makeParts(
   const { ports, log, health } = core
   const writers = new WriterBook()
   const appender = new Appender(core)
-  const writes = new SmallWrites(core, appender, writers)
-  const order = new LeaderOrder(core, writes, appender, writers)
+  const shown = new ShownChanges(core)
+  const writes = new SmallWrites(core, shown, appender, writers)
+  const order = new LeaderOrder(core, shown, writes, appender, writers)
   const forwarding = new Forwarding(core)
   const waiters = new Waiters(core)
-  const own = new OwnChanges(core, writes, appender, order, forwarding, waiters)
+  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters)
   const positions = new Positions(core)
   const digests = new DigestExchange(core)
-  const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? own.blob(id) : log.recentBlob(id)))
+  const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? shown.blob(id) : log.recentBlob(id)))
   blobs.onDamage = error => health.damaged(error)
   return {
     durability: new Durability(core),
     link: new RaftLink(core),
     writers,
+    shown,
     writes,
     order,
     duties: new LeaderDuties(core, order, writers, changeMembers),
@@ -67,12 +71,12 @@ export function makeParts(
     own,
     positions,
     digests,
-    applier: new Applier(core, writes, appender, own, digests),
+    applier: new Applier(core, appender, own, digests),
     blobs,
     upkeep: new Upkeep(core, positions, blobs, pinned, retention),
     locks: new ChannelLocks(core, waiters, (timeoutMs, done) => {
       writes.close()
-      waiters.whenDurable(own.lastSequence, false, timeoutMs, done)
+      waiters.whenDurable(own.lastSequence, timeoutMs, done)
     }),
   }
 }

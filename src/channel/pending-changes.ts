@@ -13,6 +13,8 @@ export interface PendingChange {
   operation: Operation
   bytes: number
   readonly mount: number | undefined
+  /** Its caller waits for a majority. */
+  readonly durable: boolean
   /** Shown in this member's view before it is committed. */
   visible: boolean
   /** It is to be shown, but what it builds on is not there. */

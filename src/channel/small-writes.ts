@@ -11,6 +11,7 @@ import type { BlobId } from './log-port.js'
 import { isSmallWrite, OpenWrite } from './open-write.js'
 import { journalRecord, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelPorts } from './ports.js'
+import type { ShownChanges } from './shown-changes.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
 import type { WriterBook } from './writer-book.js'
@@ -18,8 +19,8 @@ import type { WriterBook } from './writer-book.js'
 /**
  * Opens, continues and closes this member's open write (`OpenWrite`).
  *
- * INVARIANT: the open write is this member's newest change. On a leader it is shown at the index that is next in the log,
- * so whatever is to be ordered closes it first.
+ * INVARIANT: the open write is this member's newest change. On a leader it has the index that is next in the log, so
+ * whatever is to be ordered closes it first.
  */
 export class SmallWrites {
   readonly #ports: ChannelPorts
@@ -27,18 +28,25 @@ export class SmallWrites {
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #agenda: Agenda
+  readonly #shown: ShownChanges
   readonly #appender: Appender
   readonly #writers: WriterBook
   #open: OpenWrite | undefined
   /** Where this leader's last small write ended: one that goes on there is the first of more, as a rule. */
   #written: { readonly ino: number; readonly kind: string; readonly end: number } | undefined
 
-  constructor({ ports, log, views, pending, agenda }: Core, appender: Appender, writers: WriterBook) {
+  constructor(
+    { ports, log, views, pending, agenda }: Core,
+    shown: ShownChanges,
+    appender: Appender,
+    writers: WriterBook,
+  ) {
     this.#ports = ports
     this.#log = log
     this.#views = views
     this.#pending = pending
     this.#agenda = agenda
+    this.#shown = shown
     this.#appender = appender
     this.#writers = writers
   }
@@ -55,37 +63,39 @@ export class SmallWrites {
   }
 
   #startOf(operation: WriteOperation | AppendOperation): number {
-    return operation.kind === 'write' ? operation.offset : (getInode(this.#views.overlay, operation.ino)?.size ?? 0)
+    return operation.kind === 'write' ? operation.offset : (getInode(this.#views.ordered, operation.ino)?.size ?? 0)
   }
 
-  /** As leader: shows a write where it will stand in the log, and lets it grow before it is put there. */
+  /** As leader: gives a write the place in the log that is next, and lets it grow before it is put there. */
   openAsLeader(change: PendingChange): number {
     const { operation, proposal } = change
     assert(isSmallWrite(operation), 'only small writes are left open')
-    const { overlay } = this.#views
+    const { ordered, alone } = this.#views
     const index = this.#log.lastIndex + 1
     const start = this.#startOf(operation)
-    overlay.tag = index
-    const stale = this.#views.staleBy(operation)
-    const errno = apply(overlay, operation, { time: proposal.time, number: index })
+    ordered.tag = index
+    const stale = alone ? this.#views.staleBy(operation) : []
+    const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    rememberPlace(overlay, proposal)
-    change.visible = true
-    change.stale = stale
+    rememberPlace(ordered, proposal)
     this.#log.journal(journalRecord(change))
     change.journalled = true
     this.#agenda.unsent(change.bytes)
-    this.#open = new OpenWrite(change, start, index, index)
-    this.#views.invalidate(stale, change.mount)
+    this.#open = new OpenWrite(change, start, index)
+    if (alone) {
+      change.visible = true
+      change.stale = stale
+      this.#views.invalidate(stale, change.mount)
+    } else if (this.#shown.show(change) !== 0) this.close()
     return 0
   }
 
   /** Elsewhere: lets a change grow, if it is a small write that is shown already and nobody waits for. */
   maybeOpen(change: PendingChange, durable: boolean): boolean {
-    const { operation, proposal, shownOffset } = change
+    const { operation, shownOffset } = change
     if (durable || !isSmallWrite(operation)) return false
     const start = operation.kind === 'write' ? operation.offset : shownOffset!
-    this.#open = new OpenWrite(change, start, -proposal.sequence, proposal.sequence)
+    this.#open = new OpenWrite(change, start, undefined)
     return true
   }
 
@@ -94,20 +104,30 @@ export class SmallWrites {
     const open = this.#open
     if (open === undefined || options.durable || !isSmallWrite(operation)) return false
     if (!open.continues(operation, options.mount)) return false
-    const { ino, length } = operation
-    const { overlay } = this.#views
+    const { ino, kind, length } = operation
+    const { ordered, own, alone } = this.#views
+    const { sequence } = open.change.proposal
+    const shownEnd = kind === 'write' || alone ? open.end : open.change.shownOffset! + open.payload.length
     // another member's change may have moved the end of the file
-    if (operation.kind === 'append' && getInode(overlay, ino)?.size !== open.end) return false
-    const write = { kind: 'write', ino, offset: open.end, length, killPrivileges: false } as const
-    overlay.tag = open.tag
-    const stale = this.#views.staleBy(write)
+    if (kind === 'append' && getInode(this.#views.view, ino)?.size !== shownEnd) return false
+    const stale = this.#views.staleBy({ kind: 'write', ino, offset: shownEnd, length, killPrivileges: false })
     const time = this.#ports.now()
-    const place = { time, number: open.number }
-    if (extendWrite(overlay, ino, open.end, length, open.payload.length, place) !== 0) return false
+    if (open.place !== undefined) {
+      ordered.tag = open.place
+      const place = { time, number: open.place }
+      if (extendWrite(ordered, ino, open.end, length, open.payload.length, place) !== 0) return false
+    }
+    if (!alone) {
+      own.tag = sequence
+      const errno = extendWrite(own, ino, shownEnd, length, open.payload.length, { time, number: -sequence })
+      if (errno !== 0 && open.place === undefined) return false
+      // it has its place: it is laid over the state as a whole
+      if (errno !== 0) this.#views.makeStale()
+    }
     this.#log.journal(open.take(payload, time))
     this.#pending.grow(open.change, length)
     this.#agenda.unsent(length)
-    if (this.#views.leading) this.#written = { ino, kind: operation.kind, end: open.end }
+    if (this.#views.leading) this.#written = { ino, kind, end: open.end }
     this.#views.invalidate(stale, options.mount)
     this.#agenda.answerChange(options.done, () => this.#views.invalidate(stale, undefined))
     return true
@@ -122,16 +142,20 @@ export class SmallWrites {
     const { proposal, operation } = open.proposal(this.#ports.hasher)
     change.proposal = proposal
     change.operation = operation
-    if (!this.#views.leading) return
-    assert(open.number === this.#log.lastIndex + 1, 'an open write has lost its place in the log')
+    // elsewhere, or when the lead was lost
+    if (open.place === undefined || !this.#views.leading) return
+    assert(open.place === this.#log.lastIndex + 1, 'an open write has lost its place in the log')
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, change.bytes)
-    change.ordered = open.number
+    change.ordered = open.place
   }
 
   /** The blob of the open write. */
   blob(id: BlobId): Uint8Array | undefined {
     const open = this.#open
-    return open !== undefined && id === firstBlob(open.number) ? open.payload : undefined
+    if (open === undefined) return undefined
+    const isIts =
+      id === firstBlob(-open.change.proposal.sequence) || (open.place !== undefined && id === firstBlob(open.place))
+    return isIts ? open.payload : undefined
   }
 }

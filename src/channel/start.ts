@@ -146,6 +146,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     operation,
     bytes: proposal.operation.length + proposal.payload.length,
     mount: undefined,
+    durable: false,
     visible: true,
     lacking: false,
     stale: [],

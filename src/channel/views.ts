@@ -20,17 +20,19 @@ const placedMax = 4096
 /**
  * The applied state, what is laid over it, and the mounts that are shown both (DESIGN, "Views").
  *
- * INVARIANT: the table is the state at `applied`. The overlay's tags are log indexes while this member leads, and
- * sequence numbers of its session otherwise.
+ * INVARIANT: the table is the state at `applied`. What mounts are shown beyond it is this member's own.
  */
 export class Views {
   readonly #hasher: Hasher
   readonly #damaged: (error: unknown) => void
   #table: TableView
-  #overlay: OverlayView
+  #ordered: OverlayView
+  #own: OverlayView
   #applied: LogAnchor
-  /** The overlay holds the uncommitted log (a leader's) or this member's own changes. */
-  leading = false
+  #leading = false
+  #alone = false
+  /** The last entry of a leader's log that mounts are not shown before it is applied. */
+  #hiddenUpTo = 0
   #stale = true
   #lacks = false
   #watching = false
@@ -43,14 +45,16 @@ export class Views {
     this.#hasher = hasher
     this.#damaged = damaged
     this.#table = this.#open(state)
-    this.#overlay = new OverlayView(this.#table)
+    this.#ordered = new OverlayView(this.#table)
+    this.#own = new OverlayView(this.#table)
     this.#applied = state.position ?? { index: 0, term: 0, hash: zeroHash }
   }
 
   /** Another state takes the place of this one. */
   replace(state: StateStore, applied: LogAnchor): void {
     this.#table = this.#open(state)
-    this.#overlay = new OverlayView(this.#table)
+    this.#ordered = new OverlayView(this.#table)
+    this.#own = new OverlayView(this.#table)
     this.#applied = applied
     this.#stale = true
   }
@@ -60,20 +64,26 @@ export class Views {
     opened.onDamage = this.#damaged
     // a change that was not laid over the state, under one that was: those are laid anew
     opened.onChange = (table, ino, key) => {
-      if (this.#watching && this.#overlay.has(table, ino, key)) this.#stale = true
+      if (this.#watching && this.#own.has(table, ino, key)) this.#stale = true
     }
     return opened
   }
 
   /** The state as this member's programs see it. */
   get view(): View {
-    return this.#overlay.empty ? this.#table : this.#overlay
+    const overlay = this.#alone ? this.#ordered : this.#own
+    return overlay.empty ? this.#table : overlay
   }
   get table(): TableView {
     return this.#table
   }
-  get overlay(): OverlayView {
-    return this.#overlay
+  /** While leading: the state that all of the log amounts to. Tags are log indexes. */
+  get ordered(): OverlayView {
+    return this.#ordered
+  }
+  /** This member's own changes on their way, unless `alone`. Tags are sequence numbers. */
+  get own(): OverlayView {
+    return this.#own
   }
   get applied(): LogAnchor {
     return this.#applied
@@ -84,11 +94,48 @@ export class Views {
     this.#applied = anchor
   }
 
+  // ---- leading ----
+
+  get leading(): boolean {
+    return this.#leading
+  }
+  /** This member leads, and nothing in the log behind the applied state is hidden from its mounts: they are shown `ordered`. */
+  get alone(): boolean {
+    return this.#alone
+  }
+
+  /** This member begins to lead; the caller lays the log up to `lastIndex` over the state. */
+  lead(lastIndex: number): void {
+    this.#leading = true
+    this.#ordered.clear()
+    this.#hiddenUpTo = lastIndex
+  }
+
+  leave(): void {
+    this.#leading = false
+    this.#ordered.clear()
+  }
+
+  /** What was ordered at `index` is not shown to mounts before it is applied. */
+  hide(index: number): void {
+    this.#hiddenUpTo = index
+  }
+
+  /** Nothing is hidden any more, and what is shown of own changes is exact. */
+  get mayJoin(): boolean {
+    return this.#leading && !this.#alone && !this.#stale && this.#applied.index >= this.#hiddenUpTo
+  }
+  /** From now on mounts are shown `ordered`, which must amount to the same. */
+  join(): void {
+    this.clearOwn()
+    this.#alone = true
+  }
+
   // ---- applying ----
 
-  /** Makes a committed change part of the table. `shown`: the overlay holds it. */
+  /** Makes a committed change part of the table. `shown`: mounts see it already. */
   apply(entry: EntryHeader, operation: Operation, shown: boolean): number {
-    this.#watching = !this.leading && !shown && !this.#overlay.empty
+    this.#watching = !shown && !this.#own.empty
     const errno = apply(this.#table, operation, { time: entry.time, number: entry.index })
     rememberPlace(this.#table, entry)
     this.#watching = false
@@ -99,12 +146,14 @@ export class Views {
   /** The table holds this entry, and all before it. */
   reached({ index, term, hash }: EntryHeader): void {
     this.#applied = { index, term, hash }
+    this.#ordered.drop(index)
   }
 
   /** A change of this session was applied; `visible`: records of it may be shown until newer ones that share them are. */
   reachedOwn(entry: EntryHeader, visible: boolean): void {
-    this.#overlay.drop(entry.sequence)
-    if (this.#overlay.empty) this.#placed.clear()
+    if (this.#alone) return
+    this.#own.drop(entry.sequence)
+    if (this.#own.empty) this.#placed.clear()
     else if (visible) {
       this.#placed.set(entry.sequence, entry.index)
       if (this.#placed.size > placedMax) this.#stale = true
@@ -116,9 +165,9 @@ export class Views {
     return this.#placed.get(sequence)
   }
 
-  // ---- the overlay ----
+  // ---- own changes ----
 
-  /** The overlay must be made anew before it is shown again. */
+  /** What is shown of own changes must be laid over the state anew. */
   get stale(): boolean {
     return this.#stale
   }
@@ -126,11 +175,12 @@ export class Views {
     this.#stale = true
   }
 
-  /** Empties the overlay; the caller lays over the state what is on its way. */
-  clearOverlay(): void {
+  /** Shows the state alone; the caller lays own changes over it. */
+  clearOwn(): void {
+    this.#alone = false
     this.#stale = false
     this.#lacks = false
-    this.#overlay.clear()
+    this.#own.clear()
     this.#placed.clear()
   }
 

@@ -4,15 +4,12 @@ import type { Agenda } from './agenda.js'
 import type { Core } from './core.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
-import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 
 interface Waiter {
-  /** Own changes up to this sequence number must be committed … */
+  /** Own changes up to this sequence number must be committed. */
   readonly sequence: number
-  /** … and, while this member leads, the log up to this index. */
-  readonly index: number
   readonly deadline: number
   readonly done: (errno: number) => void
 }
@@ -32,7 +29,6 @@ interface Barrier {
 export class Waiters {
   readonly #ports: ChannelPorts
   readonly #session: number
-  readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
   readonly #pending: PendingChanges
@@ -42,10 +38,9 @@ export class Waiters {
   readonly #confirmations = new Map<number, (index: number) => void>()
   #nextContext = 1
 
-  constructor({ ports, session, log, raft, views, pending, agenda }: Core) {
+  constructor({ ports, session, raft, views, pending, agenda }: Core) {
     this.#ports = ports
     this.#session = session
-    this.#log = log
     this.#raft = raft
     this.#views = views
     this.#pending = pending
@@ -57,11 +52,11 @@ export class Waiters {
     return this.#waiters.length > 0
   }
 
-  /** Waits until this member's changes up to `sequence` are on a majority; `whole`: and all that its view shows now. */
-  whenDurable(sequence: number, whole: boolean, timeoutMs: number, done: (errno: number) => void): () => void {
-    const index = whole && this.#views.leading ? this.#log.lastIndex : 0
-    const waiter: Waiter = { sequence, index, deadline: this.#ports.monotonicMs() + timeoutMs, done }
+  /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
+  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
+    const waiter: Waiter = { sequence, deadline: this.#ports.monotonicMs() + timeoutMs, done }
     if (this.#isDurable(waiter)) done(0)
+    else if (this.#agenda.closed) done(EIO)
     else {
       this.#waiters.push(waiter)
       this.#agenda.turn()
@@ -75,7 +70,6 @@ export class Waiters {
   }
 
   #isDurable(waiter: Waiter): boolean {
-    if (this.#views.leading && this.#raft.commitIndex < waiter.index) return false
     const oldest = this.#pending.oldest
     if (oldest === undefined) return true
     // changes of an earlier run of this member come first and count as older
@@ -88,10 +82,13 @@ export class Waiters {
    */
   readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
     const context = this.#nextContext++
-    this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
-    this.#raft.readIndex(context)
-    this.#agenda.hurry()
-    this.#agenda.turn()
+    if (this.#agenda.closed) done(EIO)
+    else {
+      this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
+      this.#raft.readIndex(context)
+      this.#agenda.hurry()
+      this.#agenda.turn()
+    }
     return () => {
       if (this.#barriers.delete(context)) done(EINTR)
     }
@@ -128,6 +125,7 @@ export class Waiters {
   /** Waits until the applied state has reached an index. */
   whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): void {
     if (this.#views.applied.index >= index) return done(0)
+    if (this.#agenda.closed) return done(EIO)
     this.#barriers.set(this.#nextContext++, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index })
   }
 
@@ -165,8 +163,8 @@ export class Waiters {
   failAll(): void {
     const waiters = this.#waiters
     this.#waiters = []
-    for (const waiter of waiters) waiter.done(EIO)
-    for (const barrier of this.#barriers.values()) barrier.done(EIO)
+    const barriers = [...this.#barriers.values()]
     this.#barriers.clear()
+    for (const { done } of [...waiters, ...barriers]) done(EIO)
   }
 }

@@ -359,7 +359,7 @@ export class ChannelHost {
   drained(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const { channel } = this
-      channel.whenDurable(channel.lastSequence, true, timeoutMs, errno => {
+      channel.whenDurable(channel.lastSequence, timeoutMs, errno => {
         if (errno === 0) resolve()
         else {
           const { operations } = channel.pending

@@ -552,6 +552,25 @@ void t.test('removal: of a follower, then of the leader; those that stay go on',
   t.end()
 })
 
+void t.test('a newcomer that was never heard is not promoted, however short the log', t => {
+  const cluster = new Cluster(1)
+  const leader = cluster.leader()
+  const newcomer = cluster.newcomer()
+  newcomer.kill()
+  const wanted = { id: newcomer.id, name: 'new', address: '', role: 'voter', certificate: '' } as const
+  let errno: number | undefined
+  leader.channel.changeMembers(withMember(leader.channel.descriptor, wanted), 20_000, answer => (errno = answer))
+  cluster.until('the admission', () => errno !== undefined)
+  t.equal(errno, 0)
+  cluster.advance(10_000)
+  t.same(leader.channel.configuration.voters, [leader.id])
+  ok(t, cluster, leader.create('f').answer, leader.durable())
+  newcomer.start()
+  cluster.network.connectAll()
+  cluster.until('promotion', () => leader.channel.configuration.voters.includes(newcomer.id))
+  t.end()
+})
+
 void t.test('a newcomer is admitted, takes a snapshot in, and is promoted to a voter', t => {
   const cluster = new Cluster(3, 9)
   const [leader] = cluster.roles() as Three

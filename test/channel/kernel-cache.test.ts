@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { EIO, errnoName } from '../../src/base/errno.js'
+import { EEXIST, EIO, errnoName } from '../../src/base/errno.js'
+import { O_APPEND } from '../../src/channel/open-files.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { rootInode } from '../../src/fs/records.js'
 import { checkKernelCache } from '../sim/checkers/kernel-cache.js'
@@ -99,28 +100,63 @@ void t.test('parts of an open write are not told as done while only memory holds
   t.end()
 })
 
-void t.test("a lost leader's change is shown again when what it builds on is there", t => {
+void t.test("a lost leader's change goes out of sight when what it builds on goes", t => {
   const cluster = new Cluster(3)
   const [leader, follower, other] = cluster.roles() as Three
   const mount = new Mount(cluster, leader)
+  mount.create('x')
   cluster.settle()
-  const ino = follower.nextInode()
-  const made = follower.change(make(rootInode, 'x', ino, 0o100644))
-  while (leader.lookup('x') === undefined) cluster.advance(1)
-  // the others have what the leader orders, and it does not hear of that
-  for (const { id } of [follower, other]) cluster.network.mute(id, leader.id, 100_000)
+  cluster.network.isolate(leader.id)
   const renamed = mount.call<void>(answer => mount.kernel.rename([rootInode, 'x'], [rootInode, 'y'], 0, answer))
   t.equal(renamed.errno, 0)
-  cluster.advance(20)
-  cluster.network.isolate(leader.id)
   cluster.until('another leader', () => !leader.leads && cluster.alive.some(one => one.leads))
-  t.equal(mount.lookup('y'), undefined, 'it cannot be shown without the other')
+  t.equal(mount.lookup('x'), undefined, 'its own changes are shown as long as they may come true')
+  const remover = [follower, other].find(one => one.leads)!
+  const removed = remover.change({ kind: 'unlink', parent: rootInode, name: 'x' })
+  t.equal(cluster.answered(removed), 0)
   cluster.network.connectAll()
-  cluster.answered(made)
   cluster.settle()
   cluster.checkDigests()
-  t.equal(leader.lookup('y'), ino)
+  t.equal(mount.lookup('y'), undefined)
   mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+void t.test("another member's changes are not shown on the leader before a majority has them", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  const { ino, handle } = mount.create('mine')
+  cluster.settle()
+  const before = leader.channel.lastIndex
+  // the leader hears the others, and not they it
+  for (const { id } of [follower, other]) cluster.network.mute(leader.id, id, 300)
+  const appended = follower.append(ino, 'theirs ')
+  const made = follower.change(make(rootInode, 'x', follower.nextInode(), 0o100644))
+  cluster.until('their place in the order', () => leader.channel.lastIndex === before + 2)
+  t.equal(mount.lookup('x'), undefined)
+  const written = mount.call<number>(answer =>
+    mount.kernel.write(ino, handle, 0, Buffer.from('own'), 2 | O_APPEND, answer),
+  )
+  t.equal(written.errno, 0)
+  t.equal(leader.content(ino), 'own', 'own writes show at once')
+  mount.check(t, 'the kernel has heard of its own')
+  // what rests on them is answered when they are shown
+  const answers: number[] = []
+  mount.kernel.mkdir(rootInode, 'x', errno => answers.push(errno))
+  cluster.advance(50)
+  t.same(answers, [])
+  t.equal(mount.lookup('x'), undefined)
+  cluster.network.isolate(leader.id)
+  cluster.network.connectAll()
+  t.equal(cluster.answered(made), 0)
+  t.equal(cluster.answered(appended), 0)
+  cluster.settle()
+  t.same(answers.map(errnoName), [errnoName(EEXIST)])
+  t.not(mount.lookup('x'), undefined)
+  t.equal(leader.content(ino), 'theirs own')
+  mount.check(t, 'the kernel has heard of all')
+  cluster.checkDigests()
   t.end()
 })
 

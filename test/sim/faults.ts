@@ -216,7 +216,7 @@ export class Faults {
     const name = `m${member.slot - 1}`
     this.#note('admit', `${name} as ${role}`)
     this.#change(descriptor => {
-      if (descriptor.members.some(({ id }) => id === member.id)) return undefined
+      if (this.isGone(member) || descriptor.members.some(({ id }) => id === member.id)) return undefined
       return withMember(descriptor, { id: member.id, name, address: '', role, certificate: '' })
     })
   }

@@ -76,10 +76,10 @@ export class RawChanges {
   }
 
   #sync(member: Member): void {
-    const { acknowledged, rng } = this.#world
+    const { acknowledged } = this.#world
     const covered = acknowledged.accepted(member)
     const { channel } = member
-    channel.whenDurable(channel.lastSequence, rng.below(2) === 0, 5000, errno => {
+    channel.whenDurable(channel.lastSequence, 5000, errno => {
       this.#world.note(`m${member.slot - 1} raw sync: ${errno}`)
       if (errno !== 0) return
       this.#world.observe()

@@ -6,6 +6,7 @@ import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { decodeDescriptor, type Descriptor } from '../../src/channel/descriptor.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
 import { membersDescriptor } from '../../src/fs/apply.js'
+import { rootInode } from '../../src/fs/records.js'
 import { recordHash } from '../../src/fs/table-view.js'
 import { Cluster, type Member } from '../channel/support/cluster.js'
 import { Acknowledged } from './checkers/acknowledged.js'
@@ -16,6 +17,7 @@ import { History } from './checkers/history.js'
 import { checkKernelCache } from './checkers/kernel-cache.js'
 import { Leaders } from './checkers/leaders.js'
 import { LogMatching } from './checkers/log-matching.js'
+import { checkOthersChanges } from './checkers/others-changes.js'
 import { checkOwnView } from './checkers/own-view.js'
 import { Sessions } from './checkers/sessions.js'
 import { check } from './checkers/violation.js'
@@ -193,7 +195,9 @@ export class Simulation {
     note(`options ${JSON.stringify(options)}`)
     const { ino, answer } = cluster.leader().create('log')
     cluster.answered(answer)
-    cluster.until('the shared file on all members', () => cluster.members.every(m => m.lookup('log') === ino))
+    cluster.until('the shared file on all members', () =>
+      cluster.members.every(m => m.channel.table.get('entry', rootInode, 'log')?.ino === ino),
+    )
     this.#observe()
     this.#world = {
       options,
@@ -281,6 +285,7 @@ export class Simulation {
       checkBounds(member, (kernel?.waiting ?? 0) + this.#acknowledged.count)
       if (kernel === undefined || member.frozen) continue
       checkAnswers(kernel, this.#now, this.#faults!.frozenUntil.get(member) ?? 0, this.options.timeoutMs)
+      if (channel.serving && !channel.restoring) checkOthersChanges(member)
       if (this.#isAtRest(member, kernel)) checkKernelCache(member, kernel)
     }
     checkNetwork(this.#cluster.network)
@@ -289,15 +294,9 @@ export class Simulation {
     if (member !== undefined) this.#checkOwnView(member)
   }
 
-  /** Nothing is on its way at a member: what it shows is its state. */
+  /** Nothing of a member's own is on its way: what it shows is its state. */
   #isAtRest({ channel }: Member, kernel: Kernel): boolean {
-    return (
-      kernel.waiting === 0 &&
-      channel.pending.operations === 0 &&
-      channel.appliedIndex === channel.lastIndex &&
-      channel.serving &&
-      !channel.restoring
-    )
+    return kernel.waiting === 0 && channel.pending.operations === 0 && channel.serving && !channel.restoring
   }
 
   #checkOwnView(member: Member): void {

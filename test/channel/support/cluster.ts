@@ -265,10 +265,10 @@ export class Member {
   }
 
   /** Waits as fsync does for all changes so far. */
-  durable(timeoutMs = 30_000, whole = false): Answer {
+  durable(timeoutMs = 30_000): Answer {
     const answer: Answer = { errno: undefined, lost: undefined, cancel: () => {} }
     const { channel } = this
-    answer.cancel = channel.whenDurable(channel.lastSequence, whole, timeoutMs, errno => (answer.errno = errno))
+    answer.cancel = channel.whenDurable(channel.lastSequence, timeoutMs, errno => (answer.errno = errno))
     return answer
   }
 
