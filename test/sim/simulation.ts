@@ -146,6 +146,10 @@ export class Simulation {
           this.#logs.written(member.id, records)
           member.log.append(records)
         },
+        compact: (upTo, isUsed) => {
+          this.#history.learn()
+          return member.log.compact(upTo, isUsed)
+        },
         saveHardState: state => {
           member.log.saveHardState(state)
           // a disk that does not answer holds up who waits for it within a call

@@ -58,9 +58,14 @@ export class History {
     return this.#entries[index - this.#first]
   }
 
-  /** All that members know to be committed, and what they made of it. */
-  observe(): void {
+  /** All that members know to be committed; asked before a log gives entries up, too. */
+  learn(): void {
     for (const member of this.#members()) if (member.alive) this.#learn(member)
+  }
+
+  /** … and what they made of it. */
+  observe(): void {
+    this.learn()
     for (const member of this.#members()) if (member.alive) this.#compare(member)
   }
 
