@@ -1,6 +1,7 @@
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, getInode } from '../fs/apply.js'
+import { isContentOperation } from '../fs/operation.js'
 import { rememberPlace } from './change-number.js'
 import { decodeDescriptor } from './descriptor.js'
 import type { Appender } from './appender.js'
@@ -71,6 +72,7 @@ export class Applier {
       }
       this.#applyEntry(stored)
     }
+    if (this.#views.leading) this.#views.ordered.drop(this.#views.applied.index)
     this.#digests.paused()
   }
 
@@ -93,10 +95,12 @@ export class Applier {
   #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
     const views = this.#views
     // changes of an earlier run of this member are on their way again, but not shown
-    const shown = views.alone || (own?.visible === true && !own.lacking && entry.session === this.#session)
-    const stale = shown ? [] : views.staleBy(operation)
+    const laid = own?.visible === true && !own.lacking && entry.session === this.#session
+    // what a change of names or a clone amounts to rests on more than the records that it makes
+    const shown = views.joined || (laid && isContentOperation(operation))
+    const stale = shown ? [] : [...(laid ? own.stale : []), ...views.staleBy(operation)]
     if (!shown) views.announceLosses(operation)
-    else if (!views.alone && operation.kind === 'append' && own?.shownOffset !== undefined) {
+    else if (!views.joined && operation.kind === 'append' && own?.shownOffset !== undefined) {
       const size = getInode(views.table, operation.ino)?.size ?? 0
       if (size !== own.shownOffset) views.appendMoved(operation.ino, size, own.shownOffset)
     }

@@ -36,7 +36,7 @@ const idleTicks = 10
  * One channel's brain on one member: it orders changes while it leads, forwards them while it follows, applies the
  * committed log to the state, and shows its mounts the state with their own changes laid over it.
  *
- * Events come in as calls; what follows from them is staged, and goes out at the end of the turn (`#endTurn`): messages,
+ * Events come in as calls; what follows from them is staged, and goes out at the end of the turn (`#runTurn`): messages,
  * then the write to the log, then the answers that depend on it, then the sync. This class takes the events, runs the
  * turn and changes roles; the work is done by the parts it puts together.
  */
@@ -195,7 +195,8 @@ export class Channel implements TransportEvents {
 
   /**
    * Makes a change. Content changes (write, append, truncate, allocate) are answered as soon as this member shows them
-   * and the log or journal has them; all others when they are ordered, on the leader, or committed and applied, elsewhere.
+   * and the log or journal has them; all others when they are ordered, on a leader that hides nothing from its mounts, or
+   * committed and applied.
    * Answers a way to give up waiting (a signal): it then fails with EINTR if it was not ordered yet.
    */
   change(operation: Operation, payload: Uint8Array, options: ChangeOptions): () => void {
@@ -314,14 +315,14 @@ export class Channel implements TransportEvents {
 
   /** Ends the event at hand; the rest of the turn runs when all events that are ready have been dealt with. */
   #turn(): void {
-    if (this.#rolePending !== undefined) this.#changeRole()
+    if (this.#rolePending !== undefined) this.#guard(() => this.#changeRole())
     this.#agenda.schedule()
   }
 
   /** What cannot be read or does not fit stops this member: it must say nothing that rests on it. */
-  #endTurn(): void {
+  #guard(step: () => void): void {
     try {
-      this.#runTurn()
+      step()
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error
       this.#health.fail(error)
@@ -363,7 +364,7 @@ export class Channel implements TransportEvents {
   #host(): CoreHost {
     return {
       turn: () => this.#turn(),
-      endTurn: () => this.#endTurn(),
+      endTurn: () => this.#guard(() => this.#runTurn()),
       stopped: reason => this.#stopServing(reason),
       truncating: index => this.#truncating(index),
       committed: () => {},
@@ -446,6 +447,7 @@ export class Channel implements TransportEvents {
 
   #stopServing(reason: string): void {
     this.#failAll()
+    this.#agenda.giveAnswers(false)
     this.#events.quarantined(reason)
   }
 

@@ -1,4 +1,4 @@
-import { EAGAIN, EFBIG, EINVAL, EOPNOTSUPP, ESTALE } from '../base/errno.js'
+import { EAGAIN, EFBIG, EINVAL, ENOENT, EOPNOTSUPP, ESTALE } from '../base/errno.js'
 import { chunkBytes, cloneBytesMax, fileSizeMax, KiB } from '../base/limits.js'
 import type { Operation } from '../fs/operation.js'
 import { chunkKey } from '../fs/store-port.js'
@@ -59,7 +59,10 @@ export function copyFileRange(
       reply.ok(count)
     },
     errno => {
-      if (errno !== EAGAIN && errno !== EINVAL) return false
+      // one of them has lost its last name meanwhile
+      const nameless = errno === ENOENT && (mount.orphans.has(from.ino) || mount.orphans.has(to.ino))
+      if (nameless) reply.fail(EOPNOTSUPP)
+      if (nameless || (errno !== EAGAIN && errno !== EINVAL)) return nameless
       if (errno === EAGAIN && left > 1) copyFileRange(mount, from, to, length, reply, left - 1)
       else reply.fail(errno === EAGAIN ? EOPNOTSUPP : errno)
       return true

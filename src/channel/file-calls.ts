@@ -268,7 +268,7 @@ export class FileCalls {
       durable: mount.options.sync === 'always' || (flags & O_DSYNC) !== 0,
       done: errno => {
         // refused, because another member's change took the file's last name meanwhile
-        const orphan = errno === ESTALE || errno === ENOENT ? mount.orphans.get(ino) : undefined
+        const orphan = errno === ENOENT ? mount.orphans.get(ino) : undefined
         if (orphan !== undefined) return writeNameless(orphan)
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence

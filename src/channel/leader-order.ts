@@ -99,7 +99,7 @@ export class LeaderOrder {
    */
   order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
     this.#writes.close()
-    const { ordered, alone } = this.#views
+    const { ordered, joined } = this.#views
     if (hasPlace(ordered, proposal.origin, proposal)) {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
@@ -111,7 +111,7 @@ export class LeaderOrder {
     const index = this.#log.lastIndex + 1
     // changes of an earlier run of this member were never shown
     const mine = own !== undefined && proposal.session === this.#session
-    const shows = mine && alone
+    const shows = mine && joined
     ordered.tag = index
     const stale = shows ? this.#views.staleBy(operation) : []
     if (shows) this.#views.announceLosses(operation)

@@ -122,14 +122,21 @@ export class MountState {
       timeoutMs: this.options.timeoutMs,
       durable: this.options.sync === 'always',
       done: errno => {
-        if (errno === 0) done()
-        else if (!refused?.(errno)) reply.fail(errno)
+        const failure = errno === ENOENT ? this.#applyNameless(operation) : errno
+        if (failure === 0) done()
+        else if (!refused?.(failure)) reply.fail(failure)
       },
       lost: () => {
         if (changesContent(operation)) this.files.spoil(operation.ino, EIO)
       },
     })
     reply.onInterrupt(cancel)
+  }
+
+  /** A change was refused: if another member's took the inode's last name meanwhile, it is made to the nameless file. */
+  #applyNameless(operation: Operation): number {
+    if (!('ino' in operation) || operation.kind === 'link' || operation.kind === 'clone') return ENOENT
+    return this.nameless(operation.ino)?.apply(operation, this.ports.now()) ?? ENOENT
   }
 
   /** A change made through an open file is what its close waits for. */
@@ -219,8 +226,8 @@ export class MountState {
     for (const [ino, orphan] of this.orphans) {
       // one that was made without a name comes into the view only to be given one
       if (orphan.isNew || getInode(this.channel.view, ino) === undefined) continue
-      // the unlink was undone with the leadership it was ordered under: the file is one of the channel's again, and what
-      // was written to it meanwhile has no place in the order
+      // the unlink was refused after all: the file is one of the channel's again, and what was written to it meanwhile has
+      // no place in the order
       if (orphan.changes > 0) this.files.spoil(ino, EIO)
       this.dropOrphan(ino)
     }

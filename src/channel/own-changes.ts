@@ -38,9 +38,6 @@ interface Waiting {
   change?: PendingChange
 }
 
-/** A refusal is told after this time at the latest, whether its reason was seen here or not. */
-const refusalDelayMs = 2000
-
 /**
  * This member's changes from the call of a program to the place in the log, or the refusal.
  *
@@ -131,16 +128,7 @@ export class OwnChanges {
       return nothing
     }
     if (this.#waiting.length > 0 || !isReady) this.#waiting.push(waiting)
-    else {
-      try {
-        if (!this.#writes.maybeContinue(operation, payload, options)) this.#accept(waiting)
-      } catch (error) {
-        if (!(error instanceof RkfsError)) throw error
-        this.#health.fail(error)
-        options.done(EIO)
-        return nothing
-      }
-    }
+    else this.#tryAccept(waiting)
     this.#agenda.turn()
     return () => {
       const at = this.#waiting.indexOf(waiting)
@@ -152,7 +140,18 @@ export class OwnChanges {
 
   /** Accepts what waited, as far as that is possible now. */
   drain(): void {
-    while (this.#waiting.length > 0 && this.#ready()) this.#accept(this.#waiting.shift()!)
+    while (this.#waiting.length > 0 && this.#ready()) this.#tryAccept(this.#waiting.shift()!)
+  }
+
+  #tryAccept(waiting: Waiting): void {
+    const { operation, payload, options } = waiting
+    try {
+      if (!this.#writes.maybeContinue(operation, payload, options)) this.#accept(waiting)
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      this.#health.fail(error)
+      options.done(EIO)
+    }
   }
 
   /** Whether a change can be accepted now: there is a leader to order it, and room. */
@@ -219,10 +218,10 @@ export class OwnChanges {
     const errno = this.#writes.goesOn(change, options)
       ? this.#writes.openAsLeader(change)
       : this.#order.order(change.proposal, change.operation, change)
-    if (errno !== 0) return this.#refused(change, errno, this.#views.alone ? 0 : this.#log.lastIndex)
-    this.#pending.add(change)
+    if (errno !== 0) return this.#refused(change, errno, this.#views.joined ? 0 : this.#log.lastIndex)
     // a change of names that rests on what is not committed yet is shown with that
-    if (!change.visible && isContentOperation(change.operation)) this.#shown.show(change)
+    if (!change.visible && isContentOperation(change.operation) && this.#shown.show(change) !== 0) this.#writes.close()
+    this.#pending.add(change)
     this.#answerIfShown(change)
   }
 
@@ -307,9 +306,9 @@ export class OwnChanges {
     this.#forget(change)
     const done = this.#takeAnswer(change)
     if (done !== undefined) {
-      // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on
+      // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on, which may be cut
       if (this.#views.applied.index >= because) this.#agenda.answer(() => done(errno))
-      else this.#waiters.whenApplied(because, refusalDelayMs, () => done(errno))
+      else this.#waiters.whenApplied(because, this.#timeLeft(change), failure => done(failure === 0 ? errno : EROFS))
     } else {
       change.lost?.(errno)
       const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''
@@ -320,6 +319,10 @@ export class OwnChanges {
       this.#shown.tellMounts(change)
     }
     this.#waiters.check()
+  }
+
+  #timeLeft({ deadline }: PendingChange): number {
+    return deadline === undefined ? 0 : Math.max(0, deadline - this.#ports.monotonicMs())
   }
 
   #settle(change: PendingChange, errno: number): void {

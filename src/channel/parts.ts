@@ -49,7 +49,7 @@ export function makeParts(
   const writers = new WriterBook()
   const appender = new Appender(core)
   const shown = new ShownChanges(core)
-  const writes = new SmallWrites(core, shown, appender, writers)
+  const writes = new SmallWrites(core, appender, writers)
   const order = new LeaderOrder(core, shown, writes, appender, writers)
   const forwarding = new Forwarding(core)
   const waiters = new Waiters(core)

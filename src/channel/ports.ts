@@ -34,7 +34,7 @@ export interface ChannelObserver {
   /** Names the mount: changes made through it are not announced to it. */
   readonly mount: number
   invalidate(items: readonly Invalidation[]): void
-  /** What was shown may have been undone (leadership was lost): nothing that is cached counts. */
+  /** Another state took the place of what was shown: nothing that is cached counts. */
   invalidateAll(): void
   /** Changes that were shown may be gone from the view, or back in it. */
   viewChanged(): void

@@ -1,7 +1,9 @@
 import { blobsPerEntryMax } from '../base/limits.js'
 import { apply, getInode } from '../fs/apply.js'
 import { cutOf, payloadCuts } from '../fs/extents.js'
+import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
+import { concernsSame } from './invalidations.js'
 import type { BlobId } from './log-port.js'
 import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
@@ -61,12 +63,12 @@ export class ShownChanges {
   /** What a leader ordered at `index` is not to be shown before it is applied. */
   conceal(index: number): void {
     this.part()
-    this.#views.hide(index)
+    this.#views.hideUpTo(index)
   }
 
   /** Mounts are shown own changes laid over the state, and not what a leader has ordered. */
   part(): void {
-    if (this.#views.alone) this.layOver()
+    if (this.#views.joined) this.layOver()
   }
 
   /**
@@ -78,11 +80,22 @@ export class ShownChanges {
     if (!this.#views.mayJoin) return appeared
     for (const change of this.#pending.values()) {
       if (change.visible || change.proposal.session !== this.#session) continue
-      if (this.show(change) !== 0) return appeared
+      // where it does not fit there, a newer one that was shown at once is in its way
+      if (this.show(change) !== 0) {
+        change.visible = true
+        change.stale = this.#views.staleBy(change.operation)
+        this.#views.invalidate(change.stale, awaitedBy(change, change.stale))
+      }
       appeared.push(change)
     }
     this.#views.join()
     this.#stillShown.clear()
+    // shown before something that they rest on was
+    const first = appeared[0]?.proposal.sequence ?? Infinity
+    for (const change of this.#pending.values()) {
+      if (appeared.includes(change)) continue
+      if (change.proposal.sequence > first || !isContentOperation(change.operation)) this.tellMounts(change)
+    }
     return appeared
   }
 
@@ -112,7 +125,9 @@ export class ShownChanges {
     change.lacking = apply(own, operation, { time: proposal.time, number: -proposal.sequence }) !== 0
     if (change.lacking) this.#views.lacksOne()
     // kernels learn of it when it goes out of sight, and when it comes back
-    if (change.lacking !== wasLacking) this.#views.invalidate(wasLacking ? stale : change.stale, undefined)
+    if (change.lacking !== wasLacking || !concernsSame(change.stale, stale)) {
+      this.#views.invalidate([...change.stale, ...stale], undefined)
+    }
     if (!change.lacking) change.stale = stale
   }
 

@@ -11,7 +11,6 @@ import type { BlobId } from './log-port.js'
 import { isSmallWrite, OpenWrite } from './open-write.js'
 import { journalRecord, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelPorts } from './ports.js'
-import type { ShownChanges } from './shown-changes.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
 import type { WriterBook } from './writer-book.js'
@@ -28,25 +27,18 @@ export class SmallWrites {
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #agenda: Agenda
-  readonly #shown: ShownChanges
   readonly #appender: Appender
   readonly #writers: WriterBook
   #open: OpenWrite | undefined
   /** Where this leader's last small write ended: one that goes on there is the first of more, as a rule. */
   #written: { readonly ino: number; readonly kind: string; readonly end: number } | undefined
 
-  constructor(
-    { ports, log, views, pending, agenda }: Core,
-    shown: ShownChanges,
-    appender: Appender,
-    writers: WriterBook,
-  ) {
+  constructor({ ports, log, views, pending, agenda }: Core, appender: Appender, writers: WriterBook) {
     this.#ports = ports
     this.#log = log
     this.#views = views
     this.#pending = pending
     this.#agenda = agenda
-    this.#shown = shown
     this.#appender = appender
     this.#writers = writers
   }
@@ -66,15 +58,15 @@ export class SmallWrites {
     return operation.kind === 'write' ? operation.offset : (getInode(this.#views.ordered, operation.ino)?.size ?? 0)
   }
 
-  /** As leader: gives a write the place in the log that is next, and lets it grow before it is put there. */
+  /** As leader: gives a write the place in the log that is next, and lets it grow before it is put there. It is shown if `joined`. */
   openAsLeader(change: PendingChange): number {
     const { operation, proposal } = change
     assert(isSmallWrite(operation), 'only small writes are left open')
-    const { ordered, alone } = this.#views
+    const { ordered, joined } = this.#views
     const index = this.#log.lastIndex + 1
     const start = this.#startOf(operation)
     ordered.tag = index
-    const stale = alone ? this.#views.staleBy(operation) : []
+    const stale = joined ? this.#views.staleBy(operation) : []
     const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
     rememberPlace(ordered, proposal)
@@ -82,21 +74,20 @@ export class SmallWrites {
     change.journalled = true
     this.#agenda.unsent(change.bytes)
     this.#open = new OpenWrite(change, start, index)
-    if (alone) {
+    if (joined) {
       change.visible = true
       change.stale = stale
       this.#views.invalidate(stale, change.mount)
-    } else if (this.#shown.show(change) !== 0) this.close()
+    }
     return 0
   }
 
   /** Elsewhere: lets a change grow, if it is a small write that is shown already and nobody waits for. */
-  maybeOpen(change: PendingChange, durable: boolean): boolean {
+  maybeOpen(change: PendingChange, durable: boolean): void {
     const { operation, shownOffset } = change
-    if (durable || !isSmallWrite(operation)) return false
+    if (durable || !isSmallWrite(operation)) return
     const start = operation.kind === 'write' ? operation.offset : shownOffset!
     this.#open = new OpenWrite(change, start, undefined)
-    return true
   }
 
   /** Makes a small write part of the open one if it goes on where that ends. */
@@ -105,9 +96,9 @@ export class SmallWrites {
     if (open === undefined || options.durable || !isSmallWrite(operation)) return false
     if (!open.continues(operation, options.mount)) return false
     const { ino, kind, length } = operation
-    const { ordered, own, alone } = this.#views
+    const { ordered, own, joined } = this.#views
     const { sequence } = open.change.proposal
-    const shownEnd = kind === 'write' || alone ? open.end : open.change.shownOffset! + open.payload.length
+    const shownEnd = kind === 'write' || joined ? open.end : open.change.shownOffset! + open.payload.length
     // another member's change may have moved the end of the file
     if (kind === 'append' && getInode(this.#views.view, ino)?.size !== shownEnd) return false
     const stale = this.#views.staleBy({ kind: 'write', ino, offset: shownEnd, length, killPrivileges: false })
@@ -117,7 +108,7 @@ export class SmallWrites {
       const place = { time, number: open.place }
       if (extendWrite(ordered, ino, open.end, length, open.payload.length, place) !== 0) return false
     }
-    if (!alone) {
+    if (!joined) {
       own.tag = sequence
       const errno = extendWrite(own, ino, shownEnd, length, open.payload.length, { time, number: -sequence })
       if (errno !== 0 && open.place === undefined) return false

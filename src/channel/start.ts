@@ -147,7 +147,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     bytes: proposal.operation.length + proposal.payload.length,
     mount: undefined,
     durable: false,
-    visible: true,
+    visible: false,
     lacking: false,
     stale: [],
     journalled: ordered === undefined,

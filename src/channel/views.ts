@@ -30,7 +30,7 @@ export class Views {
   #own: OverlayView
   #applied: LogAnchor
   #leading = false
-  #alone = false
+  #joined = false
   /** The last entry of a leader's log that mounts are not shown before it is applied. */
   #hiddenUpTo = 0
   #stale = true
@@ -71,7 +71,7 @@ export class Views {
 
   /** The state as this member's programs see it. */
   get view(): View {
-    const overlay = this.#alone ? this.#ordered : this.#own
+    const overlay = this.#joined ? this.#ordered : this.#own
     return overlay.empty ? this.#table : overlay
   }
   get table(): TableView {
@@ -81,7 +81,7 @@ export class Views {
   get ordered(): OverlayView {
     return this.#ordered
   }
-  /** This member's own changes on their way, unless `alone`. Tags are sequence numbers. */
+  /** This member's own changes on their way, unless `joined`. Tags are sequence numbers. */
   get own(): OverlayView {
     return this.#own
   }
@@ -100,8 +100,8 @@ export class Views {
     return this.#leading
   }
   /** This member leads, and nothing in the log behind the applied state is hidden from its mounts: they are shown `ordered`. */
-  get alone(): boolean {
-    return this.#alone
+  get joined(): boolean {
+    return this.#joined
   }
 
   /** This member begins to lead; the caller lays the log up to `lastIndex` over the state. */
@@ -117,18 +117,18 @@ export class Views {
   }
 
   /** What was ordered at `index` is not shown to mounts before it is applied. */
-  hide(index: number): void {
+  hideUpTo(index: number): void {
     this.#hiddenUpTo = index
   }
 
   /** Nothing is hidden any more, and what is shown of own changes is exact. */
   get mayJoin(): boolean {
-    return this.#leading && !this.#alone && !this.#stale && this.#applied.index >= this.#hiddenUpTo
+    return this.#leading && !this.#joined && !this.#stale && this.#applied.index >= this.#hiddenUpTo
   }
   /** From now on mounts are shown `ordered`, which must amount to the same. */
   join(): void {
     this.clearOwn()
-    this.#alone = true
+    this.#joined = true
   }
 
   // ---- applying ----
@@ -146,12 +146,11 @@ export class Views {
   /** The table holds this entry, and all before it. */
   reached({ index, term, hash }: EntryHeader): void {
     this.#applied = { index, term, hash }
-    this.#ordered.drop(index)
   }
 
   /** A change of this session was applied; `visible`: records of it may be shown until newer ones that share them are. */
   reachedOwn(entry: EntryHeader, visible: boolean): void {
-    if (this.#alone) return
+    if (this.#joined) return
     this.#own.drop(entry.sequence)
     if (this.#own.empty) this.#placed.clear()
     else if (visible) {
@@ -177,7 +176,7 @@ export class Views {
 
   /** Shows the state alone; the caller lays own changes over it. */
   clearOwn(): void {
-    this.#alone = false
+    this.#joined = false
     this.#stale = false
     this.#lacks = false
     this.#own.clear()
@@ -194,9 +193,6 @@ export class Views {
   observe(observer: ChannelObserver): () => void {
     this.#observers.add(observer)
     return () => this.#observers.delete(observer)
-  }
-  get observed(): boolean {
-    return this.#observers.size > 0
   }
 
   /** What an operation will make stale in kernels; asked before it is applied. */

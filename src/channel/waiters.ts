@@ -2,6 +2,7 @@ import { EINTR, EIO } from '../base/errno.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Core } from './core.js'
+import type { Health } from './health.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { StoredEntry } from './stored-entry.js'
@@ -33,18 +34,20 @@ export class Waiters {
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #agenda: Agenda
+  readonly #health: Health
   #waiters: Waiter[] = []
   readonly #barriers = new Map<number, Barrier>()
   readonly #confirmations = new Map<number, (index: number) => void>()
   #nextContext = 1
 
-  constructor({ ports, session, raft, views, pending, agenda }: Core) {
+  constructor({ ports, session, raft, views, pending, agenda, health }: Core) {
     this.#ports = ports
     this.#session = session
     this.#raft = raft
     this.#views = views
     this.#pending = pending
     this.#agenda = agenda
+    this.#health = health
   }
 
   /** Somebody waits for a majority. */
@@ -52,11 +55,16 @@ export class Waiters {
     return this.#waiters.length > 0
   }
 
+  /** Nobody is told anything any more. */
+  get #isOver(): boolean {
+    return this.#agenda.closed || !this.#health.sound
+  }
+
   /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
   whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
     const waiter: Waiter = { sequence, deadline: this.#ports.monotonicMs() + timeoutMs, done }
     if (this.#isDurable(waiter)) done(0)
-    else if (this.#agenda.closed) done(EIO)
+    else if (this.#isOver) done(EIO)
     else {
       this.#waiters.push(waiter)
       this.#agenda.turn()
@@ -82,7 +90,7 @@ export class Waiters {
    */
   readBarrier(timeoutMs: number, done: (errno: number) => void): () => void {
     const context = this.#nextContext++
-    if (this.#agenda.closed) done(EIO)
+    if (this.#isOver) done(EIO)
     else {
       this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index: undefined })
       this.#raft.readIndex(context)
@@ -125,7 +133,7 @@ export class Waiters {
   /** Waits until the applied state has reached an index. */
   whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): void {
     if (this.#views.applied.index >= index) return done(0)
-    if (this.#agenda.closed) return done(EIO)
+    if (this.#isOver) return done(EIO)
     this.#barriers.set(this.#nextContext++, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index })
   }
 

@@ -1,0 +1,261 @@
+/**
+ * What a leader's mounts are shown while other members' changes wait for a majority, and when it loses its lead (channel
+ * DESIGN, "Views").
+ */
+import t from 'tap'
+import { EEXIST, EIO, EROFS, errnoName } from '../../src/base/errno.js'
+import { RkfsError } from '../../src/base/errors.js'
+import { O_APPEND } from '../../src/channel/open-files.js'
+import type { Operation } from '../../src/fs/operation.js'
+import { rootInode } from '../../src/fs/records.js'
+import type { StateStore } from '../../src/fs/store-port.js'
+import { intercept } from '../sim/intercept.js'
+import { Cluster, make, type Member } from './support/cluster.js'
+import { Mount, type Three } from './support/mount.js'
+
+const unlink = (name: string): Operation => ({ kind: 'unlink', parent: rootInode, name })
+const clone = (source: number, ino: number, offset = 0): Operation => ({
+  kind: 'clone',
+  source,
+  sourceOffset: 0,
+  ino,
+  offset,
+  length: 6,
+})
+
+/** The member that leads instead. */
+function successor(cluster: Cluster, leader: Member, others: readonly Member[]): Member {
+  cluster.until('another leader', () => !leader.leads && others.some(one => one.leads))
+  return others.find(one => one.leads)!
+}
+
+/** The leader hears the others, and not they it, from the moment on that it has ordered `change`. */
+function hideOn(cluster: Cluster, [leader, ...others]: Three, change: () => unknown, ms = 300): void {
+  const before = leader.channel.lastIndex
+  change()
+  while (leader.channel.lastIndex === before) cluster.advance(1)
+  for (const { id } of others) cluster.network.mute(leader.id, id, ms)
+}
+
+function again(cluster: Cluster, leader: Member): void {
+  cluster.network.isolate(leader.id)
+  cluster.network.connectAll()
+}
+
+void t.test("a lost leader's change goes out of sight when what it builds on goes", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  mount.create('x')
+  cluster.settle()
+  cluster.network.isolate(leader.id)
+  const renamed = mount.call<void>(answer => mount.kernel.rename([rootInode, 'x'], [rootInode, 'y'], 0, answer))
+  t.equal(renamed.errno, 0)
+  cluster.until('another leader', () => !leader.leads && cluster.alive.some(one => one.leads))
+  t.equal(mount.lookup('x'), undefined, 'its own changes are shown as long as they may come true')
+  const remover = [follower, other].find(one => one.leads)!
+  const removed = remover.change(unlink('x'))
+  t.equal(cluster.answered(removed), 0)
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  t.equal(mount.lookup('y'), undefined)
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+void t.test("another member's changes are not shown on the leader before a majority has them", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  const { ino, handle } = mount.create('mine')
+  cluster.settle()
+  const before = leader.channel.lastIndex
+  // the leader hears the others, and not they it
+  for (const { id } of [follower, other]) cluster.network.mute(leader.id, id, 300)
+  const appended = follower.append(ino, 'theirs ')
+  const made = follower.change(make(rootInode, 'x', follower.nextInode(), 0o100644))
+  cluster.until('their place in the order', () => leader.channel.lastIndex === before + 2)
+  t.equal(mount.lookup('x'), undefined)
+  const written = mount.call<number>(answer =>
+    mount.kernel.write(ino, handle, 0, Buffer.from('own'), 2 | O_APPEND, answer),
+  )
+  t.equal(written.errno, 0)
+  t.equal(leader.content(ino), 'own', 'own writes show at once')
+  mount.check(t, 'the kernel has heard of its own')
+  // what rests on them is answered when they are shown
+  const answers: number[] = []
+  mount.kernel.mkdir(rootInode, 'x', errno => answers.push(errno))
+  cluster.advance(50)
+  t.same(answers, [])
+  t.equal(leader.lookup('x'), undefined)
+  again(cluster, leader)
+  t.equal(cluster.answered(made), 0)
+  t.equal(cluster.answered(appended), 0)
+  cluster.settle()
+  t.same(answers.map(errnoName), [errnoName(EEXIST)])
+  t.not(mount.lookup('x'), undefined)
+  t.equal(leader.content(ino), 'theirs own')
+  mount.check(t, 'the kernel has heard of all')
+  cluster.checkDigests()
+  t.end()
+})
+
+for (const linked of [false, true]) {
+  void t.test(`a lost leader's rename moves another file${linked ? ', its own has another name' : ''}`, t => {
+    const cluster = new Cluster(3)
+    const [leader, follower, other] = cluster.roles() as Three
+    const mount = new Mount(cluster, leader)
+    const { ino } = mount.create('a')
+    if (linked) mount.call<unknown>(answer => mount.kernel.link(ino, rootInode, 'c', answer))
+    cluster.settle()
+    cluster.network.isolate(leader.id)
+    mount.call<void>(answer => mount.kernel.rename([rootInode, 'a'], [rootInode, 'b'], 0, answer))
+    t.equal(mount.lookup('b'), ino)
+    mount.call<unknown>(answer => mount.kernel.getattr(ino, answer))
+    const next = successor(cluster, leader, [follower, other])
+    const removed = next.change(unlink('a'))
+    const { ino: second, answer } = next.create('a')
+    t.equal(cluster.answered(removed), 0)
+    t.equal(cluster.answered(answer), 0)
+    cluster.network.connectAll()
+    cluster.settle()
+    t.equal(leader.lookup('b'), second)
+    mount.check(t, 'the kernel has heard of it')
+    t.end()
+  })
+}
+
+void t.test("a lost leader's clone is of what another member wrote first", t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  const source = mount.create('source')
+  const target = mount.create('target')
+  mount.call<number>(answer => mount.kernel.write(source.ino, source.handle, 0, Buffer.from('before'), 2, answer))
+  cluster.settle()
+  cluster.network.isolate(leader.id)
+  t.equal(cluster.answered(leader.change(clone(source.ino, target.ino))), 0)
+  mount.call<Uint8Array>(answer => mount.kernel.read(target.ino, target.handle, 100, answer))
+  const next = successor(cluster, leader, [follower, other])
+  t.equal(cluster.answered(next.write(source.ino, 0, 'after.')), 0)
+  cluster.network.connectAll()
+  cluster.settle()
+  t.equal(leader.content(target.ino), 'after.')
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+void t.test('what waited for others is shown below what was made after it', t => {
+  const cluster = new Cluster(3)
+  const members = cluster.roles() as Three
+  const [leader, follower] = members
+  const mount = new Mount(cluster, leader)
+  const files = ['source', 'cut', 'target', 'other', 'log'].map(name => mount.create(name))
+  const [source, cut, target, other, log] = files
+  for (const { ino } of [source!, cut!]) leader.write(ino, 0, 'source')
+  cluster.settle()
+  hideOn(cluster, members, () => follower.create('x'), 40)
+  const answers = [
+    leader.change(clone(source!.ino, target!.ino)),
+    leader.change(clone(cut!.ino, other!.ino)),
+    leader.change(clone(source!.ino, log!.ino, 8192)),
+  ]
+  const written = leader.write(target!.ino, 0, 'OWN')
+  const emptied = leader.change({ kind: 'setattr', ino: cut!.ino, size: 0, killPrivileges: false })
+  const appended = leader.append(log!.ino, 'mine')
+  for (const answer of [written, emptied, appended]) t.equal(cluster.answered(answer), 0)
+  t.same(
+    answers.map(({ errno }) => errno),
+    [undefined, undefined, undefined],
+  )
+  t.equal(leader.content(log!.ino), 'mine')
+  mount.call<Uint8Array>(answer => mount.kernel.read(log!.ino, log!.handle, 100, answer))
+  for (const answer of answers) t.equal(cluster.answered(answer), 0)
+  t.equal(leader.content(target!.ino), 'OWNrce', 'the program was told that its write is done')
+  t.equal(leader.content(log!.ino)!.length, 8202)
+  mount.check(t, 'the kernel has heard of it')
+  again(cluster, leader)
+  cluster.settle()
+  t.equal(leader.content(other!.ino), 'source')
+  mount.check(t, 'nothing else came of it')
+  cluster.checkDigests()
+  t.end()
+})
+
+void t.test('an open file that another member removes is changed as a file without a name', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  const { ino, handle } = mount.create('f')
+  cluster.settle()
+  const before = leader.channel.lastIndex
+  follower.change(unlink('f'))
+  while (leader.channel.lastIndex === before) cluster.advance(1)
+  const answers: [string, number][] = []
+  mount.kernel.write(ino, handle, 0, Buffer.from('text'), 2, errno => answers.push(['write', errno]))
+  mount.kernel.truncate(ino, 5, handle, errno => answers.push(['ftruncate', errno]))
+  mount.kernel.fallocate(ino, handle, 0, 0, 10, errno => answers.push(['fallocate', errno]))
+  mount.kernel.chmod(ino, 0o600, errno => answers.push(['fchmod', errno]))
+  cluster.advance(100)
+  const expected = ['write', 'ftruncate', 'fallocate', 'fchmod'].map(call => [call, 0])
+  t.same(answers.sort(), expected.sort())
+  t.end()
+})
+
+void t.test('a refusal for the sake of what is never committed says that nothing was done', t => {
+  const cluster = new Cluster(3)
+  const members = cluster.roles() as Three
+  const [leader, follower] = members
+  cluster.settle()
+  hideOn(cluster, members, () => follower.create('x'), 100_000)
+  for (const { id } of members.slice(1)) cluster.network.mute(id, leader.id, 100_000)
+  const refused = leader.change(make(rootInode, 'x', leader.nextInode(), 0o100644), undefined, { timeoutMs: 3000 })
+  t.equal(errnoName(cluster.answered(refused)), errnoName(EROFS))
+  t.equal(leader.lookup('x'), undefined)
+  t.end()
+})
+
+void t.test('a log that cannot be written: who waits is answered', t => {
+  const cluster = new Cluster(1)
+  const leader = cluster.leader()
+  const { ino, answer } = leader.create('f')
+  cluster.answered(answer)
+  cluster.settle()
+  leader.log.commit = () => {
+    throw new RkfsError('corrupt', 'the log is broken')
+  }
+  const written = leader.write(ino, 0, 'text')
+  cluster.until('the end', () => leader.channel.failure !== undefined)
+  t.equal(errnoName(written.errno!), errnoName(EIO))
+  t.equal(errnoName(cluster.answered(leader.durable(1000))), errnoName(EIO))
+  t.end()
+})
+
+void t.test('a state that cannot be read when a change that waited is accepted', t => {
+  let isBroken = false
+  const cluster = new Cluster(3, 1, {
+    hooks: {
+      ports: (_, plain) => ({
+        ...plain,
+        state: intercept(plain.state, {
+          get: (...args: Parameters<StateStore['get']>) => {
+            if (isBroken) throw new RkfsError('corrupt', 'the state is broken')
+            return plain.state.get(...args)
+          },
+        }),
+      }),
+    },
+  })
+  const [, follower] = cluster.roles() as Three
+  cluster.settle()
+  cluster.network.isolate(follower.id)
+  cluster.advance(20)
+  const waiting = follower.write(999_999, 0, 'x')
+  t.equal(waiting.errno, undefined)
+  isBroken = true
+  cluster.network.connectAll()
+  cluster.until('the end', () => follower.channel.failure !== undefined)
+  t.equal(errnoName(waiting.errno!), errnoName(EIO))
+  t.end()
+})
