@@ -150,6 +150,9 @@ export class ControlServer {
   }
 }
 
+/** Two paths of the greatest length fit. */
+const messagePartMax = 5000
+
 function parseRequest(text: string): { verb: unknown; args: unknown } {
   let request: unknown
   try {
@@ -165,7 +168,13 @@ function parseRequest(text: string): { verb: unknown; args: unknown } {
 }
 
 function failure(code: RkfsError['code'], message: string): ControlReply {
-  return { error: { code, message: message.replace(/\s*\n\s*/g, ' ') } }
+  return { error: { code, message: shortened(message.replace(/\s*\n\s*/g, ' ')) } }
+}
+
+/** What a message quotes may be as long as a request. Its end says what to do. */
+function shortened(message: string): string {
+  if (message.length <= 2 * messagePartMax) return message
+  return `${message.slice(0, messagePartMax)} … ${message.slice(-messagePartMax)}`
 }
 
 function line(reply: ControlReply): string {

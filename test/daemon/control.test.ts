@@ -52,6 +52,16 @@ t.test('a call: progress, items, result', async t => {
   t.same(items, [{ n: 1 }])
 })
 
+t.test('an error that quotes a long argument begins and ends as it should', async t => {
+  const { home } = await serve(t, {
+    sync: ({ channel }) => Promise.reject(new RkfsError('not-found', `no channel ${channel}: see rkfs channel list`)),
+  })
+  const call = callDaemon(home, 'sync', { channel: 'x'.repeat(50_000), all: false, timeout: 7 }, {})
+  const { message } = (await call.catch((error: unknown) => error)) as Error
+  t.ok(message.length < 11_000, `${message.length} characters`)
+  t.match(message, /^no channel x+ … x+: see rkfs channel list$/)
+})
+
 t.test('nonsense is answered with `usage`', async t => {
   let calls = 0
   const { path } = await serve(t, {
