@@ -2,10 +2,12 @@ import t from 'tap'
 import { runMany } from './many.js'
 import { defaultTicks, Simulation } from './simulation.js'
 
-// SEED=n runs one seed; SEEDS=n so many, from SEED on; TICKS=n virtual milliseconds each.
+// SEED=n runs one seed; SEEDS=n so many, from SEED on; TICKS=n virtual milliseconds each. By itself: many short runs.
 const first = Number(process.env['SEED'] ?? 1)
-const seeds = Number(process.env['SEEDS'] ?? (process.env['SEED'] ? 1 : 120))
-const ticks = Number(process.env['TICKS'] ?? defaultTicks)
+const seeds = Number(process.env['SEEDS'] ?? (process.env['SEED'] ? 1 : 1000))
+const ticks = Number(process.env['TICKS'] ?? (process.env['SEED'] ? defaultTicks : 2500))
+
+t.setTimeout(0)
 
 void t.test('the same seed is the same run', t => {
   for (const one of [7, 13]) {
