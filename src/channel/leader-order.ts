@@ -13,7 +13,7 @@ import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
-import { awaitedBy, type PendingChange } from './pending-changes.js'
+import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
@@ -121,12 +121,8 @@ export class LeaderOrder {
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) own.ordered = index
-    if (shows) {
-      this.#views.invalidate(stale, awaitedBy(own, stale))
-      own.visible = true
-      own.lacking = false
-      own.stale = stale
-    } else if (!mine) this.#shown.conceal(index)
+    if (shows) this.#views.shows(own, stale)
+    else if (!mine) this.#shown.conceal(index)
     return 0
   }
 

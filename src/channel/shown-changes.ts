@@ -5,7 +5,7 @@ import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
 import { concernsSame } from './invalidations.js'
 import type { BlobId } from './log-port.js'
-import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
+import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
@@ -41,11 +41,7 @@ export class ShownChanges {
     this.#views.announceLosses(operation)
     if (operation.kind === 'append') change.shownOffset = getInode(own, operation.ino)?.size
     const errno = apply(own, operation, { time: proposal.time, number: -proposal.sequence })
-    if (errno === 0) {
-      this.#views.invalidate(stale, awaitedBy(change, stale))
-      change.visible = true
-      change.stale = stale
-    }
+    if (errno === 0) this.#views.shows(change, stale)
     return errno
   }
 
@@ -75,26 +71,24 @@ export class ShownChanges {
    * Mounts are shown what is ordered, now that nothing in it is hidden from them. Answers the changes that come into sight
    * so: they waited for what was ordered before them.
    */
-  maybeJoin(): PendingChange[] {
-    const appeared: PendingChange[] = []
+  maybeJoin(): ReadonlySet<PendingChange> {
+    const appeared = new Set<PendingChange>()
+    let first: number | undefined
     if (!this.#views.mayJoin) return appeared
     for (const change of this.#pending.values()) {
       if (change.visible || change.proposal.session !== this.#session) continue
       // where it does not fit there, a newer one that was shown at once is in its way
-      if (this.show(change) !== 0) {
-        change.visible = true
-        change.stale = this.#views.staleBy(change.operation)
-        this.#views.invalidate(change.stale, awaitedBy(change, change.stale))
-      }
-      appeared.push(change)
+      if (this.show(change) !== 0) this.#views.shows(change, this.#views.staleBy(change.operation))
+      first ??= change.proposal.sequence
+      appeared.add(change)
     }
     this.#views.join()
     this.#stillShown.clear()
     // shown before something that they rest on was
-    const first = appeared[0]?.proposal.sequence ?? Infinity
     for (const change of this.#pending.values()) {
-      if (appeared.includes(change)) continue
-      if (change.proposal.sequence > first || !isContentOperation(change.operation)) this.tellMounts(change)
+      if (appeared.has(change)) continue
+      if (change.proposal.sequence > (first ?? Infinity) || !isContentOperation(change.operation))
+        this.tellMounts(change)
     }
     return appeared
   }

@@ -74,11 +74,7 @@ export class SmallWrites {
     change.journalled = true
     this.#agenda.unsent(change.bytes)
     this.#open = new OpenWrite(change, start, index)
-    if (joined) {
-      change.visible = true
-      change.stale = stale
-      this.#views.invalidate(stale, change.mount)
-    }
+    if (joined) this.#views.shows(change, stale)
     return 0
   }
 

@@ -12,6 +12,7 @@ import { rememberPlace } from './change-number.js'
 import { invalidationsOf } from './invalidations.js'
 import type { LogAnchor } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
+import { awaitedBy, type PendingChange } from './pending-changes.js'
 import type { ChannelObserver } from './ports.js'
 
 /** Committed changes that the overlay may still show before it is made anew. */
@@ -203,6 +204,15 @@ export class Views {
   invalidate(items: readonly Invalidation[], exceptMount: number | undefined): void {
     if (items.length === 0) return
     for (const observer of this.#observers) if (observer.mount !== exceptMount) observer.invalidate(items)
+  }
+
+  /** Mounts see a change of this member's own from now on; `stale`: what kernels have cached that it changes. */
+  shows(change: PendingChange, stale: readonly Invalidation[]): void {
+    // before the change remembers it: the two are compared
+    this.invalidate(stale, awaitedBy(change, stale))
+    change.visible = true
+    change.lacking = false
+    change.stale = stale
   }
 
   /** An append stands elsewhere than it was shown: kernels read again from there. */
