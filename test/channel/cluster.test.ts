@@ -5,11 +5,9 @@ import { encodeOperation } from '../../src/fs/operation-codec.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { zeroHash } from '../../src/oplog/codec.js'
 import { Program } from './support/calls.js'
-import { Cluster, type Answer, type Member } from './support/cluster.js'
+import { Cluster, type Answer, type Member, type Three } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
 import { SimStateStore } from './support/sim-stores.js'
-
-type Three = [Member, Member, Member]
 
 function ok(t: Test, cluster: Cluster, ...answers: Answer[]): void {
   for (const answer of answers) t.equal(errnoName(cluster.answered(answer)), errnoName(0))

@@ -2,8 +2,8 @@ import t from 'tap'
 import { EIO, errnoName } from '../../src/base/errno.js'
 import { rootInode } from '../../src/fs/records.js'
 import type { Answer } from '../sim/kernel.js'
-import { Cluster } from './support/cluster.js'
-import { Mount, rename, type Three } from './support/mount.js'
+import { Cluster, type Three } from './support/cluster.js'
+import { Mount, rename } from './support/mount.js'
 
 /** A mount of the leader's, then one of a follower's, each with a file of its own. */
 function* eachWithFile(cluster: Cluster) {

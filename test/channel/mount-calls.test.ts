@@ -23,9 +23,7 @@ import type {
 import { nowhere } from '../../src/fs/operation.js'
 import { S_IFREG } from '../../src/fs/records.js'
 import { call, caller, Program, type Result } from './support/calls.js'
-import { Cluster, type Member } from './support/cluster.js'
-
-type Three = [Member, Member, Member]
+import { Cluster, type Member, type Three } from './support/cluster.js'
 
 /** The calls of one mount, as a test writes them. */
 class Calls {

@@ -10,8 +10,8 @@ import type { Operation } from '../../src/fs/operation.js'
 import { rootInode } from '../../src/fs/records.js'
 import type { StateStore } from '../../src/fs/store-port.js'
 import { intercept } from '../sim/intercept.js'
-import { Cluster, make, type Member } from './support/cluster.js'
-import { Mount, type Three } from './support/mount.js'
+import { Cluster, make, type Member, type Three } from './support/cluster.js'
+import { Mount } from './support/mount.js'
 
 const unlink = (name: string): Operation => ({ kind: 'unlink', parent: rootInode, name })
 const clone = (source: number, ino: number, offset = 0): Operation => ({

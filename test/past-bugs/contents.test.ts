@@ -4,9 +4,7 @@ import { errnoName } from '../../src/base/errno.js'
 import type { AttributeChange, Attributes } from '../../src/channel/mount-port.js'
 import { getInode } from '../../src/fs/apply.js'
 import { call, caller, Program } from '../channel/support/calls.js'
-import { Cluster, type Member } from '../channel/support/cluster.js'
-
-type Three = [Member, Member, Member]
+import { Cluster, type Member, type Three } from '../channel/support/cluster.js'
 
 const O_APPEND = 0o2000
 

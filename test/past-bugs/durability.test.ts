@@ -2,9 +2,7 @@
 import t from 'tap'
 import { EIO } from '../../src/base/errno.js'
 import { Program } from '../channel/support/calls.js'
-import { Cluster, type Member } from '../channel/support/cluster.js'
-
-type Three = [Member, Member, Member]
+import { Cluster, type Member, type Three } from '../channel/support/cluster.js'
 
 /** Lets a new leader take over from one that is down or cut off. */
 function takenOver(cluster: Cluster, from: Member): Member {

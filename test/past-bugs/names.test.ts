@@ -5,10 +5,8 @@ import { readableGhostBytesMax } from '../../src/base/limits.js'
 import type { Attributes, Entry, OpenFile } from '../../src/channel/mount-port.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { call, caller, Program } from '../channel/support/calls.js'
-import { Cluster, type Member } from '../channel/support/cluster.js'
+import { Cluster, type Member, type Three } from '../channel/support/cluster.js'
 import type { SimStateStore } from '../channel/support/sim-stores.js'
-
-type Three = [Member, Member, Member]
 
 const O_EXCL = 0o200
 const RENAME_EXCHANGE = 2

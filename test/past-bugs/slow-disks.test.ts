@@ -2,9 +2,7 @@
 import t, { type Test } from 'tap'
 import { EIO, ENOSPC, EROFS, errnoName } from '../../src/base/errno.js'
 import { Program } from '../channel/support/calls.js'
-import { Cluster, type Member } from '../channel/support/cluster.js'
-
-type Three = [Member, Member, Member]
+import { Cluster, type Member, type Three } from '../channel/support/cluster.js'
 
 const secondMs = 1000
 

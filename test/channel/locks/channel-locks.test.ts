@@ -3,9 +3,8 @@ import { EAGAIN, EDEADLK, EINTR, EIO, ENOLCK } from '../../../src/base/errno.js'
 import type { FileLock, Reply } from '../../../src/channel/mount-port.js'
 import { lockTiming } from '../../../src/channel/locks/lock-timing.js'
 import { call, caller, Program } from '../support/calls.js'
-import { Cluster, type Member } from '../support/cluster.js'
+import { Cluster, type Member, type Three } from '../support/cluster.js'
 
-type Three = [Member, Member, Member]
 type Range = readonly [start: number, end: number]
 
 const all: Range = [0, Number.MAX_SAFE_INTEGER]

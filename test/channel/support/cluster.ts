@@ -386,6 +386,9 @@ class Clock {
   }
 }
 
+/** A leader and its followers (`Cluster.roles`). */
+export type Three = [Member, Member, Member]
+
 /** Where a simulator looks on, or puts something of its own in between. */
 export interface ClusterHooks {
   ports?(member: Member, ports: ChannelPorts): ChannelPorts

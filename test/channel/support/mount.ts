@@ -5,8 +5,6 @@ import { checkKernelCache } from '../../sim/checkers/kernel-cache.js'
 import { Kernel, type Answer } from '../../sim/kernel.js'
 import type { Cluster, Member } from './cluster.js'
 
-export type Three = [Member, Member, Member]
-
 /** Of names in the root. */
 export const rename = (name: string, newName: string): Operation => ({
   kind: 'rename',
