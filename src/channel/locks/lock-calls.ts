@@ -1,5 +1,5 @@
 import type { MemberId } from '../../base/ids.js'
-import { fileKey, type Lock, type LockPlace } from './lock.js'
+import { placeKey, type Lock, type LockPlace } from './lock.js'
 import type { FoundLock, LockCall } from './lock-messages.js'
 
 export type CallDone = (errno: number, index: number, found: FoundLock | undefined) => void
@@ -32,24 +32,37 @@ export function wireCall({ kind, id, lock, wait }: PendingCall): LockCall {
   return kind === 'acquire' ? { kind, id, lock, wait } : { kind, id, lock }
 }
 
+/**
+ * The calls that may go on waiting where they did in an earlier round. None of an open file (flock(2)) that several wait
+ * for: what they take from each other depends on the order in which the leader hears of them, which must be known here.
+ */
+export function resumable(calls: readonly PendingCall[]): number[] {
+  const waits = calls.filter(({ kind }) => kind === 'acquire')
+  const counts = new Map<string, number>()
+  for (const { lock } of waits) counts.set(placeKey(lock), (counts.get(placeKey(lock)) ?? 0) + 1)
+  const may = ({ round, lock }: PendingCall): boolean =>
+    round > 0 && (lock.space !== 'flock' || counts.get(placeKey(lock)) === 1)
+  return waits.filter(may).map(({ id }) => id)
+}
+
 /** Holds calls of one owner on one file back while a release of the two waits for its changes to be committed. */
 export class Gates {
   readonly #queues = new Map<string, (() => void)[]>()
 
   /** Runs `start` at once, or when the gate is open. */
   pass(place: LockPlace, start: () => void): void {
-    const queue = this.#queues.get(keyOf(place))
+    const queue = this.#queues.get(placeKey(place))
     if (queue === undefined) start()
     else queue.push(start)
   }
 
   close(place: LockPlace): void {
-    this.#queues.set(keyOf(place), [])
+    this.#queues.set(placeKey(place), [])
   }
 
   /** What waits runs, up to the one that closes it again. */
   open(place: LockPlace): void {
-    const key = keyOf(place)
+    const key = placeKey(place)
     const queue = this.#queues.get(key) ?? []
     this.#queues.delete(key)
     while (queue.length > 0) {
@@ -60,8 +73,4 @@ export class Gates {
       return
     }
   }
-}
-
-function keyOf(place: LockPlace): string {
-  return `${fileKey(place)}/${place.owner}`
 }

@@ -3,7 +3,7 @@ import { EINTR, ENOLCK } from '../../base/errno.js'
 import type { MemberId } from '../../base/ids.js'
 import { HeldLocks } from './held-locks.js'
 import type { Lock, LockPlace } from './lock.js'
-import { Gates, wireCall, type CallDone, type LeaderOf, type PendingCall } from './lock-calls.js'
+import { Gates, resumable, wireCall, type CallDone, type LeaderOf, type PendingCall } from './lock-calls.js'
 import {
   lockCallsPerMemberMax,
   lockItemsPerMessageMax,
@@ -78,13 +78,19 @@ export class LockClient {
     this.#gates.pass(lock, () => {
       if (call.givenUp) return
       call.ready = true
-      // flock(2): the old lock goes first. It must not be claimed again if the leader changes meanwhile
-      if (lock.space === 'flock' && this.held.of(lock).some(held => held.type !== lock.type)) {
-        this.held.change(lock, lock, undefined)
-      }
+      this.#dropBeforeConversion(lock)
       this.#sendCall(call, now)
     })
     return call.id
+  }
+
+  /**
+   * flock(2): the old lock goes first, whenever the leader is asked for another type, so it must not be held, or claimed,
+   * from then on.
+   */
+  #dropBeforeConversion(lock: Lock): void {
+    if (lock.space !== 'flock') return
+    if (this.held.of(lock).some(held => held.type !== lock.type)) this.held.change(lock, lock, undefined)
   }
 
   /**
@@ -292,22 +298,20 @@ export class LockClient {
     this.#round++
     this.#sent = 0
     this.#heard = 0
-    const calls: LockCall[] = [...this.held].map(lock => ({ kind: 'claim', lock }))
-    const waiting: number[] = []
-    const again: LockCall[] = []
+    const again: PendingCall[] = []
     this.#implied = []
     for (const call of this.#calls.values()) {
       if (call.givenUp) this.#calls.delete(call.id)
       else if (call.kind === 'release' && call.ready) this.#implied.push(call)
-      else if (call.ready) {
-        if (call.kind === 'acquire' && call.round > 0) waiting.push(call.id)
-        call.round = this.#round
-        again.push(wireCall(call))
-      }
+      else if (call.ready) again.push(call)
     }
+    for (const { kind, lock } of again) if (kind === 'acquire') this.#dropBeforeConversion(lock)
+    const claims = [...this.held].map((lock): LockCall => ({ kind: 'claim', lock }))
+    const waiting = resumable(again)
+    for (const call of again) call.round = this.#round
     this.#asked = { stamp: 0, at: now }
     this.#askedAt = now
-    this.#send([...calls, { kind: 'attach', waiting }, ...again])
+    this.#send([...claims, { kind: 'attach', waiting }, ...again.map(wireCall)])
   }
 
   #renewalDue(now: number): boolean {

@@ -38,3 +38,8 @@ export function overlap(a: Range, b: Range): boolean {
 export function fileKey({ space, ino }: { readonly space: LockSpace; readonly ino: number }): string {
   return `${space}/${ino}`
 }
+
+/** Whose lock on what. */
+export function placeKey(place: LockPlace): string {
+  return `${fileKey(place)}/${place.owner}`
+}

@@ -1,7 +1,7 @@
 import { EIO } from '../../base/errno.js'
 import type { FileLock, Reply } from '../mount-port.js'
 import type { ChannelLocks } from './channel-locks.js'
-import { endOfFile, type Lock, type LockPlace, type LockSpace } from './lock.js'
+import { endOfFile, placeKey, type Lock, type LockPlace, type LockSpace } from './lock.js'
 
 const wholeFile = { start: 0, end: endOfFile }
 
@@ -78,7 +78,7 @@ export class MountLocks {
       else reply.ok()
       return
     }
-    const key = keyOf(place)
+    const key = placeKey(place)
     const used = this.#handles.get(key) ?? { place, handles: new Set() }
     used.handles.add(handle)
     this.#handles.set(key, used)
@@ -123,14 +123,14 @@ export class MountLocks {
   }
 
   #drop(place: LockPlace, done: () => void): void {
-    this.#handles.delete(keyOf(place))
+    this.#handles.delete(placeKey(place))
     if (!this.#locks.concerns(place)) return done()
     this.#locks.release({ ...place, ...wholeFile, type: 'read', pid: 0 }, this.#timeoutMs, done)
   }
 
   #lost(lost: readonly LockPlace[]): void {
     for (const place of lost) {
-      const used = this.#handles.get(keyOf(place))
+      const used = this.#handles.get(placeKey(place))
       if (used === undefined) continue
       for (const handle of used.handles) this.#spoilt.add(handle)
       this.#ports.dropPages(place.ino)
@@ -146,8 +146,4 @@ export class MountLocks {
 
 function wantedLock(place: LockPlace, { start, end, type, pid }: FileLock): Lock {
   return { ...place, start, end, type: type === 'write' ? 'write' : 'read', pid }
-}
-
-function keyOf({ space, ino, owner }: LockPlace): string {
-  return `${space}/${ino}/${owner}`
 }

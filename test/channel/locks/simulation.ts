@@ -50,6 +50,7 @@ export function simulate(seed: number): Seen {
   const seen: Seen = { granted: 0, lost: 0, denied: 0, deposed: 0, interrupted: 0, rounds: 0 }
   let now = 0
   let calm = false
+  let ending = false
   let leader = { id: 'a', term: 1 }
   let due: { at: number; run: () => void }[] = []
   const chance = (percent: number): boolean => rng.below(1000) < percent * 10
@@ -185,7 +186,7 @@ export function simulate(seed: number): Seen {
       }
       return
     }
-    if (program.releasing || !chance(calm ? 5 : 3)) return
+    if (program.releasing || ending || !chance(calm ? 5 : 3)) return
     const space: LockSpace = chance(30) ? 'flock' : 'posix'
     // a thread that weakens its own owner's lock weakens it before the leader says so: no use to look at that
     const shared = program.owner.endsWith(':0') && space === 'posix'
@@ -300,6 +301,13 @@ export function simulate(seed: number): Seen {
       if (waits !== undefined && now - waits.since > 20_000) throw new Error(`${each.id} waits since ${waits.since}`)
     }
     seen.rounds++
+  }
+  // each wait gets its turn, and then all is given back
+  ending = true
+  run(30_000)
+  for (const each of nodes) {
+    const left = [...each.client.held, ...(each.server?.table.held ?? [])]
+    if (left.length > 0) throw new Error(`${each.id} knows of a lock that nobody has: ${JSON.stringify(left)}`)
   }
   return seen
 }
