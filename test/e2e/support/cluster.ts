@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { callDaemon } from '../../../src/daemon/control-client.js'
 import type { ChannelStatus, StatusReport } from '../../../src/daemon/control-protocol.js'
 import type { Test } from 'tap'
 import { run, type Outcome } from './process.js'
@@ -20,6 +21,7 @@ export const skip =
     : !existsSync(mainPath) && `needs the build ${mainPath}`
 
 const commandSeconds = 60
+const reportSeconds = 5
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -113,11 +115,11 @@ export class Machine {
     return this.must('mount', 'demo', this.directory, ...args)
   }
 
+  /** What its node says, by the control socket, without a process: it is asked often. Undefined: none answers. */
   async report(): Promise<StatusReport | undefined> {
-    const { stdout } = await this.rkfs('status', '--json')
     try {
-      const report = JSON.parse(stdout) as StatusReport
-      if (report.node.pid > 0) this.pids.add(report.node.pid)
+      const report = await callDaemon(this.home, 'status', {}, { timeoutMs: reportSeconds * 1000 })
+      this.pids.add(report.node.pid)
       return report
     } catch {
       return undefined

@@ -2,8 +2,6 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, openSync, closeSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { callDaemon } from '../../../src/daemon/control-client.js'
-import type { StatusReport } from '../../../src/daemon/control-protocol.js'
 import { isMounted, Machine, mainPath, until, type Place } from '../../e2e/support/cluster.js'
 
 /** Debian's faketime: what `Member.clock` needs. */
@@ -161,15 +159,6 @@ export class Member extends Machine {
 
   freeDisk(): void {
     for (const name of readdirSync(this.home)) if (name.startsWith('ballast-')) rmSync(join(this.home, name))
-  }
-
-  /** By the control socket, without a process: it is asked often. */
-  override async report(): Promise<StatusReport | undefined> {
-    try {
-      return await callDaemon(this.home, 'status', {}, { timeoutMs: 5000 })
-    } catch {
-      return undefined
-    }
   }
 
   /** Lines of the node's log at these levels, as parsed JSON. */
