@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8'
+import { boundHeap } from '../adapters/host/heap-bound.js'
 import { acquireHomeLock } from '../adapters/host/home-lock.js'
 import type { Config } from './config.js'
 import { controlSocketPath } from './control-path.js'
@@ -27,6 +28,7 @@ export interface RunningDaemon {
 export async function runDaemon(options: { home: string; config: Config; log: Log }): Promise<RunningDaemon> {
   const { home, config, log } = options
   const lock = acquireHomeLock(home)
+  boundHeap()
   let end: (code: number) => void
   const done = new Promise<number>(resolve => (end = resolve))
   try {

@@ -1,11 +1,9 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { MiB } from '../../base/limits.js'
+import { collectGarbage } from './garbage.js'
 
-/** Garbage that may pile up before it is collected. A collection takes some 15 ms. */
+/** Garbage that may pile up before it is collected. */
 const bytesBetweenCollections = 128 * MiB
 
-let collect: (() => void) | undefined
 let bytes = 0
 
 /**
@@ -23,9 +21,5 @@ export function bulkAllocated(length: number): void {
   bytes += length
   if (bytes < bytesBetweenCollections) return
   bytes = 0
-  if (collect === undefined) {
-    setFlagsFromString('--expose-gc')
-    collect = runInNewContext('gc') as () => void
-  }
-  collect()
+  collectGarbage()
 }
