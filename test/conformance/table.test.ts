@@ -14,6 +14,8 @@ const all = table.map((_, index) => index)
 const nobody = 65534
 /** A call through a follower waits for the leader: cases beside each other keep the run short. */
 const rkfsJobs = 4
+// CONFORMANCE=all: also in a channel of one member, which takes the way of a leader of three.
+const one = process.env['CONFORMANCE'] === 'all'
 const cluster = clusterOf(t, 240)
 
 interface Expected {
@@ -81,7 +83,7 @@ await t.test('where tmpfs deviates it holds on ext4', async t => {
   await holds(t, directory, 1, { indexes: all.filter(index => table[index]!.proof === 'ext4') })
 })
 
-await t.test('it holds on a channel of one member', async t => {
+await t.test('it holds on a channel of one member', { skip: !one && 'runs with CONFORMANCE=all' }, async t => {
   const solo = await cluster.machine('solo')
   await solo.must('mount', 'alone', solo.directory)
   await holds(t, solo.directory, rkfsJobs)

@@ -27,6 +27,8 @@ import { run } from './support/process.js'
 import { refused } from './support/refusal.js'
 import { Writer } from './support/writer.js'
 
+// DAMAGES=all: each damage to each file; by itself every second one.
+const allDamages = process.env['DAMAGES'] === 'all'
 const cluster = clusterOf(t, 400)
 const at = (name: string): string => join(cluster.root, 'mnt', name)
 
@@ -286,7 +288,8 @@ await t.test('damaged files', async t => {
           .digest('hex')
       : 'gone'
 
-  for (const [name, what, damage] of damages) {
+  const tried = damages.filter((_, index) => allDamages || index % 2 === 1)
+  for (const [name, what, damage] of tried) {
     await t.test(`${name}: ${what}`, async t => {
       damage(name)
       const damagedHash = hash(name)
