@@ -65,10 +65,12 @@ export class SegmentFiles {
   #position: StreamPosition
   /** Bytes of the segments that are complete. */
   readonly #complete = new Map<number, number>()
-  /** Those whose file is not yet synced. */
+  /** Descriptors of those that are not yet synced. */
   #sealed: number[] = []
-  /** Those of them that a sync is under way for. */
-  readonly #syncing = new Set<number>()
+  /** Descriptors that syncs are under way for in the thread pool, by how many: they stay open as long. */
+  readonly #syncing = new Map<number, number>()
+  /** Those of them that nothing more is written to, and all of it is synced. */
+  readonly #finished = new Set<number>()
   #dirty = false
   #folderDirty = false
   #syncs = 0
@@ -164,33 +166,47 @@ export class SegmentFiles {
     this.#folderDirty = false
     this.#dirty = false
     this.#syncs++
-    for (const file of sealed) this.#syncing.add(file)
-    let waiting = 1 + sealed.length + (folder ? 1 : 0)
+    const files = [...sealed, this.#file]
+    for (const file of files) this.#syncing.set(file, (this.#syncing.get(file) ?? 0) + 1)
+    let waiting = files.length + (folder ? 1 : 0)
     let failure: unknown
     const one = (error: unknown): void => {
       failure ??= error ?? undefined
       if (--waiting > 0) return
-      for (const file of sealed) {
-        this.#syncing.delete(file)
-        closeSync(file)
-      }
+      for (const file of sealed) this.#finished.add(file)
+      for (const file of files) this.#released(file)
       this.#syncs--
       if (!this.#closed) done(failure === undefined ? undefined : translate(this.#place, failure))
       else if (this.#syncs === 0) this.#closeFiles()
     }
-    for (const file of sealed) fdatasync(file, one)
-    fdatasync(this.#file, one)
+    for (const file of files) fdatasync(file, one)
     if (folder) fsync(this.#folderFile, one)
+  }
+
+  /** A sync of a descriptor has ended. */
+  #released(file: number): void {
+    const others = this.#syncing.get(file)! - 1
+    if (others > 0) this.#syncing.set(file, others)
+    else {
+      this.#syncing.delete(file)
+      if (this.#finished.delete(file)) closeSync(file)
+    }
+  }
+
+  /** Nothing more is written to a descriptor, and all of it is synced. */
+  #finish(file: number): void {
+    if (this.#syncing.has(file)) this.#finished.add(file)
+    else closeSync(file)
   }
 
   syncNow(): void {
     try {
-      for (const file of [...this.#syncing, ...this.#sealed, this.#file]) fdatasyncSync(file)
+      for (const file of new Set([...this.#syncing.keys(), ...this.#sealed, this.#file])) fdatasyncSync(file)
       if (this.#folderDirty || this.#syncs > 0) fsyncSync(this.#folderFile)
     } catch (error) {
       throw translate(this.#place, error)
     }
-    for (const file of this.#sealed) closeSync(file)
+    for (const file of this.#sealed) this.#finish(file)
     this.#sealed = []
     this.#folderDirty = false
     this.#dirty = false

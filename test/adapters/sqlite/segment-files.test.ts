@@ -1,0 +1,71 @@
+import { pbkdf2 } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { SegmentFiles, streamStart } from '../../../src/adapters/sqlite/segment-files.js'
+import { segmentName } from '../../../src/adapters/sqlite/segment-reader.js'
+
+const MiB = 2 ** 20
+/** libuv's. */
+const poolThreads = 4
+
+/** Keeps all threads of the pool busy for a second or so, so that what is asked of it now waits. */
+function fillPool(): Promise<unknown> {
+  const work = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      pbkdf2('', '', 1_500_000, 32, 'sha256', error => (error ? reject(error) : resolve()))
+    })
+  return Promise.all(Array.from({ length: poolThreads }, work))
+}
+
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length
+}
+
+function setUp(folder: string): SegmentFiles {
+  const place = { path: join(folder, 'log.db'), remedy: '' }
+  return new SegmentFiles(join(folder, 'segments'), streamStart, place)
+}
+
+function append(files: SegmentFiles, bytes: number, fill: number): void {
+  files.begin()
+  files.append([new Uint8Array(bytes).fill(fill)], bytes)
+}
+
+function synced(files: SegmentFiles): Promise<unknown> {
+  return new Promise(resolve => files.sync(resolve))
+}
+
+t.test('a sync is under way while its segment is completed and synced at once by another', async t => {
+  const files = setUp(t.testdir())
+  append(files, MiB, 1)
+  await synced(files)
+  const before = descriptors()
+  const busy = fillPool()
+  append(files, 32 * MiB, 2)
+  const slow = synced(files)
+  append(files, MiB, 3)
+  t.equal(files.position.segment, 2)
+  files.syncNow()
+  t.equal(files.dirty, false)
+  t.equal(await slow, undefined, 'it succeeds')
+  await busy
+  append(files, MiB, 4)
+  t.equal(await synced(files), undefined)
+  t.equal(descriptors(), before, 'the descriptor of the complete segment is closed')
+  t.equal(readFileSync(join(files.folder, segmentName(2))).length, 2 * MiB)
+  files.close()
+})
+
+t.test('it is closed while syncs are under way', async t => {
+  const before = descriptors()
+  const files = setUp(t.testdir())
+  append(files, 32 * MiB, 1)
+  const busy = fillPool()
+  files.sync(() => t.fail('nobody is told'))
+  append(files, MiB, 2)
+  files.close()
+  await busy
+  await new Promise(resolve => setTimeout(resolve, 100))
+  t.equal(descriptors(), before)
+})
