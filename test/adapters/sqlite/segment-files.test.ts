@@ -1,23 +1,11 @@
-import { pbkdf2 } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { SegmentFiles, streamStart } from '../../../src/adapters/sqlite/segment-files.js'
 import { segmentName } from '../../../src/adapters/sqlite/segment-reader.js'
+import { fillPool } from './fill-pool.js'
 
 const MiB = 2 ** 20
-/** libuv's. */
-const poolThreads = 4
-
-/** Keeps all threads of the pool busy for a second or so, so that what is asked of it now waits. */
-function fillPool(): Promise<unknown> {
-  const work = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      pbkdf2('', '', 1_500_000, 32, 'sha256', error => (error ? reject(error) : resolve()))
-    })
-  return Promise.all(Array.from({ length: poolThreads }, work))
-}
-
 function descriptors(): number {
   return readdirSync('/proc/self/fd').length
 }
@@ -41,7 +29,7 @@ t.test('a sync is under way while its segment is completed and synced at once by
   append(files, MiB, 1)
   await synced(files)
   const before = descriptors()
-  const busy = fillPool()
+  const busy = fillPool(1_500_000)
   append(files, 32 * MiB, 2)
   const slow = synced(files)
   append(files, MiB, 3)
@@ -61,7 +49,7 @@ t.test('it is closed while syncs are under way', async t => {
   const before = descriptors()
   const files = setUp(t.testdir())
   append(files, 32 * MiB, 1)
-  const busy = fillPool()
+  const busy = fillPool(1_500_000)
   files.sync(() => t.fail('nobody is told'))
   append(files, MiB, 2)
   files.close()
