@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
 import { RkfsError } from '../../src/base/errors.js'
+import { KiB } from '../../src/base/limits.js'
 import type { LogOwner, LogStore } from '../../src/channel/log-port.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
 import { installSnapshot, resumeInstall, snapshotPaths } from '../../src/daemon/snapshot-transfer.js'
 import { anchorOf, keepBlobs, type Installed, type SimDisk, type Snapshot } from '../channel/support/sim-disk.js'
 import { intercept } from './intercept.js'
 
+/** Small, so that segments are begun, cleaned and removed all the time. */
+const segmentBytes = 32 * KiB
 const owner: LogOwner = { channelId: 'simulated', member: '0000000000000000' }
 const silent = { info() {}, warn() {}, error() {}, debug() {} }
 
@@ -70,7 +73,7 @@ class SqliteDisk implements SimDisk {
 
   #open(): void {
     const paths = snapshotPaths(this.#folder)
-    const store = SqliteLogStore.open(paths.log, owner, nodeHasher, silent)
+    const store = SqliteLogStore.open(paths.log, owner, nodeHasher, silent, segmentBytes)
     resumeInstall(paths, store)
     this.#store = store
     this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)

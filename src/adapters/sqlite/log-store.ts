@@ -77,20 +77,21 @@ export class SqliteLogStore implements LogStore {
 
   /**
    * Opens `log.db` at `path`, or makes it; `log.mark` and `segments` stand beside it. Throws `corrupt`, `version`,
-   * `refused` (another owner's), `disk-full` or `failed`, and then has changed nothing.
+   * `refused` (another owner's), `disk-full` or `failed`, and then has changed nothing. `segmentBytes`: the size of a
+   * segment, which may be another one each time.
    */
-  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog): SqliteLogStore {
-    return new SqliteLogStore(openLog(path, owner, hasher), hasher, log)
+  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog, segmentBytes?: number): SqliteLogStore {
+    return new SqliteLogStore(openLog(path, owner, hasher), hasher, log, segmentBytes)
   }
 
-  private constructor(opened: OpenedLog, hasher: Hasher, log: StoreLog) {
+  private constructor(opened: OpenedLog, hasher: Hasher, log: StoreLog, segmentBytes: number | undefined) {
     const { place, loaded, replayed } = opened
     this.#place = place
     this.#hasher = hasher
     this.#log = log
     this.#mark = opened.mark
     this.#segmentReader = opened.segments
-    this.#segments = new SegmentFiles(opened.segments.folder, replayed.end, place)
+    this.#segments = new SegmentFiles(opened.segments.folder, replayed.end, place, segmentBytes)
     this.#db = new WalDatabase(place, format.logFormat, log)
     this.#reader = new LogReader(this.#db.db, place, hasher, opened.segments)
     this.#tables = new LogTables(this.#db.db, hasher, opened.live)

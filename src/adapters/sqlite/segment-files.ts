@@ -24,7 +24,7 @@ import { type Place, translate } from './failures.js'
 import { segmentName } from './segment-reader.js'
 
 /** A segment that has reached this size gets no more records. */
-const segmentBytes = 32 * MiB
+const segmentBytesUsual = 32 * MiB
 const spareName = 'spare'
 
 /** A place in the stream of records that the segments make up. */
@@ -60,6 +60,7 @@ export function segmentSize(folder: string, segment: number): number | undefined
 export class SegmentFiles {
   readonly folder: string
   readonly #place: Place
+  readonly #segmentBytes: number
   readonly #folderFile: number
   #file: number
   #position: StreamPosition
@@ -77,9 +78,10 @@ export class SegmentFiles {
   #closed = false
 
   /** Goes on at `position`, the end of the sound records; segments beyond it hold nothing that counts. */
-  constructor(folder: string, position: StreamPosition, place: Place) {
+  constructor(folder: string, position: StreamPosition, place: Place, segmentBytes = segmentBytesUsual) {
     this.folder = folder
     this.#place = place
+    this.#segmentBytes = segmentBytes
     this.#position = position
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -114,7 +116,7 @@ export class SegmentFiles {
 
   /** Where the next batch of records will begin: in a new segment when this one is full. */
   begin(): StreamPosition {
-    if (this.#position.offset >= segmentBytes) this.#next()
+    if (this.#position.offset >= this.#segmentBytes) this.#next()
     return this.#position
   }
 
@@ -219,7 +221,7 @@ export class SegmentFiles {
     const path = join(this.folder, segmentName(segment))
     const spare = join(this.folder, spareName)
     failpoint('segment-removing')
-    if (bytes >= segmentBytes && !existsSync(spare)) renameSync(path, spare)
+    if (bytes >= this.#segmentBytes && !existsSync(spare)) renameSync(path, spare)
     else rmSync(path)
     failpoint('segment-removed')
     this.#complete.delete(segment)

@@ -14,13 +14,15 @@ import { fillPool } from './fill-pool.js'
 
 const seed = Number(process.env['SEED'] ?? 1)
 const steps = 400
+/** Small: there is a new one every few steps. */
+const segmentBytes = 2 ** 20
 
 t.test(`SEED=${seed}`, { timeout: 120_000 }, async t => {
   const folder = tempFolder()
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'log.db')
   const rng = new Rng(seed)
-  let store = SqliteLogStore.open(path, owner, hasher, quiet)
+  let store = SqliteLogStore.open(path, owner, hasher, quiet, segmentBytes)
   const record = (bytes: number): void => store.append(moreRecords(store, 1, 1, () => bytes))
   let busy: Promise<unknown> = Promise.resolve()
   let syncs = 0

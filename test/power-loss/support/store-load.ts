@@ -8,7 +8,7 @@ import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { packRecords } from '../../../src/adapters/sqlite/snapshot-protocol.js'
 import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
 import { toHex } from '../../../src/base/bytes.js'
-import { blobsPerEntryMax, KiB } from '../../../src/base/limits.js'
+import { blobsPerEntryMax, KiB, MiB } from '../../../src/base/limits.js'
 import { Rng } from '../../../src/base/rng.js'
 import {
   installSnapshot,
@@ -21,6 +21,8 @@ import { bytesOf, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../.
 import { isKept, type PromiseMark, payloadBytes } from './store-promises.js'
 
 const [folder, marks, seed, steps] = process.argv.slice(2) as [string, string, string, string]
+/** Small, so that segments are begun, cleaned and removed all the time. */
+const segmentBytes = MiB
 const rng = new Rng(Number(seed))
 const paths = snapshotPaths(folder)
 let marked = 0
@@ -34,7 +36,7 @@ let sequence = 0
 const journalled: number[] = []
 
 function openLog(): SqliteLogStore {
-  const opened = SqliteLogStore.open(paths.log, owner, hasher, quiet)
+  const opened = SqliteLogStore.open(paths.log, owner, hasher, quiet, segmentBytes)
   resumeInstall(paths, opened)
   return opened
 }
