@@ -124,7 +124,8 @@ const operations: Record<string, () => void | Promise<void>> = {
   },
   /** As a member that was away for long: another state, and the log after it. */
   async restore() {
-    const index = log.lastIndex + 1 + rng.below(40)
+    // its blob is one of an entry that this log never had
+    const index = log.lastIndex + 2 + rng.below(40)
     const term = log.hardState.term + 1
     const hash = hasher.sha256(bytesOf(index, 10))
     const value = bytesOf(index, 100)
@@ -139,7 +140,7 @@ const operations: Record<string, () => void | Promise<void>> = {
       yield { kind: 4, id: 0n, data: new Uint8Array(0) }
     }
     mark({ kind: 'restoring', index, blob: Number(blob) })
-    const anchor = await receiveSnapshot(paths, owner, log, { least: 0, committed: 0 }, chunks(), () => {}, quiet)
+    const anchor = await receiveSnapshot(paths, owner, log, { least: 0, committed: applied }, chunks(), () => {}, quiet)
     state.close()
     installSnapshot(paths, log, anchor)
     state = SqliteStateStore.open(paths.state, owner, hasher, quiet)
