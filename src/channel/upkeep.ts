@@ -49,10 +49,10 @@ export class Upkeep {
   /** … and on stable storage up to here. */
   #synced: number
   #held = false
-  /** Blobs that the state no longer refers to; some of them belong to entries that are still in the log. */
-  #dead: BlobId[] = []
+  /** Blobs that the state no longer refers to, but that stay: their entries are still in the log, or they are pinned. */
+  readonly #dead = new Set<BlobId>()
   #moreToCompact = false
-  /** Where the search for blobs that an earlier run left behind stands. */
+  /** Where the search for blobs that an earlier run, or a state before a snapshot, left behind stands. */
   #swept = -1
 
   /** `pinned`: blobs that an open file without a name still shows. */
@@ -88,7 +88,7 @@ export class Upkeep {
     try {
       const dead = table.flush(applied)
       this.#flushed = applied.index
-      for (const blob of dead) this.#dead.push(blob)
+      for (const blob of dead) this.#dead.add(blob)
     } catch (error) {
       this.#health.writeFailed(error)
     }
@@ -106,6 +106,9 @@ export class Upkeep {
   restored(state: StateStore, index: number): void {
     this.#state = state
     this.#flushed = this.#synced = index
+    // what the state before referred to, and this one does not
+    this.#dead.clear()
+    this.#swept = -1
   }
 
   /** Drops what no member needs any more from the log: one bounded step. */
@@ -113,28 +116,37 @@ export class Upkeep {
     if (this.#held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined) return
     const target = this.#compactTarget()
     const dead = this.#takeDead()
-    dead.push(...this.#sweep())
-    if (target < this.#log.firstIndex && dead.length === 0) return
+    const forgotten = this.#sweep()
+    if (target < this.#log.firstIndex && dead.length + forgotten.length === 0) return
     try {
       if (this.#synced < this.#flushed) {
         this.#state.syncNow()
         failpoint('state-synced')
         this.#synced = this.#flushed
       }
-      const free = dead.filter(blob => !this.#isUsed(blob))
+      const free = [...dead, ...forgotten].filter(blob => !this.#isLive(blob))
       if (free.length > 0) {
         this.#blobs.forget(free)
         this.#store.dropBlobs(free)
       }
+      const pinned: BlobId[] = []
       if (target >= this.#log.firstIndex) {
-        this.#moreToCompact = this.#store.compact(target, blob => this.#isUsed(blob))
+        this.#moreToCompact = this.#store.compact(target, blob => {
+          if (this.#isLive(blob)) return true
+          if (!this.#pinned.has(blob)) return false
+          pinned.push(blob)
+          return true
+        })
       }
       this.#store.commit()
+      for (const blob of pinned) this.#dead.add(blob)
       failpoint('compact-committed')
       if (this.#store.clean()) this.#moreToCompact = true
     } catch (error) {
       // it is tried again with the next step
-      if (!isDiskFull(error)) this.#health.fail(error)
+      if (!isDiskFull(error)) return this.#health.fail(error)
+      for (const blob of dead) this.#dead.add(blob)
+      if (forgotten.length > 0) this.#swept = -1
     }
   }
 
@@ -148,11 +160,12 @@ export class Upkeep {
     return Math.max(needed, this.#flushed - entriesMax) - margin
   }
 
-  /** Dead blobs whose entries are gone. */
+  /** Dead blobs whose entries are gone, and which no open file without a name shows. */
   #takeDead(): BlobId[] {
     const end = this.#log.firstIndex * blobsPerEntryMax
-    const dead = this.#dead.filter(blob => blob < end)
-    if (dead.length > 0) this.#dead = this.#dead.filter(blob => blob >= end)
+    const dead: BlobId[] = []
+    for (const blob of this.#dead) if (blob < end && !this.#pinned.has(blob)) dead.push(blob)
+    for (const blob of dead) this.#dead.delete(blob)
     return dead
   }
 
@@ -163,10 +176,10 @@ export class Upkeep {
     const ids = this.#store.blobIds(this.#swept, sweepBlobs)
     const last = ids.at(-1)
     this.#swept = last === undefined || last >= end || ids.length < sweepBlobs ? Infinity : last
-    return ids.filter(id => id < end && !this.#isUsed(id))
+    return ids.filter(id => id < end && !this.#isLive(id) && !this.#pinned.has(id))
   }
 
-  #isUsed(blob: BlobId): boolean {
-    return this.#pinned.has(blob) || this.#views.table.liveBytes(blob) > 0
+  #isLive(blob: BlobId): boolean {
+    return this.#views.table.liveBytes(blob) > 0
   }
 }

@@ -1,4 +1,5 @@
 import { equalBytes } from '../../src/base/bytes.js'
+import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { Rng } from '../../src/base/rng.js'
 import type { ChannelPorts } from '../../src/channel/ports.js'
 import type { Frontend } from '../../src/channel/frontend.js'
@@ -40,6 +41,7 @@ const observeMs = 5
 const lookMs = 100
 const convergeMsMax = 60_000
 const probeMsMax = 30_000
+const garbageMsMax = 60_000
 /** Members' own views are compared record by record: as long as that is not the run's main work. */
 const viewedBytesMax = 200_000
 
@@ -336,6 +338,7 @@ export class Simulation {
     this.#within('the members agree again', convergeMsMax, () => this.#agree(whole()))
     for (let n = 0; n < 60; n++) this.#advance()
     this.#within('the members agree still', convergeMsMax, () => this.#agree(whole()))
+    this.#within('the blobs that nobody needs are gone', garbageMsMax, () => whole().every(m => garbageOf(m) === 0))
     this.#look()
     this.#checkEnd(whole())
   }
@@ -427,6 +430,13 @@ export class Simulation {
     for (const [kind, count] of this.#faults!.counts) totals[kind] = count
     return totals
   }
+}
+
+/** How many blobs of entries that the log has given up take room for nothing. */
+function garbageOf({ log, state, channel }: Member): number {
+  const end = (log.anchor.index + 1) * blobsPerEntryMax
+  const ids = log.blobIds(0, Number.MAX_SAFE_INTEGER)
+  return ids.filter(id => id < end && state.liveBytes(id) === 0 && !channel.pinned.has(id)).length
 }
 
 /** The digest is what the stored records amount to. */

@@ -1,0 +1,64 @@
+import t from 'tap'
+import { blobsPerEntryMax, readableGhostsMax } from '../../src/base/limits.js'
+import { Program } from './support/calls.js'
+import { Cluster, type Member } from './support/cluster.js'
+
+const retention = { margin: 2, entriesMax: 100 }
+
+/** Blobs of entries that the log has given up. */
+function stored({ log }: Member): number {
+  return log.blobIds(0, Number.MAX_SAFE_INTEGER).filter(id => id < (log.anchor.index + 1) * blobsPerEntryMax).length
+}
+
+function setUp(): { cluster: Cluster; member: Member; program: Program } {
+  const cluster = new Cluster(1, 1, { retention })
+  const member = cluster.members[0]!
+  cluster.settle()
+  return { cluster, member, program: new Program(cluster, member) }
+}
+
+function make(program: Program, name: string): { ino: number; handle: number } {
+  const file = program.create(name)
+  program.write(file.ino, file.handle, 0, 'x'.repeat(100))
+  return file
+}
+
+t.test(
+  'the content of files that were removed goes, although the kernel may ask for the last ones for a while',
+  async t => {
+    const { cluster, member, program } = setUp()
+    const count = readableGhostsMax + 50
+    const files: number[] = []
+    for (let i = 0; i < count; i++) {
+      const { ino, handle } = make(program, `f${i}`)
+      program.close(ino, handle)
+      files.push(ino)
+    }
+    cluster.until('the log has given it up', () => stored(member) >= count - 2)
+    for (let i = 0; i < count; i++) t.equal(program.unlink(`f${i}`), 0)
+    cluster.until('only the last ones are left', () => stored(member) <= readableGhostsMax)
+    member.frontend.forget(files.map(ino => ({ ino, count: 1 })))
+    cluster.until('nothing is left', () => stored(member) === 0)
+  },
+)
+
+t.test('the content of an open file without a name stays until its last close', async t => {
+  const { cluster, member, program } = setUp()
+  const { ino, handle } = make(program, 'open')
+  const inodes = [ino]
+  t.equal(program.flush(ino, handle), 0)
+  t.equal(program.unlink('open'), 0)
+  for (let i = 0; i < 10; i++) {
+    const other = make(program, `other-${i}`)
+    inodes.push(other.ino)
+    program.close(other.ino, other.handle)
+    t.equal(program.unlink(`other-${i}`), 0)
+    cluster.advance(2000)
+  }
+  member.frontend.forget(inodes.slice(1).map(each => ({ ino: each, count: 1 })))
+  cluster.until('the others are gone', () => stored(member) === 1)
+  cluster.advance(10_000)
+  t.equal(program.read(ino, handle), 'x'.repeat(100))
+  program.close(ino, handle)
+  cluster.until('nothing is left', () => stored(member) === 0)
+})
