@@ -181,6 +181,11 @@ while True: f.write('x'); f.flush(); time.sleep(0.05)`)
   await t.test('kill -9 leaves no mount that hangs, and loses nothing', async t => {
     t.equal((await a.shell('echo kept > kept')).code, 0)
     const users = [0, 1, 2].map(i => a.shell(`while echo ${i} >> during; do :; done`, 60))
+    // one that is not inside yet would find the empty directory below
+    await until('all are at work', async () => {
+      const { stdout } = await b.shell('cat during || true')
+      return users.every((_, i) => stdout.includes(String(i)))
+    })
     const pid = await a.kill('SIGKILL')
     await until('the node is gone', () => !isRunning(pid))
     await until('the mount is gone', () => !isMounted(a.directory))
