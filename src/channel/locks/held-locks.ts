@@ -33,6 +33,12 @@ export class HeldLocks {
     if (owners!.size === 0) this.#files.delete(key)
   }
 
+  /** flock(2): changing the type is not atomic. The old lock goes first, and is lost if the new one is not to be had. */
+  dropBeforeConversion(lock: Lock): void {
+    if (lock.space !== 'flock') return
+    if (this.of(lock).some(held => held.type !== lock.type)) this.change(lock, lock, undefined)
+  }
+
   /** Those of other owners that exclude the lock. */
   *conflicts(lock: Lock): Generator<Segment & { readonly owner: string }> {
     for (const [owner, { segments }] of this.#files.get(fileKey(lock)) ?? []) {

@@ -78,19 +78,11 @@ export class LockClient {
     this.#gates.pass(lock, () => {
       if (call.givenUp) return
       call.ready = true
-      this.#dropBeforeConversion(lock)
+      // the leader drops it, so that it must not be held, or claimed, from now on
+      this.held.dropBeforeConversion(lock)
       this.#sendCall(call, now)
     })
     return call.id
-  }
-
-  /**
-   * flock(2): the old lock goes first, whenever the leader is asked for another type, so it must not be held, or claimed,
-   * from then on.
-   */
-  #dropBeforeConversion(lock: Lock): void {
-    if (lock.space !== 'flock') return
-    if (this.held.of(lock).some(held => held.type !== lock.type)) this.held.change(lock, lock, undefined)
   }
 
   /**
@@ -305,7 +297,7 @@ export class LockClient {
       else if (call.kind === 'release' && call.ready) this.#implied.push(call)
       else if (call.ready) again.push(call)
     }
-    for (const { kind, lock } of again) if (kind === 'acquire') this.#dropBeforeConversion(lock)
+    for (const { kind, lock } of again) if (kind === 'acquire') this.held.dropBeforeConversion(lock)
     const claims = [...this.held].map((lock): LockCall => ({ kind: 'claim', lock }))
     const waiting = resumable(again)
     for (const call of again) call.round = this.#round

@@ -49,7 +49,7 @@ export class LockTable {
   acquire(lock: Lock, wait: boolean, id: string): AcquireOutcome {
     const { space, ino, owner, start, end, type, pid } = lock
     const wanted: WaitingLock = { space, ino, owner, start, end, type, pid, id, turn: this.#nextTurn++ }
-    if (space === 'flock') this.#dropBeforeConversion(wanted)
+    this.held.dropBeforeConversion(wanted)
     const busy = this.#isHeld(wanted)
     if (!busy && (!wait || this.#mayPass(wanted))) {
       this.#grant(wanted)
@@ -68,11 +68,6 @@ export class LockTable {
     if (at < 0) return 'waiting'
     const [settled] = this.#settled.splice(at, 1)
     return settled!.outcome
-  }
-
-  /** flock(2): converting a lock is not atomic; the old one goes first, and is lost if the new one is not to be had. */
-  #dropBeforeConversion(lock: WaitingLock): void {
-    if (this.held.of(lock).some(segment => segment.type !== lock.type)) this.held.change(lock, lock, undefined)
   }
 
   /** F_UNLCK, LOCK_UN, and the end of an owner (the whole range). */
