@@ -62,6 +62,19 @@ function showsAnother({ member }: PeerTarget, certificate: Uint8Array, ca: X509C
   }
 }
 
+/**
+ * A client whose end is final. grpc-js leaves a subchannel that waits to connect again in its backoff when the channel is
+ * closed: it connects once more, and keeps that connection, which nobody uses, as long as the other end stands.
+ */
+class PeerClient extends Client {
+  isClosed = false
+
+  override close(): void {
+    this.isClosed = true
+    super.close()
+  }
+}
+
 /** A gRPC client that talks to that member and to nobody else. `identified` hears what the server's certificate says. */
 export function connectPeer(
   target: PeerTarget,
@@ -76,6 +89,7 @@ export function connectPeer(
   })
   const checked = credentials.createFromSecureContext(context, {
     checkServerIdentity(_host, certificate) {
+      if (client.isClosed) return new Error('the client is closed')
       try {
         identified(checkServer(target, certificate.raw))
         return undefined
@@ -86,10 +100,11 @@ export function connectPeer(
       }
     },
   })
-  return new Client(`dns:${target.address}`, checked, {
+  const client = new PeerClient(`dns:${target.address}`, checked, {
     ...clientOptions,
     'grpc.ssl_target_name_override': channelDnsName(target.channelId),
   })
+  return client
 }
 
 /** The certificates that whoever listens there shows, leaf first, as DER. Throws `unavailable` or `timeout`. */
