@@ -30,7 +30,6 @@ export class Inbox {
       case 'raft':
         return link.step(from, message.message)
       case 'propose':
-        if (!order.serves(from)) return
         return order.receive(from, message.restart, message.first, message.proposals)
       case 'propose-refused':
         for (const { sequence, errno } of message.refusals) {

@@ -150,8 +150,11 @@ export class LeaderOrder {
   /** Orders what a member forwarded; answers a gap, or what was refused. `first`: the number of the first one in its round. */
   receive(from: MemberId, restart: boolean, first: number, proposals: readonly Proposal[]): void {
     if (!this.#views.leading) return
-    if (this.#raft.transferring !== undefined) {
-      this.#leftAside.add(from)
+    const serves = this.serves(from)
+    if (!serves || this.#raft.transferring !== undefined) {
+      // it is missing now: what follows may not pass it, whatever was expected of an earlier round
+      this.#expected.delete(from)
+      if (serves) this.#leftAside.add(from)
       return
     }
     if (restart) this.#expected.set(from, first)

@@ -700,6 +700,44 @@ void t.test('a hand-over of leadership that comes to nothing loses no forwarded 
   t.end()
 })
 
+void t.test('no forwarded change passes one that was left aside during a hand-over of leadership', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, target] = cluster.roles() as Three
+  cluster.settle()
+  const propose = (restart: boolean, first: number, sequence: number): void => {
+    const operation = encodeOperation({ kind: 'setxattr', ino: 1, name: `user.${sequence}`, value: zeroHash, flags: 0 })
+    const proposal = {
+      kind: 'change',
+      origin: follower.id,
+      session: 2 ** 40,
+      sequence,
+      time: 1n,
+      operation,
+      payload: new Uint8Array(0),
+      payloadHash: zeroHash,
+      signature: new Uint8Array(0),
+    } as const
+    leader.channel.message(follower.id, { kind: 'propose', restart, first, proposals: [proposal] })
+  }
+  const taken = (): number[] => [1, 2, 3].filter(n => leader.channel.view.get('xattr', 1, `user.${n}`) !== undefined)
+  propose(true, 1, 1)
+  cluster.settle()
+  t.same(taken(), [1])
+  cluster.network.silence(leader.id, target.id, 60_000)
+  cluster.network.silence(follower.id, target.id, 60_000)
+  t.equal(leader.channel.transferLeadership(target.id), true)
+  propose(true, 1, 2)
+  cluster.until('the hand-over has come to nothing', () => leader.channel.transferring === undefined)
+  t.ok(leader.leads)
+  propose(false, 2, 3)
+  cluster.advance(1000)
+  t.same(taken(), [1])
+  propose(true, 1, 2)
+  propose(false, 2, 3)
+  cluster.until('all in their order', () => taken().length === 3)
+  t.end()
+})
+
 void t.test('a read barrier that finds no leader is served when there is one', t => {
   const cluster = new Cluster(3)
   const [leader, follower] = cluster.roles() as Three

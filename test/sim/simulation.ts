@@ -338,7 +338,9 @@ export class Simulation {
     this.#within('the members agree again', convergeMsMax, () => this.#agree(whole()))
     for (let n = 0; n < 60; n++) this.#advance()
     this.#within('the members agree still', convergeMsMax, () => this.#agree(whole()))
-    this.#within('the blobs that nobody needs are gone', garbageMsMax, () => whole().every(m => garbageOf(m) === 0))
+    // times of access may be ordered meanwhile
+    const settled = (): boolean => this.#agree(whole()) && whole().every(member => garbageOf(member) === 0)
+    this.#within('the blobs that nobody needs are gone', garbageMsMax, settled)
     this.#look()
     this.#checkEnd(whole())
   }
@@ -385,6 +387,7 @@ export class Simulation {
           channel.leader === first.leader &&
           channel.pending.operations === 0 &&
           !channel.restoring &&
+          channel.diskFull === undefined &&
           channel.serving,
       ) &&
       members.every(member => (this.#kernels.get(member)?.waiting ?? 0) === 0)

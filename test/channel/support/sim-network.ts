@@ -11,8 +11,8 @@ interface Link {
   up: boolean
   /** Nothing comes through, and neither side has noticed yet. */
   silent: boolean
-  /** Nothing that this end sends comes through. */
-  muted: MemberId | undefined
+  /** Nothing that these ends send comes through. */
+  readonly muted: Set<MemberId>
   /** Bytes and messages under way. */
   bytes: number
   messages: number
@@ -76,7 +76,7 @@ export class SimNetwork {
     if (!this.#ends.has(a) || !this.#ends.has(b) || this.blocked?.(a, b)) return
     link.up = true
     link.silent = false
-    link.muted = undefined
+    link.muted.clear()
     link.bytes = link.messages = 0
     link.generation++
     link.lastDue = 0
@@ -88,7 +88,7 @@ export class SimNetwork {
     const link = this.#link(a, b)
     if (!link.up) return
     link.up = link.silent = false
-    link.muted = undefined
+    link.muted.clear()
     link.generation++
     this.#ends.get(a)?.disconnected(b, 'simulated')
     this.#ends.get(b)?.disconnected(a, 'simulated')
@@ -110,7 +110,7 @@ export class SimNetwork {
   mute(from: MemberId, to: MemberId, ms: number): void {
     const link = this.#link(from, to)
     if (!link.up || link.silent) return
-    link.muted = from
+    link.muted.add(from)
     const { generation } = link
     this.#clock.after(ms, () => {
       if (link.generation === generation) this.break(from, to)
@@ -135,7 +135,7 @@ export class SimNetwork {
     const link = this.#link(from, to)
     if (!link.up || !this.#ends.has(from)) return false
     this.sent.set(message.kind, (this.sent.get(message.kind) ?? 0) + 1)
-    if (link.silent || link.muted === from) return true
+    if (link.silent || link.muted.has(from)) return true
     if (this.lose?.(from, to, message)) {
       this.#clock.after(0, () => this.break(from, to))
       link.silent = true
@@ -159,7 +159,7 @@ export class SimNetwork {
 }
 
 function newLink(): Link {
-  return { up: false, silent: false, muted: undefined, bytes: 0, messages: 0, generation: 0, lastDue: 0 }
+  return { up: false, silent: false, muted: new Set(), bytes: 0, messages: 0, generation: 0, lastDue: 0 }
 }
 
 /** Payload bytes of a message, which are nearly all of it where it is large. */
