@@ -52,9 +52,11 @@ export class DigestExchange {
     if (this.#book.heardOf(index) && !this.#book.has(index)) this.#publish()
   }
 
-  /** Nothing happens in the channel: the leader begins. */
+  /** Nothing happens in the channel: the leader begins, or everybody where there is none. */
   idle(): void {
-    if (this.#raft.role === 'leader' && !this.#book.has(this.#views.applied.index)) this.#publish()
+    const { role, leader } = this.#raft
+    const begins = role === 'leader' || leader === undefined
+    if (begins && !this.#book.has(this.#views.applied.index)) this.#publish()
   }
 
   #publish(): void {

@@ -510,6 +510,23 @@ void t.test('a member whose state differs stops serving and says so, and the oth
   t.end()
 })
 
+void t.test('two members whose states differ notice it although there is no leader', t => {
+  const cluster = new Cluster(4)
+  const [leader, gone, bad, good] = cluster.roles() as [Member, Member, Member, Member]
+  const { ino, answer } = good.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  bad.channel.table.set('xattr', ino, 'user.rot', Uint8Array.of(1))
+  ok(t, cluster, good.append(ino, 'x'))
+  const { lastIndex } = leader.channel
+  cluster.until('both have it', () => [bad, good].every(({ channel }) => channel.appliedIndex === lastIndex))
+  for (const member of [leader, gone]) member.crash()
+  const says = ({ reports }: Member): boolean => reports.some(({ message }) => /state of member .* differs/.test(message))
+  t.notOk(says(bad) || says(good))
+  cluster.until('both say it', () => says(bad) && says(good), 20_000)
+  t.end()
+})
+
 void t.test('removal: of a follower, then of the leader; those that stay go on', t => {
   const cluster = new Cluster(4, 3)
   const owner = cluster.members[0]!
