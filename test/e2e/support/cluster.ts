@@ -116,9 +116,9 @@ export class Machine {
   }
 
   /** What its node says, by the control socket, without a process: it is asked often. Undefined: none answers. */
-  async report(): Promise<StatusReport | undefined> {
+  async report(limitSeconds = reportSeconds): Promise<StatusReport | undefined> {
     try {
-      const report = await callDaemon(this.home, 'status', {}, { timeoutMs: reportSeconds * 1000 })
+      const report = await callDaemon(this.home, 'status', {}, { timeoutMs: limitSeconds * 1000 })
       this.pids.add(report.node.pid)
       return report
     } catch {
@@ -132,7 +132,8 @@ export class Machine {
 
   /** The node's process. */
   async pid(): Promise<number> {
-    const pid = (await this.report())?.node.pid ?? 0
+    // who has none is told at once; a machine that is busy answers late
+    const pid = (await this.report(60))?.node.pid ?? 0
     if (pid === 0) throw new Error(`no node runs on ${this.name}`)
     return pid
   }
