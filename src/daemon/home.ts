@@ -10,7 +10,7 @@ import {
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js'
+import { fsyncDirectory, isLeftOver, writeFileAtomic } from '../adapters/host/atomic-file.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 
 /** The layout on disk that this program reads and writes, as in the home's `version` file. */
@@ -96,7 +96,8 @@ function readVersion(path: string, home: string): string | undefined {
         cause: error,
       })
     }
-    const stranger = readdirSync(home).find(name => !broughtAlong.has(name))
+    // a first start that was cut short is begun anew
+    const stranger = readdirSync(home).find(name => !broughtAlong.has(name) && !isLeftOver(name, 'version'))
     if (stranger === undefined) return undefined
     throw new RkfsError(
       'failed',

@@ -521,7 +521,8 @@ void t.test('two members whose states differ notice it although there is no lead
   const { lastIndex } = leader.channel
   cluster.until('both have it', () => [bad, good].every(({ channel }) => channel.appliedIndex === lastIndex))
   for (const member of [leader, gone]) member.crash()
-  const says = ({ reports }: Member): boolean => reports.some(({ message }) => /state of member .* differs/.test(message))
+  const says = ({ reports }: Member): boolean =>
+    reports.some(({ message }) => /state of member .* differs/.test(message))
   t.notOk(says(bad) || says(good))
   cluster.until('both say it', () => says(bad) && says(good), 20_000)
   t.end()

@@ -25,17 +25,28 @@ t.test('a home is made, is private, and carries its version', async t => {
   t.same(inspectHome(path), { path: realpathSync(path), version: '1' })
 })
 
-t.test('an empty directory, and one with certificates brought along, become homes', async t => {
-  const path = t.testdir({ empty: {}, brought: { csp: {}, 'config.toml': '' } })
-  openHome(join(path, 'empty'))
-  openHome(join(path, 'brought'))
-})
+t.test(
+  'an empty directory, one with certificates brought along, and one whose first start was cut short become homes',
+  async t => {
+    const path = t.testdir({ empty: {}, brought: { csp: {}, 'config.toml': '' }, cut: { 'version.tmp-4711': '' } })
+    openHome(join(path, 'empty'))
+    openHome(join(path, 'brought'))
+    openHome(join(path, 'cut'))
+    t.equal(readFileSync(join(path, 'cut', 'version'), 'utf8'), '1\n')
+  },
+)
 
 t.test('what is no home is refused and left alone', async t => {
-  const path = t.testdir({ file: 'x', other: { photo: '' }, newer: { version: '2\n', data: '' } })
+  const path = t.testdir({
+    file: 'x',
+    other: { photo: '' },
+    temporary: { 'photo.tmp-4711': '' },
+    newer: { version: '2\n', data: '' },
+  })
   t.throws(() => openHome(join(path, 'file')), { code: 'failed', message: /is not a directory/ })
   t.throws(() => openHome(join(path, 'file', 'home')), { message: /not a directory/ })
   t.throws(() => openHome(join(path, 'other')), { message: /is not a home of rkfs: it holds photo/ })
+  t.throws(() => openHome(join(path, 'temporary')), { message: /is not a home of rkfs: it holds photo.tmp-4711/ })
   const mode = statSync(join(path, 'newer')).mode
   t.throws(() => openHome(join(path, 'newer')), { code: 'version', message: /has version "2".*reads version "1"/ })
   t.equal(statSync(join(path, 'newer')).mode, mode)

@@ -27,6 +27,11 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
   fsyncDirectory(dirname(path))
 }
 
+/** Whether a name is of a temporary file that a crash within `writeFileAtomic` left beside `file`. */
+export function isLeftOver(name: string, file: string): boolean {
+  return name.startsWith(`${file}.tmp-`) && /^\d+$/.test(name.slice(file.length + 5))
+}
+
 /** Makes names created, renamed or removed in a directory outlast a power failure. */
 export function fsyncDirectory(path: string): void {
   const descriptor = openSync(path, 'r')
