@@ -8,6 +8,7 @@ import type { Appender } from './appender.js'
 import type { Core } from './core.js'
 import type { DigestExchange } from './digest-exchange.js'
 import type { Health } from './health.js'
+import { toldAgain } from './invalidations.js'
 import type { OwnChanges } from './own-changes.js'
 import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
@@ -106,7 +107,8 @@ export class Applier {
     }
     const errno = views.apply(entry, operation, shown)
     if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
-    views.invalidate(stale, awaitedBy(own, stale))
+    const told = laid && errno === 0 ? toldAgain(operation, stale, views.view) : stale
+    views.invalidate(told, awaitedBy(own, stale))
     return errno
   }
 

@@ -70,6 +70,17 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
   }
 }
 
+/**
+ * Of what an operation made stale, what kernels have to be told once more although they were shown it: not the name that it
+ * made, if that leads where it did. Dropped, it would be missing (getcwd(3): ENOENT) for whoever works there. A rename's
+ * names are told: a kernel moves what it took for them (d_move).
+ */
+export function toldAgain(operation: Operation, stale: readonly Invalidation[], view: View): readonly Invalidation[] {
+  if (operation.kind !== 'make' && operation.kind !== 'link') return stale
+  const holds = view.get('entry', operation.parent, operation.name)?.ino === operation.ino
+  return holds ? stale.filter(({ kind }) => kind !== 'entry') : stale
+}
+
 /** Whether what one operation makes stale concerns the same inodes at two times. */
 export function concernsSame(before: readonly Invalidation[], after: readonly Invalidation[]): boolean {
   return before.length === after.length && before.every((item, i) => inodeOf(item) === inodeOf(after[i]!))

@@ -3,7 +3,7 @@ import { apply, getInode } from '../fs/apply.js'
 import { cutOf, payloadCuts } from '../fs/extents.js'
 import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
-import { concernsSame } from './invalidations.js'
+import { concernsSame, toldAgain } from './invalidations.js'
 import type { BlobId } from './log-port.js'
 import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
@@ -86,9 +86,9 @@ export class ShownChanges {
     this.#stillShown.clear()
     // shown before something that they rest on was
     for (const change of this.#pending.values()) {
-      if (appeared.has(change)) continue
+      if (appeared.has(change) || !change.visible) continue
       if (change.proposal.sequence > (first ?? Infinity) || !isContentOperation(change.operation))
-        this.tellMounts(change)
+        this.#views.invalidate(toldAgain(change.operation, change.stale, this.#views.view), undefined)
     }
     return appeared
   }

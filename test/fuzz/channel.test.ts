@@ -66,11 +66,13 @@ function noticed(what: string, cluster: Cluster): boolean {
     const why = channel.failure ?? channel.quarantine ?? ''
     if (!/member .* sent|differs|does not fit/.test(why)) throw new Error(`${what}: stopped without a cause: ${why}`)
   }
+  // their status says so
+  const removed = honest.filter(({ id, channel }) => !channel.descriptor.members.some(member => member.id === id))
   const [x, y] = honest.map(({ channel }) => channel.digest())
   const said = honest.some(({ reports }) => reports.some(({ message }) => message.includes('differs')))
-  if (stopped.length === 0 && !said && x!.index === y!.index && x!.hash !== y!.hash)
+  if (stopped.length + removed.length === 0 && !said && x!.index === y!.index && x!.hash !== y!.hash)
     throw new Error(`${what}: two states, and nobody says so`)
-  return stopped.length > 0 || said
+  return stopped.length + removed.length > 0 || said
 }
 
 t.test('one message cannot use up the terms', async t => {
