@@ -124,7 +124,7 @@ export class Upkeep {
         failpoint('state-synced')
         this.#synced = this.#flushed
       }
-      const free = [...dead, ...forgotten].filter(blob => !this.#isLive(blob))
+      const free = [...dead.filter(blob => !this.#isLive(blob)), ...forgotten]
       if (free.length > 0) {
         this.#blobs.forget(free)
         this.#store.dropBlobs(free)

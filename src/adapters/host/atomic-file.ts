@@ -2,12 +2,15 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'n
 import { dirname } from 'node:path'
 import { failpoint } from '../../base/failpoint.js'
 
+/** In the name of a temporary file, between the file's own name and the process that writes it. */
+const infix = '.tmp-'
+
 /**
  * Replaces a small file so that a crash at any moment leaves either the old or the new content: temporary file, fsync,
  * rename(2), fsync of the directory.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): void {
-  const temporary = `${path}.tmp-${process.pid}`
+  const temporary = `${path}${infix}${process.pid}`
   try {
     const descriptor = openSync(temporary, 'w', mode)
     try {
@@ -29,7 +32,8 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
 
 /** Whether a name is of a temporary file that a crash within `writeFileAtomic` left beside `file`. */
 export function isLeftOver(name: string, file: string): boolean {
-  return name.startsWith(`${file}.tmp-`) && /^\d+$/.test(name.slice(file.length + 5))
+  const begin = file + infix
+  return name.startsWith(begin) && /^\d+$/.test(name.slice(begin.length))
 }
 
 /** Makes names created, renamed or removed in a directory outlast a power failure. */

@@ -1,24 +1,15 @@
 import { createSecureServer } from 'node:http2'
-import { createServer, type AddressInfo, type Server } from 'node:net'
 import t from 'tap'
 
 import { createAuthority } from '../../../src/adapters/pki/authority.js'
 import { connectPeer } from '../../../src/adapters/rpc/peer-client.js'
+import { freePort } from '../../e2e/support/cluster.js'
 import { Member, until } from './cluster.js'
-
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise(resolve => {
-    server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
-  })
-}
 
 t.test('a client that was closed while its peer was away does not come back to it', async t => {
   const authority = await createAuthority('demo')
   const { key, certificatePem } = await Member.make(authority, 'peer')
-  const free = createServer()
-  const port = await listen(free, 0)
-  await new Promise(resolve => free.close(resolve))
-
+  const port = await freePort()
   const client = connectPeer({
     address: `127.0.0.1:${port}`,
     channelId: authority.channelId,
@@ -40,7 +31,7 @@ t.test('a client that was closed while its peer was away does not come back to i
     socket.once('close', () => seen.closed++)
     t.teardown(() => socket.destroy())
   })
-  await listen(server, port)
+  server.listen(port, '127.0.0.1')
   // Should the first never be true again, grpc-js has mended it: what connectPeer does about it can go.
   await until('the library tries once more', () => seen.attempts > 0, 10)
   await until('the attempt is given up', () => seen.closed === seen.attempts, 10)

@@ -133,7 +133,7 @@ export class Machine {
   /** The node's process. */
   async pid(): Promise<number> {
     // who has none is told at once; a machine that is busy answers late
-    const pid = (await this.report(60))?.node.pid ?? 0
+    const pid = (await this.report(commandSeconds))?.node.pid ?? 0
     if (pid === 0) throw new Error(`no node runs on ${this.name}`)
     return pid
   }
