@@ -44,7 +44,7 @@ export class LeaderOrder {
   readonly #roster: Roster
   /** The number within its round of forwarding that each member's next proposal has. */
   readonly #expected = new Map<MemberId, number>()
-  /** Members whose proposals were left aside during a hand-over of leadership: they are asked again if it comes to nothing. */
+  /** Members whose proposals were left aside: during a hand-over of leadership, or since the log does not name them. */
   readonly #leftAside = new Set<MemberId>()
 
   constructor(
@@ -150,11 +150,10 @@ export class LeaderOrder {
   /** Orders what a member forwarded; answers a gap, or what was refused. `first`: the number of the first one in its round. */
   receive(from: MemberId, restart: boolean, first: number, proposals: readonly Proposal[]): void {
     if (!this.#views.leading) return
-    const serves = this.serves(from)
-    if (!serves || this.#raft.transferring !== undefined) {
+    if (this.#raft.transferring !== undefined || !this.serves(from)) {
       // it is missing now: what follows may not pass it, whatever was expected of an earlier round
       this.#expected.delete(from)
-      if (serves) this.#leftAside.add(from)
+      this.#leftAside.add(from)
       return
     }
     if (restart) this.#expected.set(from, first)
@@ -210,10 +209,12 @@ export class LeaderOrder {
     this.#expected.delete(member)
   }
 
-  /** A hand-over of leadership came to nothing: what was left aside meanwhile is asked for. */
+  /** Asks for what was left aside: a hand-over of leadership came to nothing, or a removed member was admitted again. */
   askLeftAside(): void {
-    if (this.#raft.transferring !== undefined || this.#leftAside.size === 0) return
-    for (const member of this.#leftAside) this.#ports.transport.send(member, { kind: 'propose-again' })
-    this.#leftAside.clear()
+    if (this.#raft.transferring !== undefined) return
+    for (const member of this.#leftAside) {
+      const asked = this.serves(member) && this.#ports.transport.send(member, { kind: 'propose-again' })
+      if (asked) this.#leftAside.delete(member)
+    }
   }
 }

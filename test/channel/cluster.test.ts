@@ -756,6 +756,30 @@ void t.test('no forwarded change passes one that was left aside during a hand-ov
   t.end()
 })
 
+void t.test('what a member forwards after its removal is asked for when it is admitted again', t => {
+  const cluster = new Cluster(3)
+  const owner = cluster.members[0]!
+  cluster.leader().channel.transferLeadership(owner.id)
+  cluster.until('the owner leads', () => owner.leads)
+  cluster.settle()
+  const follower = cluster.members[2]!
+  const { descriptor } = owner.channel
+  const { id, name, address, role, certificate } = descriptor.members.find(member => member.id === follower.id)!
+  let errno: number | undefined
+  owner.channel.changeMembers(withoutMember(descriptor, id), 20_000, answer => (errno = answer))
+  cluster.until('removal', () => errno !== undefined)
+  t.equal(errno, 0)
+  const write = follower.create('f').answer
+  cluster.advance(100)
+  t.equal(owner.lookup('f'), undefined, 'who is no member changes nothing')
+  const again = withMember(owner.channel.descriptor, { id, name, address, role, certificate })
+  owner.channel.changeMembers(again, 20_000, () => {})
+  ok(t, cluster, write)
+  cluster.settle()
+  t.not(owner.lookup('f'), undefined)
+  t.end()
+})
+
 void t.test('a read barrier that finds no leader is served when there is one', t => {
   const cluster = new Cluster(3)
   const [leader, follower] = cluster.roles() as Three
