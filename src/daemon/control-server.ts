@@ -8,8 +8,6 @@ import type { ControlReply, ControlVerb, ControlVerbs, Progress } from './contro
 import type { Log } from './log.js'
 
 const CONNECTIONS_MAX = 64
-/** A connection that has not sent its request by then is closed. */
-const REQUEST_TIMEOUT_MS = 10_000
 /** `item` waits while more than this is queued for a client that does not read. */
 const QUEUE_BYTES = MiB
 /** A client that lets this much pile up (from handlers that do not wait for `item`) is cut off. */
@@ -37,15 +35,17 @@ export class ControlServer {
   readonly #path: string
   readonly #handlers: ControlHandlers
   readonly #log: Log
+  readonly #requestTimeoutMs: number
   readonly #connections = new Map<Socket, AbortController>()
   #server: Server | undefined
   #stopping = false
 
-  /** `path`: from `controlSocketPath`. */
-  constructor(path: string, handlers: ControlHandlers, log: Log) {
+  /** `path`: from `controlSocketPath`. A connection that has not sent its request within `requestTimeoutMs` is closed. */
+  constructor(path: string, handlers: ControlHandlers, log: Log, requestTimeoutMs = 10_000) {
     this.#path = path
     this.#handlers = handlers
     this.#log = log
+    this.#requestTimeoutMs = requestTimeoutMs
   }
 
   /** INVARIANT: the caller holds the home's lock, so that a socket file that is there is a dead node's. */
@@ -103,9 +103,11 @@ export class ControlServer {
       this.#connections.delete(socket)
       controller.abort()
     })
-    const timer = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS)
     const reader = new LineReader(controlLineBytesMax)
     let asked = false
+    // a node that was busy all the time has not looked yet whether the request is there
+    const closeSilent = (): void => void setImmediate(() => !asked && socket.destroy())
+    const timer = setTimeout(closeSilent, this.#requestTimeoutMs)
     socket.on('data', chunk => {
       // One request a connection; what follows it is nobody's.
       if (asked) return

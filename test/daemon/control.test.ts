@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
@@ -10,10 +11,10 @@ import { silentLog, type Log } from '../../src/daemon/log.js'
 
 type Tap = { testdir(): string; teardown(fn: () => Promise<void>): void }
 
-async function serve(t: Tap, handlers: Partial<ControlHandlers>, log: Log = silentLog) {
+async function serve(t: Tap, handlers: Partial<ControlHandlers>, log: Log = silentLog, requestTimeoutMs?: number) {
   const home = t.testdir()
   const path = controlSocketPath(home)
-  const server = new ControlServer(path, handlers as ControlHandlers, log)
+  const server = new ControlServer(path, handlers as ControlHandlers, log, requestTimeoutMs)
   await server.start()
   t.teardown(() => server.stop())
   return { home, path, server }
@@ -224,4 +225,16 @@ t.test('too many connections are refused, not queued', async t => {
   await t.rejects(callDaemon(home, 'ping', {}), { code: 'unavailable', message: /too many/ })
   abort.abort()
   await Promise.all(calls)
+})
+
+t.test('who asks nothing is closed; who asked a node that was busy is answered', async t => {
+  const timeoutMs = 50
+  const { home, path } = await serve(t, { ping: () => Promise.resolve({ version: '', pid: 1 }) }, silentLog, timeoutMs)
+  t.equal(await raw(path, '{'), '')
+  // the node is busy from when it accepts the connection until its time is over
+  const busy = (): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * timeoutMs)
+  subscribe('net.server.socket', busy)
+  t.teardown(() => unsubscribe('net.server.socket', busy))
+  t.same(await callDaemon(home, 'ping', {}), { version: '', pid: 1 })
+  t.end()
 })

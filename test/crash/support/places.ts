@@ -168,16 +168,19 @@ export class Places {
     const [leader, ...others] = machines
     const prefix = `${name}-${++this.#made}`
     await leader.shell(`echo known > ${prefix}; sync ${prefix}`)
-    const pid = await leader.pid()
-    await Promise.all(others.map(end))
-    // returns as soon as the own log has it; the sync that the mark tells of follows within milliseconds
+    const pids = await Promise.all(machines.map(machine => machine.pid()))
+    // in one program, so that the leader still leads as it writes. A write returns as soon as the own log has it; the sync
+    // that the mark tells of follows within milliseconds
     const own = `f = os.open('${prefix}', os.O_WRONLY)
+leader, *others = map(int, sys.argv[2:])
+for other in others: os.kill(other, 9)
 for i in range(20): os.pwrite(f, b'own', i * 100)
 time.sleep(0.3)
-os.kill(int(sys.argv[2]), 9)
+os.kill(leader, 9)
 os._exit(0)`
-    const { stderr } = await leader.python(own, 10, leader.directory, String(pid))
-    if (stderr !== '') return [stderr]
+    const { code, stderr } = await leader.python(own, 30, leader.directory, ...pids.map(String))
+    if (code !== 0) return [`the leader's own writes: ${code ?? 'killed'} ${stderr}`]
+    await until('all are gone', () => !pids.some(isRunning), 5)
     await Promise.all(others.map(other => other.mount()))
     const writer = new Writer(others[0]!, `${prefix}-b`)
     await until('the others write on', () => writer.acknowledged > 20)
@@ -235,7 +238,8 @@ os._exit(0)`
 
 /** Ends a machine's node the hard way. */
 async function end(machine: Machine): Promise<void> {
-  const { node } = (await machine.report()) ?? { node: { pid: 0 } }
-  if (node.pid > 0) process.kill(node.pid, 'SIGKILL')
-  await until('it is gone', () => node.pid === 0 || !isRunning(node.pid), 5)
+  const pid = await machine.pid().catch(() => undefined)
+  if (pid === undefined) return
+  process.kill(pid, 'SIGKILL')
+  await until('it is gone', () => !isRunning(pid), 5)
 }
