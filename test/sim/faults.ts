@@ -30,6 +30,8 @@ export class Faults {
   /** Pairs that cannot reach each other, each with the time until then. */
   readonly #partitions = new Map<string, number>()
   readonly #gone = new Set<MemberId>()
+  /** Whose removal has begun: who is killed as removed must not become a voter by an admission that is tried again. */
+  readonly #leaving = new Set<MemberId>()
   readonly #counts = new Map<FaultKind, number>()
   readonly frozenUntil = new Map<Member, number>()
   #healed = false
@@ -216,7 +218,7 @@ export class Faults {
     const name = `m${member.slot - 1}`
     this.#note('admit', `${name} as ${role}`)
     this.#change(descriptor => {
-      if (this.isGone(member) || descriptor.members.some(({ id }) => id === member.id)) return undefined
+      if (this.#leaving.has(member.id) || descriptor.members.some(({ id }) => id === member.id)) return undefined
       return withMember(descriptor, { id: member.id, name, address: '', role, certificate: '' })
     })
   }
@@ -228,6 +230,7 @@ export class Faults {
     const member = this.#pick(members)
     if (member.id === descriptor.owner || !descriptor.members.some(({ id }) => id === member.id)) return
     this.#note('remove', `m${member.slot - 1}`)
+    this.#leaving.add(member.id)
     this.#change(current => {
       if (current.members.some(({ id }) => id === member.id)) return withoutMember(current, member.id)
       // a state may have fallen back behind its admission
