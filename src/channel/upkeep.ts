@@ -176,7 +176,10 @@ export class Upkeep {
     const ids = this.#store.blobIds(this.#swept, sweepBlobs)
     const last = ids.at(-1)
     this.#swept = last === undefined || last >= end || ids.length < sweepBlobs ? Infinity : last
-    return ids.filter(id => id < end && !this.#isLive(id) && !this.#pinned.has(id))
+    const unused = ids.filter(id => id < end && !this.#isLive(id))
+    // the search does not come back to those that stay
+    for (const id of unused) if (this.#pinned.has(id)) this.#dead.add(id)
+    return unused.filter(id => !this.#pinned.has(id))
   }
 
   #isLive(blob: BlobId): boolean {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { blobsPerEntryMax, readableGhostsMax } from '../../src/base/limits.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Member } from './support/cluster.js'
+import { takeSnapshot } from './support/sim-disk.js'
 
 const retention = { margin: 2, entriesMax: 100 }
 
@@ -57,6 +58,26 @@ t.test('the content of an open file without a name stays until its last close', 
   }
   member.frontend.forget(inodes.slice(1).map(each => ({ ino: each, count: 1 })))
   cluster.until('the others are gone', () => stored(member) === 1)
+  cluster.advance(10_000)
+  t.equal(program.read(ino, handle), 'x'.repeat(100))
+  program.close(ino, handle)
+  cluster.until('nothing is left', () => stored(member) === 0)
+})
+
+t.test('and goes after it when the state came with a snapshot meanwhile', async t => {
+  const cluster = new Cluster(3, 1, { retention })
+  const leader = cluster.leader()
+  const member = cluster.members.find(each => each !== leader)!
+  cluster.settle()
+  const program = new Program(cluster, member)
+  const { ino, handle } = make(program, 'open')
+  t.equal(program.flush(ino, handle), 0)
+  t.equal(program.unlink('open'), 0)
+  const content = member.log.blobIds(0, Number.MAX_SAFE_INTEGER)
+  for (let i = 0; i < 20; i++) leader.mkdir(`d${i}`)
+  cluster.until('its entries are given up', () => stored(member) === content.length)
+  member.channel.beginRestore()
+  member.channel.restored(member.disk.install(takeSnapshot(leader), member.channel.commitIndex))
   cluster.advance(10_000)
   t.equal(program.read(ino, handle), 'x'.repeat(100))
   program.close(ino, handle)
