@@ -115,16 +115,16 @@ export class Upkeep {
   compact(): void {
     if (this.#held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined) return
     const target = this.#compactTarget()
+    this.#sweep()
     const dead = this.#takeDead()
-    const forgotten = this.#sweep()
-    if (target < this.#log.firstIndex && dead.length + forgotten.length === 0) return
+    if (target < this.#log.firstIndex && dead.length === 0) return
     try {
       if (this.#synced < this.#flushed) {
         this.#state.syncNow()
         failpoint('state-synced')
         this.#synced = this.#flushed
       }
-      const free = [...dead.filter(blob => !this.#isLive(blob)), ...forgotten]
+      const free = dead.filter(blob => !this.#isLive(blob))
       if (free.length > 0) {
         this.#blobs.forget(free)
         this.#store.dropBlobs(free)
@@ -146,7 +146,6 @@ export class Upkeep {
       // it is tried again with the next step
       if (!isDiskFull(error)) return this.#health.fail(error)
       for (const blob of dead) this.#dead.add(blob)
-      if (forgotten.length > 0) this.#swept = -1
     }
   }
 
@@ -169,17 +168,14 @@ export class Upkeep {
     return dead
   }
 
-  /** The next unused blobs from before the log's beginning, once through all of them after a start. */
-  #sweep(): BlobId[] {
+  /** Finds the next unused blobs from before the log's beginning, once through all of them after a start. */
+  #sweep(): void {
     const end = this.#log.firstIndex * blobsPerEntryMax
-    if (this.#swept >= end) return []
+    if (this.#swept >= end) return
     const ids = this.#store.blobIds(this.#swept, sweepBlobs)
     const last = ids.at(-1)
     this.#swept = last === undefined || last >= end || ids.length < sweepBlobs ? Infinity : last
-    const unused = ids.filter(id => id < end && !this.#isLive(id))
-    // the search does not come back to those that stay
-    for (const id of unused) if (this.#pinned.has(id)) this.#dead.add(id)
-    return unused.filter(id => !this.#pinned.has(id))
+    for (const id of ids) if (id < end && !this.#isLive(id)) this.#dead.add(id)
   }
 
   #isLive(blob: BlobId): boolean {
