@@ -154,6 +154,6 @@ function within(machine: Machine, name: string): string {
  */
 async function keepLeading(leader: Machine, signal: AbortSignal): Promise<void> {
   const script =
-    'import os,sys,time\nos.chdir(sys.argv[1])\nwhile True: os.mkdir("busy"); os.rmdir("busy"); time.sleep(.004)'
+    'import os,sys,time\nos.chdir(sys.argv[1])\nwhile True: os.mkdir("busy"); os.rmdir("busy"); time.sleep(.012)'
   await run('python3', ['-c', script, leader.directory], { limitSeconds: 120, signal })
 }

@@ -9,6 +9,8 @@ import { chunkKey, type RecordWrite, tables } from '../../../src/fs/store-port.j
 import { hasher, moreRecords, owner, quiet, tempFolder } from '../../contracts/entries.js'
 import { noChanges, positionAt } from '../../contracts/state-store.js'
 
+// DAMAGES=all: some 400 bits of each file, one after another; by itself some 150.
+const flips = process.env['DAMAGES'] === 'all' ? 400 : 150
 const root = tempFolder()
 t.teardown(() => rmSync(root, { recursive: true, force: true }))
 const openLog = (folder: string): SqliteLogStore => SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet)
@@ -87,7 +89,7 @@ function damageAll(
   for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
     if (statSync(join(source, file)).isDirectory()) continue
     const bytes = readFileSync(join(source, file))
-    const stride = Math.max(1, Math.floor(bytes.length / 400)) | 1
+    const stride = Math.max(1, Math.floor(bytes.length / flips)) | 1
     for (let at = 0; at < bytes.length; at += at < 128 ? 1 : stride) {
       attempt(file, `bit flipped in byte ${at}`, path => {
         const damaged = Buffer.from(bytes)
