@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { clusterOf, isMounted, isRunning, mainPath, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
 import { describeTree, makeTree } from './support/tree.js'
@@ -161,22 +161,37 @@ await t.test('the embedded default: one command on a new home', async t => {
     t.notOk(isMounted(solo.directory))
   })
 
-  await t.test('mount -f stays, and SIGTERM unmounts and stops its node', async t => {
-    await solo.must('stop')
+  const inForeground = (): ChildProcess => {
     const child = spawn(process.execPath, [mainPath, 'mount', 'photos', solo.directory, '-f'], {
       env: { PATH: process.env['PATH'], HOME: '/nonexistent', RKFS_HOME: solo.home },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: 'ignore',
     })
     t.teardown(() => child.kill('SIGKILL'))
+    return child
+  }
+  const endsInOrder = async (t: Test, child: ChildProcess, node: number): Promise<void> => {
+    child.kill('SIGTERM')
+    await until('it ends', () => child.exitCode !== null || child.signalCode !== null, 15)
+    t.same([child.exitCode, child.signalCode], [0, null])
+    t.notOk(isMounted(solo.directory))
+    await until('its node ends', () => !isRunning(node), 5)
+  }
+
+  await t.test('mount -f stays, and SIGTERM unmounts and stops its node', async t => {
+    await solo.must('stop')
+    const child = inForeground()
     await until('it is mounted', () => isMounted(solo.directory))
     await until('it answers', async () => (await solo.shell('cat x', 5)).stdout === 'hello\n')
     const node = await solo.pid()
     t.equal(child.exitCode, null, 'it stays')
-    child.kill('SIGTERM')
-    await until('it ends', () => child.exitCode !== null || child.signalCode !== null, 15)
-    t.equal(child.exitCode, 0)
-    t.notOk(isMounted(solo.directory))
-    await until('its node ends', () => !isRunning(node), 5)
+    await endsInOrder(t, child, node)
+  })
+
+  await t.test('SIGTERM while mount -f is mounting leaves nothing, either', async t => {
+    const child = inForeground()
+    let node = 0
+    await until('its node runs', async () => (node = (await solo.report())?.node.pid ?? 0) !== 0)
+    await endsInOrder(t, child, node)
   })
 })
 

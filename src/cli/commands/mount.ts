@@ -56,6 +56,8 @@ async function mount(channel: string, dir: string, options: Options, command: Co
   const home = homeOf(command)
   const directory = prepareDirectory(dir, home, choices)
   const foreground = options.foreground === true
+  // From the start on: who is told to end while the mount is being made leaves neither mount nor node behind.
+  const isToldToEnd = foreground ? catchSignals() : undefined
   const { started } = await ensureNode(home, { listen: options.listen }, foreground)
   try {
     await mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []))
@@ -63,7 +65,13 @@ async function mount(channel: string, dir: string, options: Options, command: Co
     if (foreground && started !== undefined) await stopNode(home, started)
     throw error
   }
-  if (foreground) await stayForeground(home, directory, started)
+  if (isToldToEnd !== undefined) await stayForeground(home, directory, started, isToldToEnd)
+}
+
+function catchSignals(): () => boolean {
+  let signals = 0
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void signals++)
+  return () => signals > 0
 }
 
 async function mountOnNode(home: string, channel: string, directory: string, options: string[]): Promise<void> {
@@ -83,14 +91,17 @@ async function mountOnNode(home: string, channel: string, directory: string, opt
 }
 
 /** Until the mount ends: by a signal to us, by `rkfs umount` or umount(8), or with the node. */
-async function stayForeground(home: string, directory: string, started: ChildProcess | undefined): Promise<void> {
-  let signals = 0
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void signals++)
+async function stayForeground(
+  home: string,
+  directory: string,
+  started: ChildProcess | undefined,
+  isToldToEnd: () => boolean,
+): Promise<void> {
   const gone = (): boolean => started !== undefined && (started.exitCode !== null || started.signalCode !== null)
   const mounted = (): boolean => mountsAt(directory).length > 0
-  while (signals === 0 && mounted() && !gone()) await sleep(POLL_MS)
-  if (signals > 0 && mounted() && !gone()) await leave(home, directory)
-  if (gone() && signals === 0) throw new RkfsError('failed', `the node on ${home} ended: its reason stands above`)
+  while (!isToldToEnd() && mounted() && !gone()) await sleep(POLL_MS)
+  if (isToldToEnd() && mounted() && !gone()) await leave(home, directory)
+  if (gone() && !isToldToEnd()) throw new RkfsError('failed', `the node on ${home} ended: its reason stands above`)
   if (started !== undefined) await stopNode(home, started)
 }
 
