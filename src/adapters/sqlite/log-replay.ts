@@ -66,9 +66,10 @@ export function replaySegments(folder: string, loaded: LoadedLog, reader: LogRea
       break
     }
     const bytes = readFileSync(join(folder, segmentName(segment)))
+    const follows = segment > end.segment ? end.offset : 0
     if (segment > end.segment) end = { segment, offset: 0 }
     for (;;) {
-      const found = decodeRecordAt(bytes, end, hasher)
+      const found = decodeRecordAt(bytes, { ...end, follows }, hasher)
       if (found === undefined) break
       take(found.write)
       const hotWrite = hot.writes.at(-1)!

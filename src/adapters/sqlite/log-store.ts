@@ -287,11 +287,11 @@ export class SqliteLogStore implements LogStore {
       this.#durability.syncNow()
       this.#settle()
     }
-    const { segment, offset: start } = this.#segments.begin()
+    const { segment, offset: start, follows } = this.#segments.begin()
     let offset = start
     const parts: Uint8Array[] = []
     for (const hot of fresh) {
-      const meta = encodeMeta(hot.write, { segment, offset }, this.#hasher)
+      const meta = encodeMeta(hot.write, { segment, offset, follows }, this.#hasher)
       const payload = payloadOf(hot.write)
       hot.payloadAt = { segment, offset: offset + meta.length }
       offset += meta.length + payload.length

@@ -33,6 +33,12 @@ export interface StreamPosition {
   readonly offset: number
 }
 
+/** Where a record stands. The first one of a segment is also bound to where the segment before it ends. */
+export interface RecordPlace extends StreamPosition {
+  /** Bytes of the segment before; 0 if there was none. */
+  readonly follows: number
+}
+
 export const streamStart: StreamPosition = { segment: 1, offset: 0 }
 
 export function isBefore(a: StreamPosition, b: StreamPosition): boolean {
@@ -86,8 +92,10 @@ export class SegmentFiles {
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
       for (const segment of listSegments(folder)) {
-        if (segment > position.segment) rmSync(join(folder, segmentName(segment)))
-        else if (segment < position.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
+        if (segment > position.segment) {
+          rmSync(join(folder, segmentName(segment)))
+          this.#folderDirty = true
+        } else if (segment < position.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
       }
       this.#folderFile = openSync(folder, 'r')
       const path = join(folder, segmentName(position.segment))
@@ -115,9 +123,9 @@ export class SegmentFiles {
   }
 
   /** Where the next batch of records will begin: in a new segment when this one is full. */
-  begin(): StreamPosition {
+  begin(): RecordPlace {
     if (this.#position.offset >= this.#segmentBytes) this.#next()
-    return this.#position
+    return { ...this.#position, follows: this.#complete.get(this.#position.segment - 1) ?? 0 }
   }
 
   #next(): void {

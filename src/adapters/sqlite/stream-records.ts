@@ -3,7 +3,7 @@ import type { Hasher } from '../../base/hash.js'
 import type { BlobId, JournalRecord, LogRecord } from '../../channel/log-port.js'
 import { blobsPerEntryMax } from '../../base/limits.js'
 import { blobCrc, crcFrom, journalCrc } from './log-format.js'
-import type { StreamPosition } from './segment-files.js'
+import type { RecordPlace } from './segment-files.js'
 
 /** What is written to the segments, in the order in which it happened. */
 export type StreamWrite =
@@ -49,9 +49,10 @@ export function payloadOf(write: StreamWrite): Uint8Array {
 /**
  * A record of the stream: u32 length of the meta part, u32 its CRC, begun with the record's place in the stream (so that
  * what an earlier use of the file left is never taken for a record), the meta part, the payload. The payload's CRCs are
- * in the meta part.
+ * in the meta part. The place of a segment's first record includes the end of the segment before: files reach the disk in
+ * any order, and what follows a lost end is no record.
  */
-export function encodeMeta(write: StreamWrite, at: StreamPosition, hasher: Hasher): Uint8Array {
+export function encodeMeta(write: StreamWrite, at: RecordPlace, hasher: Hasher): Uint8Array {
   const writer = new ByteWriter(512).u32(0).u32(0).u8(kinds.indexOf(write.kind))
   switch (write.kind) {
     case 'append': {
@@ -82,15 +83,16 @@ export function encodeMeta(write: StreamWrite, at: StreamPosition, hasher: Hashe
   return bytes
 }
 
-function placeCrc(at: StreamPosition, meta: Uint8Array, hasher: Hasher): number {
-  const seed = new ByteWriter(16).u64(at.segment).u64(at.offset).done()
-  return crcFrom(hasher.crc32(seed), meta, hasher)
+function placeCrc({ segment, offset, follows }: RecordPlace, meta: Uint8Array, hasher: Hasher): number {
+  const seed = new ByteWriter(24).u64(segment).u64(offset)
+  if (offset === 0) seed.u64(follows)
+  return crcFrom(hasher.crc32(seed.done()), meta, hasher)
 }
 
 /** The record at a place in a segment's bytes, and where it ends; undefined where no sound record begins. */
 export function decodeRecordAt(
   bytes: Uint8Array,
-  at: StreamPosition,
+  at: RecordPlace,
   hasher: Hasher,
 ): { write: StreamWrite; payloadAt: number; end: number } | undefined {
   const start = at.offset

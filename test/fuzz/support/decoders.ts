@@ -179,7 +179,7 @@ function resealedToken(body: Uint8Array): string {
 }
 const tokenBody = Buffer.from(token.slice(6), 'base64url').subarray(0, -8)
 
-const place = { segment: 1, offset: 0 }
+const place = { segment: 1, offset: 0, follows: 0 }
 const record = makeRecord(7, 2, zeroHash, 300)
 const streamWrites = [
   { write: appendOf(record, hasher), payload: record.payload },
