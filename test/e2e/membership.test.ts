@@ -53,7 +53,7 @@ await t.test('a newcomer that joins while others write gets everything', async t
 await t.test('a removed member gets nothing more', async t => {
   // a change that nobody takes any more fails after this time; by itself it is half a minute
   await c.must('umount', c.directory)
-  await c.must('mount', 'demo', c.directory, '-o', 'timeout=5')
+  await c.mount('-o', 'timeout=5')
   t.equal((await c.shell('mkdir of-c; echo before > of-c/before')).code, 0)
   await cluster.same(machines)
   await a.must('member', 'remove', 'demo', 'c')

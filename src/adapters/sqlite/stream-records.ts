@@ -85,7 +85,7 @@ export function encodeMeta(write: StreamWrite, at: RecordPlace, hasher: Hasher):
 
 function placeCrc({ segment, offset, follows }: RecordPlace, meta: Uint8Array, hasher: Hasher): number {
   const seed = new ByteWriter(24).u64(segment).u64(offset)
-  if (offset === 0) seed.u64(follows)
+  if (offset === 0 && follows > 0) seed.u64(follows)
   return crcFrom(hasher.crc32(seed.done()), meta, hasher)
 }
 
