@@ -1,4 +1,5 @@
 import { EINTR } from '../../src/base/errno.js'
+import type { CopyEnd } from '../../src/channel/copy-call.js'
 import type { Frontend } from '../../src/channel/frontend.js'
 import type {
   Attributes,
@@ -23,9 +24,17 @@ export type Answer<T> = (errno: number, value: T | undefined) => void
 export interface Outstanding {
   readonly what: string
   readonly since: number
+  interrupted: boolean
+  /** Gives up what it waits for now. */
   interrupt: (() => void) | undefined
   /** What became stale meanwhile: an answer that says otherwise is older (fuse_change_attributes, and directory locks). */
   readonly stale: Set<string>
+}
+
+export interface KernelClock {
+  readonly now: number
+  /** Runs a task when the one that runs now has ended. */
+  soon(task: () => void): void
 }
 
 /** Cached files up to this size. */
@@ -48,11 +57,11 @@ export class Kernel implements Mounted {
   readonly outstanding = new Set<Outstanding>()
   readonly #locks = new DirectoryLocks()
   readonly #frontend: Frontend
-  readonly #now: () => number
+  readonly #clock: KernelClock
 
-  constructor(frontend: Frontend, now: () => number) {
+  constructor(frontend: Frontend, clock: KernelClock) {
     this.#frontend = frontend
-    this.#now = now
+    this.#clock = clock
     frontend.mounted = this
   }
 
@@ -114,15 +123,28 @@ export class Kernel implements Mounted {
 
   // ---- what programs ask ----
 
-  /** Makes a call; `changes` is done to the caches when it has succeeded, or a signal ended it. */
-  call<T>(what: string, make: (reply: Reply<T>) => void, answer: Answer<T>, changes?: (value?: T) => void): void {
-    const outstanding: Outstanding = { what, since: this.#now(), interrupt: undefined, stale: new Set() }
+  /** Makes a call; `changes` is done to the caches when it has succeeded, `unknown` when a signal ended it. */
+  call<T>(
+    what: string,
+    make: (reply: Reply<T>) => void,
+    answer: Answer<T>,
+    changes?: (value: T) => void,
+    unknown?: () => void,
+  ): void {
+    const outstanding: Outstanding = {
+      what,
+      since: this.#clock.now,
+      interrupted: false,
+      interrupt: undefined,
+      stale: new Set(),
+    }
     let answered = false
     const end = (errno: number, value: T | undefined): void => {
       if (answered) throw new Error(`${what} was answered twice`)
       answered = true
       this.outstanding.delete(outstanding)
-      if (errno === 0 || errno === EINTR) changes?.(value)
+      if (errno === 0) changes?.(value as T)
+      else if (errno === EINTR) unknown?.()
       for (const key of outstanding.stale) {
         this.entries.delete(key)
         this.attributes.delete(Number(key))
@@ -133,8 +155,23 @@ export class Kernel implements Mounted {
     make({
       ok: value => end(0, value),
       fail: errno => end(errno, undefined),
-      onInterrupt: listener => (outstanding.interrupt = listener),
+      onInterrupt: listener => {
+        if (answered) return
+        if (outstanding.interrupted) this.#clock.soon(listener)
+        else outstanding.interrupt = listener
+      },
     })
+  }
+
+  /** A signal reaches one of the programs that wait (FUSE_INTERRUPT): its call is given up, whatever it waits for in turn. */
+  signal(pick: (below: number) => number): void {
+    const waiting = [...this.outstanding].filter(call => !call.interrupted)
+    if (waiting.length === 0) return
+    const call = waiting[pick(waiting.length)]!
+    call.interrupted = true
+    const { interrupt } = call
+    call.interrupt = undefined
+    interrupt?.()
   }
 
   lookup(parent: number, name: string, answer: Answer<Entry | NegativeEntry>): void {
@@ -157,7 +194,6 @@ export class Kernel implements Mounted {
       reply => this.#frontend.lookup(caller, parent, name, reply),
       answer,
       found => {
-        if (found === undefined) return
         if (found.attributes !== undefined) this.#keepEntry(parent, name, found)
         else if (found.negativeTtlMs > 0) this.entries.set(`${parent}/${name}`, { parent, name, ino: undefined })
       },
@@ -169,7 +205,7 @@ export class Kernel implements Mounted {
       `getattr ${ino}`,
       reply => this.#frontend.getattr(caller, ino, reply),
       answer,
-      found => found && this.#keepAttributes(found.attributes, found.ttlMs),
+      found => this.#keepAttributes(found.attributes, found.ttlMs),
     )
   }
 
@@ -181,8 +217,9 @@ export class Kernel implements Mounted {
       answer,
       changed => {
         this.#touched(ino)
-        if (changed !== undefined) this.#keepAttributes(changed.attributes, changed.ttlMs)
+        this.#keepAttributes(changed.attributes, changed.ttlMs)
       },
+      () => this.attributes.delete(ino),
     )
   }
 
@@ -193,8 +230,9 @@ export class Kernel implements Mounted {
       answer,
       changed => {
         this.attributes.delete(ino)
-        if (changed !== undefined) this.#keepAttributes(changed.attributes, changed.ttlMs)
+        this.#keepAttributes(changed.attributes, changed.ttlMs)
       },
+      () => this.attributes.delete(ino),
     )
   }
 
@@ -205,10 +243,9 @@ export class Kernel implements Mounted {
   }
 
   /** A name was made here. */
-  #made(parent: number, name: string, entry: Entry | undefined): void {
+  #made(parent: number, name: string, entry: Entry): void {
     this.attributes.delete(parent)
-    if (entry === undefined) this.#dropEntry(parent, name)
-    else this.#keepEntry(parent, name, entry)
+    this.#keepEntry(parent, name, entry)
   }
 
   create(parent: number, name: string, flags: number, answer: Answer<{ entry: Entry; file: OpenFile }>): void {
@@ -218,8 +255,8 @@ export class Kernel implements Mounted {
         reply => this.#frontend.create(caller, parent, name, 0o100644, flags, reply),
         answered,
         made => {
-          this.#made(parent, name, made?.entry)
-          if (made !== undefined && !made.file.keepCache) this.pages.delete(made.entry.attributes.ino)
+          this.#made(parent, name, made.entry)
+          if (!made.file.keepCache) this.pages.delete(made.entry.attributes.ino)
         },
       ),
     )
@@ -257,6 +294,7 @@ export class Kernel implements Mounted {
           this.attributes.delete(ino)
           this.#made(parent, name, entry)
         },
+        () => this.attributes.delete(ino),
       ),
     )
   }
@@ -288,6 +326,7 @@ export class Kernel implements Mounted {
           reply => this.#frontend[kind](caller, parent, name, reply),
           answered,
           () => this.#lost(parent, name, ino),
+          () => this.#dropEntry(parent, name),
         )
       })
     })
@@ -321,6 +360,11 @@ export class Kernel implements Mounted {
               this.#place(newParent, newName, kept)
               if ((flags & RENAME_EXCHANGE) !== 0) this.#place(parent, name, other)
             },
+            () => {
+              this.#dropEntry(parent, name)
+              // a name that is known not to be there stays so
+              if (other?.ino !== undefined) this.#dropEntry(newParent, newName)
+            },
           )
         })
       })
@@ -333,7 +377,7 @@ export class Kernel implements Mounted {
       reply => this.#frontend.open(caller, ino, flags, false, reply),
       answer,
       file => {
-        if (file === undefined || !file.keepCache || (flags & 0o1000) !== 0) this.#touched(ino)
+        if (!file.keepCache || (flags & 0o1000) !== 0) this.#touched(ino)
       },
     )
   }
@@ -388,6 +432,14 @@ export class Kernel implements Mounted {
     )
   }
 
+  getxattr(ino: number, name: string, answer: Answer<Uint8Array>): void {
+    this.call<Uint8Array>(`getxattr ${ino} ${name}`, reply => this.#frontend.getxattr(caller, ino, name, reply), answer)
+  }
+
+  listxattr(ino: number, answer: Answer<readonly string[]>): void {
+    this.call<readonly string[]>(`listxattr ${ino}`, reply => this.#frontend.listxattr(caller, ino, reply), answer)
+  }
+
   removexattr(ino: number, name: string, answer: Answer<void>): void {
     this.call<void>(
       `removexattr ${ino} ${name}`,
@@ -403,6 +455,21 @@ export class Kernel implements Mounted {
       reply => this.#frontend.fallocate(caller, ino, handle, mode, offset, length, reply),
       answer,
       () => this.#touched(ino),
+    )
+  }
+
+  /** lseek(2) with SEEK_HOLE. */
+  seekHole(ino: number, handle: number, answer: Answer<number>): void {
+    this.call<number>(`seek ${ino}`, reply => this.#frontend.lseek(caller, ino, handle, 0, 4, reply), answer)
+  }
+
+  /** copy_file_range(2); where it is told to, the kernel would copy the bytes itself, as any program might. */
+  copy(from: CopyEnd, to: CopyEnd, length: number, answer: Answer<number>): void {
+    this.call<number>(
+      `copy ${length} bytes of ${from.ino} from ${from.offset} to ${to.ino} at ${to.offset}`,
+      reply => this.#frontend.copyFileRange(caller, from, to, length, reply),
+      answer,
+      () => this.#touched(to.ino),
     )
   }
 

@@ -187,7 +187,7 @@ export class Simulation {
   }
 
   #mounted(member: Member, frontend: Frontend): void {
-    this.#kernels.set(member, new Kernel(frontend, () => this.#now))
+    this.#kernels.set(member, new Kernel(frontend, this.#cluster.clock))
     this.#mutation.mounted?.(member, frontend)
   }
 

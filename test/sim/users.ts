@@ -1,3 +1,4 @@
+import { EINTR, EIO, ENODATA, ENXIO } from '../../src/base/errno.js'
 import type { Rng } from '../../src/base/rng.js'
 import { rootInode } from '../../src/fs/records.js'
 import type { Member } from '../channel/support/cluster.js'
@@ -14,6 +15,8 @@ const O_APPEND = 0o2000
 const O_SYNC = 0o4010000
 const filesMax = 4
 const readMax = 1 << 20
+const signalOneIn = 20
+const signalMsMax = 50
 const pool = ['a', 'b', 'c', 'd', 'e']
 
 interface Open {
@@ -54,6 +57,10 @@ export class User {
   /** Records of its own file that were accepted, in order; others may be there, too. */
   readonly #accepted: Made[] = []
   #uncertain = false
+  /** Attempts to make its own file: one that was given up may still come about. */
+  #tries = 0
+  /** Extended attributes of its own file; undefined: it is not known whether the last change came about. */
+  readonly #notes = new Map<string, number | undefined>()
   #stopped = false
 
   constructor(name: string, member: Member, kernel: Kernel, world: World) {
@@ -90,8 +97,17 @@ export class User {
     }
   }
 
+  /** Some program of this mount is sent a signal after a while: what it waits for then need not come to an end. */
+  #signal(ms: number): void {
+    this.#world.after(ms, () => {
+      if (this.#stopped || this.member.lives !== this.#life || this.member.frozen) return
+      this.#kernel.signal(below => this.#world.rng.below(below))
+    })
+  }
+
   #step(): void {
     const { rng } = this.#world
+    if (rng.below(signalOneIn) === 0) this.#signal(rng.below(signalMsMax))
     const dice = rng.below(100)
     if (dice < 8) this.#create()
     else if (dice < 16) this.#openExisting()
@@ -218,6 +234,7 @@ export class User {
     const { rng, options } = this.#world
     const { made, data } = this.#record('other')
     const offset = this.#pick([0, 0, 4096, rng.below(2 * options.writeBytesMax)])
+    if (rng.below(8) === 0) return this.#copy(file, offset)
     if (rng.below(20) === 0) {
       const mode = this.#pick([0, 1, 3, 16])
       return this.#kernel.fallocate(file.ino, file.handle, mode, offset, 1 + data.length, this.#done('fallocate'))
@@ -226,6 +243,16 @@ export class User {
       this.#world.acknowledged.answered(made, errno)
       this.#done(`write ${file.ino} record ${made.number} offset ${offset} length ${data.length}`)(errno)
     })
+  }
+
+  /** From any file that it has open: its own, too. Into its own nothing is copied: what that holds is known. */
+  #copy(to: Open, offset: number): void {
+    const { rng, options } = this.#world
+    const from = this.#pick(this.#own === undefined ? this.#open : [...this.#open, this.#own])
+    const source = { ino: from.ino, handle: from.handle, offset: this.#pick([0, 0, rng.below(options.writeBytesMax)]) }
+    const length = this.#pick([1 + rng.below(options.writeBytesMax), readMax])
+    const what = `copy ${from.ino} ${source.offset} to ${to.ino} ${offset}`
+    this.#kernel.copy(source, { ino: to.ino, handle: to.handle, offset }, length, this.#done(what))
   }
 
   #read(file: Open): void {
@@ -260,7 +287,9 @@ export class User {
     const { rng, options } = this.#world
     const own = this.#own
     if (own === undefined) return this.#makeOwn()
-    const dice = rng.below(10)
+    const dice = rng.below(12)
+    if (dice === 10) return this.#noteOn(own)
+    if (dice === 11) return this.#findEnd(own)
     if (dice < 5) return this.#append(own, 'private')
     if (dice < 6) return this.#appendShared()
     if (dice < 8) return this.#readOwn(own)
@@ -274,7 +303,8 @@ export class User {
 
   #makeOwn(): void {
     const flags = O_RDWR | O_EXCL | O_APPEND
-    this.#kernel.create(rootInode, `own-${this.name}-${this.#life}`, flags, (errno, made) => {
+    const name = `own-${this.name}-${this.#life}-${++this.#tries}`
+    this.#kernel.create(rootInode, name, flags, (errno, made) => {
       if (made !== undefined) {
         const { ino } = made.entry.attributes
         this.#own = { ino, handle: made.file.handle, flags: O_RDWR | O_APPEND, made: [] }
@@ -323,6 +353,63 @@ export class User {
         })
       }
       this.#done(`read own ${own.ino}`)(errno)
+    })
+  }
+
+  /** Sets or removes an extended attribute of its own file, and sees at once what it did. */
+  #noteOn(own: Open): void {
+    const { rng } = this.#world
+    const name = `user.${this.#pick(pool)}`
+    const value = rng.below(256)
+    const had = this.#notes.has(name)
+    const changed = (errno: number, kept: boolean): void => {
+      check('own-view', errno !== ENODATA, () => `${this.name} set ${name} of its own file, and cannot remove it`)
+      if (errno === EIO || errno === EINTR) this.#notes.set(name, undefined)
+      else if (errno === 0 && kept) this.#notes.set(name, value)
+      else if (errno === 0) this.#notes.delete(name)
+      this.#readNotes(own)
+    }
+    if (had && this.#notes.get(name) !== undefined && rng.below(3) === 0) {
+      this.#kernel.removexattr(own.ino, name, errno => changed(errno, false))
+    } else this.#kernel.setxattr(own.ino, name, Uint8Array.of(value), errno => changed(errno, true))
+  }
+
+  #readNotes(own: Open): void {
+    const wanted = [...this.#notes].filter(([, value]) => value !== undefined)
+    const isKnown = wanted.length === this.#notes.size
+    this.#kernel.listxattr(own.ino, (errno, names) => {
+      if (names !== undefined) {
+        const isRight = wanted.every(([name]) => names.includes(name)) && (!isKnown || names.length === wanted.length)
+        check(
+          'own-view',
+          isRight,
+          () => `${this.name} gave its own file ${wanted.map(([n]) => n).join()}, and lists ${names.join()}`,
+        )
+      }
+      const [name, value] = wanted.length === 0 ? [] : this.#pick(wanted)
+      if (name === undefined || errno !== 0) return this.#done(`listxattr own ${own.ino}`)(errno)
+      this.#kernel.getxattr(own.ino, name, (failed, found) => {
+        check(
+          'own-view',
+          found?.[0] === value,
+          () => `${this.name} set ${name} to ${value}, and reads ${found?.[0]}: errno ${failed}`,
+        )
+        this.#done(`getxattr own ${own.ino} ${name}`)(failed)
+      })
+    })
+  }
+
+  /** Nothing was left out in its own file: the first hole is its end. */
+  #findEnd(own: Open): void {
+    const bytes = this.#accepted.reduce((sum, { record }) => sum + record.length, 0)
+    this.#kernel.seekHole(own.ino, own.handle, (errno, end) => {
+      const isRight = this.#uncertain || (bytes === 0 ? errno === ENXIO : end === bytes)
+      check(
+        'own-view',
+        isRight,
+        () => `${this.name} wrote ${bytes} bytes to its own file, its first hole is at ${end}: errno ${errno}`,
+      )
+      this.#done(`seek own ${own.ino}`)(errno)
     })
   }
 }

@@ -24,7 +24,7 @@ export class Mount {
   constructor(cluster: Cluster, member: Member) {
     this.#cluster = cluster
     this.#member = member
-    this.kernel = new Kernel(member.frontend, () => cluster.clock.now)
+    this.kernel = new Kernel(member.frontend, cluster.clock)
   }
 
   /** Makes a call and lets time pass until it is answered. */
