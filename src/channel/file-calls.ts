@@ -196,15 +196,26 @@ export class FileCalls {
     this.#settle(this.#mount.files.file(handle), this.#mount.channel.lastSequence, reply)
   }
 
+  fsyncdir(handle: number, reply: Reply<void>): void {
+    const { channel, files } = this.#mount
+    this.#wait(channel.lastSequence, () => files.takeDirectoryError(handle), reply)
+  }
+
   #settle(file: OpenFileState | undefined, wait: number | undefined, reply: Reply<void>): void {
-    const { channel, options, orphans } = this.#mount
+    const isNameless = file !== undefined && this.#mount.orphans.has(file.ino)
+    this.#wait(isNameless ? undefined : wait, () => (file === undefined ? 0 : takeError(file)), reply)
+  }
+
+  /** Waits for own changes up to `sequence`; `failed`: what became of them. */
+  #wait(sequence: number | undefined, failed: () => number, reply: Reply<void>): void {
+    const { channel, options } = this.#mount
     const finish = (errno: number): void => {
-      const error = errno === 0 && file !== undefined ? takeError(file) : errno
+      const error = errno === 0 ? failed() : errno
       if (error === 0) reply.ok()
       else reply.fail(error)
     }
-    if (wait === undefined || (file !== undefined && orphans.has(file.ino))) return finish(0)
-    reply.onInterrupt(channel.whenDurable(wait, options.timeoutMs, finish))
+    if (sequence === undefined) finish(0)
+    else reply.onInterrupt(channel.whenDurable(sequence, options.timeoutMs, finish))
   }
 
   // ---- content ----

@@ -301,7 +301,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   }
 
   fsyncdir(_caller: Caller, _ino: number, handle: number, _dataOnly: boolean, reply: Reply<void>): void {
-    this.#files.fsync(handle, reply)
+    this.#files.fsyncdir(handle, reply)
   }
 
   statfs(_caller: Caller, reply: Reply<FileSystemStatistics>): void {

@@ -79,6 +79,14 @@ export class MountState {
     return this.options.latest ? 0 : ttlMs
   }
 
+  /**
+   * Whether programs are told of a change of names or attributes only when a majority has it. With `read=latest` they are:
+   * what one was told, another one finds on any member, whatever becomes of the leader.
+   */
+  get waits(): boolean {
+    return this.options.sync === 'always' || this.options.latest
+  }
+
   inode(ino: number): Inode | undefined {
     return this.orphans.get(ino)?.inode ?? getInode(this.channel.view, ino) ?? this.#ghosts.get(ino)?.inode
   }
@@ -120,14 +128,15 @@ export class MountState {
     const cancel = this.channel.change(operation, noBytes, {
       mount: this.options.mount,
       timeoutMs: this.options.timeoutMs,
-      durable: this.options.sync === 'always',
+      durable: this.waits,
       done: errno => {
         const failure = errno === ENOENT ? this.#applyNameless(operation) : errno
         if (failure === 0) done()
         else if (!refused?.(failure)) reply.fail(failure)
       },
       lost: () => {
-        if (changesContent(operation)) this.files.spoil(operation.ino, EIO)
+        if (concernsOpenFiles(operation)) this.files.spoil(operation.ino, EIO)
+        this.files.spoilDirectories(EIO)
       },
     })
     reply.onInterrupt(cancel)
@@ -249,10 +258,12 @@ export function losesSetGid(inode: Inode, caller: Caller): boolean {
   return (inode.mode & 0o2010) === 0o2000 && isRegular(inode) && caller.uid !== 0 && caller.gid !== inode.gid
 }
 
-/** Whether the close of a file rests on it. */
-function changesContent(operation: Operation): operation is Operation & { readonly ino: number } {
+/** Whether what was done through an open file rests on it. */
+function concernsOpenFiles(operation: Operation): operation is Operation & { readonly ino: number } {
   const { kind } = operation
-  return kind === 'clone' || kind === 'allocate' || (kind === 'setattr' && operation.size !== undefined)
+  return (
+    kind === 'make' || kind === 'clone' || kind === 'allocate' || (kind === 'setattr' && operation.size !== undefined)
+  )
 }
 
 function orphanPorts(channel: Channel, ports: FrontendPorts): OrphanPorts {

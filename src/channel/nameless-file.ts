@@ -1,5 +1,5 @@
 import { concatBytes } from '../base/bytes.js'
-import { EAGAIN } from '../base/errno.js'
+import { EAGAIN, EIO } from '../base/errno.js'
 import { payloadBytesMax } from '../base/limits.js'
 import { xattrNames } from '../fs/attributes.js'
 import { visitCovered } from '../fs/extents.js'
@@ -29,17 +29,18 @@ export function giveName(
   const { ino } = orphan
   let cancel = (): void => {}
   const submit = (operation: Operation, payload: Uint8Array, answered: (errno: number) => void): void => {
-    cancel = submitTo(mount, operation, payload, answered)
+    cancel = submitTo(mount, operation, payload, false, answered)
   }
   const { mode, uid, gid } = orphan.inode
   const hidden = namelessKey(ino)
   const made: Operation = { kind: 'make', parent: nowhere, name: hidden, ino, mode, uid, gid, rdev: 0, target: '' }
   const give = (errno: number): void => {
     if (errno !== 0) {
-      submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, () => {})
+      submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, false, () => {})
       return done(errno)
     }
-    submit({ kind: 'link', ino, parent, name }, noBytes, linked => {
+    // what comes before it is durable with it
+    cancel = submitTo(mount, { kind: 'link', ino, parent, name }, noBytes, mount.waits, linked => {
       if (linked !== 0) return give(linked)
       mount.dropOrphan(ino)
       mount.files.changed(ino, mount.channel.lastSequence)
@@ -112,8 +113,10 @@ function submitTo(
   mount: MountState,
   operation: Operation,
   payload: Uint8Array,
+  durable: boolean,
   done: (errno: number) => void,
 ): () => void {
   const { mount: id, timeoutMs } = mount.options
-  return mount.channel.change(operation, payload, { mount: id, timeoutMs, durable: false, done })
+  const lost = (): void => mount.files.spoilDirectories(EIO)
+  return mount.channel.change(operation, payload, { mount: id, timeoutMs, durable, done, lost })
 }

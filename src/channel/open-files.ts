@@ -36,6 +36,8 @@ export interface OpenDirectoryState {
   items: ListedName[] | undefined
   /** All names are in `items`. */
   complete: boolean
+  /** Changes of names that were accepted were refused later: told at the next fsync. */
+  error: number
 }
 
 /** The open files of one mount, by handle and by inode. */
@@ -43,6 +45,8 @@ export class OpenFiles {
   readonly #files = new Map<number, OpenFileState>()
   readonly #directories = new Map<number, OpenDirectoryState>()
   readonly #counts = new Map<number, number>()
+  /** What no open directory has told yet, because none was open: the next one does. */
+  #untold = 0
   #next = 1
 
   open(ino: number, flags: number): number {
@@ -92,12 +96,30 @@ export class OpenFiles {
 
   openDirectory(ino: number, flags: number): number {
     const handle = this.#next++
-    this.#directories.set(handle, { ino, flags, items: undefined, complete: false })
+    this.#directories.set(handle, { ino, flags, items: undefined, complete: false, error: this.#untold })
     return handle
   }
 
   directory(handle: number): OpenDirectoryState | undefined {
     return this.#directories.get(handle)
+  }
+
+  /**
+   * A change of names or attributes was accepted and refused later. A directory's fsync covers all changes of its mount, so
+   * each one that is open tells, as each open file does of a write that failed (errseq_t in the kernel).
+   */
+  spoilDirectories(errno: number): void {
+    this.#untold = errno
+    for (const directory of this.#directories.values()) directory.error = errno
+  }
+
+  /** The error that an open directory has to tell, once. */
+  takeDirectoryError(handle: number): number {
+    const directory = this.#directories.get(handle)
+    if (directory === undefined) return 0
+    const { error } = directory
+    if (error !== 0) this.#untold = directory.error = 0
+    return error
   }
 
   closeDirectory(handle: number): void {

@@ -218,7 +218,9 @@ export class OwnChanges {
     const errno = this.#writes.goesOn(change, options)
       ? this.#writes.openAsLeader(change)
       : this.#order.order(change.proposal, change.operation, change)
-    if (errno !== 0) return this.#refused(change, errno, this.#views.joined ? 0 : this.#log.lastIndex)
+    // who is told what is committed is told so of refusals, too
+    const isToldAtOnce = this.#views.joined && !change.durable
+    if (errno !== 0) return this.#refused(change, errno, isToldAtOnce ? 0 : this.#log.lastIndex)
     // a change of names that rests on what is not committed yet is shown with that
     if (!change.visible && isContentOperation(change.operation) && this.#shown.show(change) !== 0) this.#writes.close()
     this.#pending.add(change)

@@ -5,6 +5,7 @@
 import t from 'tap'
 import { EEXIST, EIO, EROFS, errnoName } from '../../src/base/errno.js'
 import { RkfsError } from '../../src/base/errors.js'
+import type { OpenFile } from '../../src/channel/mount-port.js'
 import { O_APPEND } from '../../src/channel/open-files.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { rootInode } from '../../src/fs/records.js'
@@ -60,6 +61,65 @@ void t.test("a lost leader's change goes out of sight when what it builds on goe
   cluster.settle()
   cluster.checkDigests()
   t.equal(mount.lookup('y'), undefined)
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+for (const when of ['is waited for', 'comes later', 'comes of a directory opened later'] as const) {
+  void t.test(`a lost leader's rename comes to nothing: fsync of the directory tells; it ${when}`, t => {
+    const cluster = new Cluster(3)
+    const [leader, follower, other] = cluster.roles() as Three
+    const mount = new Mount(cluster, leader)
+    const opened = (): number => mount.call<OpenFile>(answer => mount.kernel.opendir(rootInode, answer)).value!.handle
+    const sync = (directory: number): string =>
+      errnoName(mount.call<void>(answer => mount.kernel.fsyncdir(rootInode, directory, answer)).errno)
+    mount.create('x')
+    cluster.settle()
+    const before = when === 'comes of a directory opened later' ? [] : [opened(), opened()]
+    cluster.network.isolate(leader.id)
+    const renamed = mount.call<void>(answer => mount.kernel.rename([rootInode, 'x'], [rootInode, 'y'], 0, answer))
+    t.equal(renamed.errno, 0)
+    const waiting: string[] = []
+    if (when === 'is waited for') {
+      for (const directory of before) {
+        mount.kernel.fsyncdir(rootInode, directory, errno => waiting.push(errnoName(errno)))
+      }
+    }
+    t.equal(cluster.answered(successor(cluster, leader, [follower, other]).change(unlink('x'))), 0)
+    t.same(waiting, [], 'nobody knows yet')
+    cluster.network.connectAll()
+    cluster.settle()
+    t.equal(mount.lookup('y'), undefined)
+    if (when === 'is waited for') t.same(waiting, ['EIO', 'EIO'])
+    else if (when === 'comes later') t.same(before.map(sync), ['EIO', 'EIO'], 'each that was open tells')
+    else t.equal(sync(opened()), 'EIO', 'the next one that is opened tells')
+    t.same(
+      [...before, opened()].map(sync),
+      [...before, 0].map(() => 'errno 0'),
+      'once',
+    )
+    t.end()
+  })
+}
+
+void t.test('read=latest: who is told of a change of names is told what a majority has', t => {
+  const cluster = new Cluster(3, 1, { mountOptions: { latest: true } })
+  const [leader, follower, other] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  cluster.settle()
+  cluster.network.isolate(leader.id)
+  const answers: string[] = []
+  for (const program of ['first', 'second']) {
+    mount.kernel.symlink(rootInode, 'x', program, errno => answers.push(`${program} ${errnoName(errno)}`))
+  }
+  const next = successor(cluster, leader, [follower, other])
+  const { ino, answer } = next.create('x')
+  t.equal(cluster.answered(answer), 0)
+  t.same(answers, [], 'neither of success nor of refusal')
+  cluster.network.connectAll()
+  cluster.settle()
+  t.same(answers, ['first EEXIST', 'second EEXIST'])
+  t.equal(mount.lookup('x'), ino)
   mount.check(t, 'the kernel has heard of it')
   t.end()
 })

@@ -423,6 +423,14 @@ export class Kernel implements Mounted {
     this.call<void>(`fsync ${ino}`, reply => this.#frontend.fsync(caller, ino, handle, false, reply), answer)
   }
 
+  opendir(ino: number, answer: Answer<OpenFile>): void {
+    this.call<OpenFile>(`opendir ${ino}`, reply => this.#frontend.opendir(caller, ino, 0, reply), answer)
+  }
+
+  fsyncdir(ino: number, handle: number, answer: Answer<void>): void {
+    this.call<void>(`fsyncdir ${ino}`, reply => this.#frontend.fsyncdir(caller, ino, handle, false, reply), answer)
+  }
+
   setxattr(ino: number, name: string, value: Uint8Array, answer: Answer<void>): void {
     this.call<void>(
       `setxattr ${ino} ${name}`,
@@ -496,6 +504,6 @@ export class Kernel implements Mounted {
         ),
       )
     }
-    this.call<OpenFile>(`opendir ${ino}`, reply => this.#frontend.opendir(caller, ino, 0, reply), read)
+    this.opendir(ino, read)
   }
 }

@@ -26,8 +26,9 @@ const errors = new Map([
 type End = (outcome: Outcome<FileOutput>) => void
 
 /**
- * Programs on mounts with `read=latest` that make sure of what they were told (fsync) before they go on: what they see is
- * what one machine would show (promise 3). One for each member, on few names; what happened is recorded.
+ * Programs on mounts with `read=latest`: what they see is what one machine would show (promise 3). One for each member, on
+ * few names; what happened is recorded. What they were told of content they make sure of (fsync) before they go on: a
+ * program sees what others write on its own mount before a majority has it.
  */
 export class LinearUsers {
   readonly #world: World
@@ -76,12 +77,16 @@ export class LinearUsers {
   #perform(kernel: Kernel, input: FileInput, end: End): void {
     const { path } = input
     const isChange = input.op !== 'read' && input.op !== 'stat'
+    const isOfNames = input.op === 'create' || input.op === 'unlink'
+    const ok = (output: FileOutput): void => {
+      if (isOfNames) end({ output })
+      else this.#confirm(kernel, isChange, output, end)
+    }
     const fail = (errno: number): void => {
       const error = errors.get(errno)
-      if (error !== undefined) return this.#confirm(kernel, false, { error }, end)
-      end(isChange && errno !== EROFS ? 'unknown' : 'none')
+      if (error !== undefined) ok({ error })
+      else end(isChange && errno !== EROFS ? 'unknown' : 'none')
     }
-    const ok = (output: FileOutput): void => this.#confirm(kernel, isChange, output, end)
     if (input.op === 'create') {
       return kernel.create(rootInode, path, O_RDWR | O_EXCL, (errno, made) => {
         if (made === undefined) return fail(errno)

@@ -57,6 +57,9 @@ export class User {
   /** Records of its own file that were accepted, in order; others may be there, too. */
   readonly #accepted: Made[] = []
   #uncertain = false
+  /** The root, opened once: what it tells by fsync is about all names. */
+  #root: number | undefined
+  #moved = 0
   /** Attempts to make its own file: one that was given up may still come about. */
   #tries = 0
   /** Extended attributes of its own file; undefined: it is not known whether the last change came about. */
@@ -136,7 +139,8 @@ export class User {
       const to = this.#place()
       const flags = this.#pick([0, 0, 0, 1, 2])
       kernel.rename([parent, name], to, flags, this.#done(`rename ${at} to ${to.join('/')} flags ${flags}`))
-    } else if (dice < 79) {
+    } else if (dice < 77) this.#moveAside(parent, name)
+    else if (dice < 79) {
       kernel.mkdir(parent, name, (errno, entry) => {
         if (entry !== undefined && this.#directories.length < 4) this.#directories.push(entry.attributes.ino)
         this.#done(`mkdir ${at}`)(errno)
@@ -168,6 +172,31 @@ export class User {
         } else kernel.removexattr(ino, `user.${this.#pick(pool)}`, this.#done(`removexattr ${ino}`))
       })
     }
+  }
+
+  /** Moves what others move, too, to a name of its own; when fsync of the directory says so, it is there. */
+  #moveAside(parent: number, name: string): void {
+    const kernel = this.#kernel
+    const root = this.#root
+    if (root === undefined) {
+      return kernel.opendir(rootInode, (errno, opened) => {
+        this.#root = opened?.handle
+        this.#done('opendir root')(errno)
+      })
+    }
+    const aside = `aside-${this.name}-${this.#life}-${++this.#moved}`
+    kernel.rename([parent, name], [rootInode, aside], 0, errno => {
+      if (errno !== 0) return this.#done(`move ${parent}/${name} aside`)(errno)
+      kernel.fsyncdir(rootInode, root, failed => {
+        const found = this.member.lookup(aside)
+        check(
+          'acknowledged',
+          failed !== 0 || found !== undefined,
+          () => `${this.name} synced ${aside}, and it is not there`,
+        )
+        this.#done(`move ${parent}/${name} to ${aside}`)(failed)
+      })
+    })
   }
 
   #linkNameless(parent: number, name: string): void {
