@@ -92,7 +92,7 @@ export interface LogStore {
   dropBlobs(ids: readonly BlobId[]): void
   /** For the installation of a snapshot: stores blobs of entries that are not in the log; replaces what is there. */
   putBlob(id: BlobId, data: Uint8Array): void
-  /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs stay. */
+  /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs of entries up to it stay. */
   reset(anchor: LogAnchor): void
   /**
    * Rewrites what is left in files whose content is mostly dead, so that their space is free; one bounded step. Answers

@@ -142,6 +142,10 @@ export async function receiveSnapshot(
   } finally {
     state.close()
   }
+  // what of it is in there only would stay behind when the file is put in place
+  if (existsSync(`${paths.incoming}-wal`)) {
+    throw new RkfsError('disk-full', `no space left on the disk of ${paths.incoming} to finish the snapshot`)
+  }
   return { index: position.index, term: position.term, hash: position.hash }
 }
 
@@ -206,6 +210,8 @@ export function resumeInstall(paths: SnapshotPaths, log: LogStore): void {
 function finishInstall(paths: SnapshotPaths, log: LogStore, anchor: LogAnchor): void {
   if (existsSync(paths.incoming)) {
     removeDatabase(paths.state)
+    // the old state's WAL is no part of the new one
+    fsyncDirectory(dirname(paths.state))
     failpoint('snapshot-renaming')
     renameSync(paths.incoming, paths.state)
     failpoint('snapshot-renamed')

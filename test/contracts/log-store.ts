@@ -265,4 +265,32 @@ export function logStoreContract(name: string, subject: LogStoreSubject): void {
     store.close()
     t.end()
   })
+
+  void t.test(`${name}: installing a snapshot that ends where this log has other entries`, t => {
+    for (const isSettled of [false, true]) {
+      let store = subject.open()
+      store.append(moreRecords(store, 8, 1, sizes))
+      store.commit()
+      store.syncNow()
+      if (isSettled) store = again(store)
+      const before = store.bytes.blobs
+      const gone = [5, 6, 7, 8].map(index => store.read(index, index)[0]!.payload.length)
+      store.reset({ index: 4, term: 2, hash: new Uint8Array(32).fill(9) })
+      for (let round = 0; round < 2; round++) {
+        t.equal(store.lastIndex, 4)
+        t.equal(store.durableIndex, 4)
+        t.equal(store.term(4), 2)
+        t.equal(store.blob(8 * 8), undefined)
+        t.same(store.bytes, { entries: 0, blobs: gone.reduce((left, bytes) => left - bytes, before) })
+        store = again(store)
+      }
+      store.append(moreRecords(store, 6, 3, sizes))
+      store = again(store)
+      t.equal(store.lastIndex, 10)
+      t.equal(store.read(5, 10).length, 6)
+      t.equal(store.term(8), 3)
+      store.close()
+    }
+    t.end()
+  })
 }

@@ -1,6 +1,7 @@
 /** What other systems did to their own files: failed syncs, snapshots put in place by halves, an index apart from its data. */
-import fs, { renameSync, rmSync } from 'node:fs'
+import fs, { renameSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
@@ -40,7 +41,9 @@ function received(incoming: string, anchor: LogAnchor): void {
 void t.test(
   'PostgreSQL fsyncgate (2018), neondatabase/neon#8140: after a failed sync none that succeeds is believed',
   t => {
-    const { log } = member(t, 3)
+    const { paths, log } = member(t, 3)
+    const segment = join(dirname(paths.log), 'segments', '00000001')
+    const synced = statSync(segment).size
     const real = fs.fdatasync
     t.teardown(() => {
       fs.fdatasync = real
@@ -66,9 +69,35 @@ void t.test(
     t.throws(() => log.append(moreRecords(log, 1, 1, () => 10)), { code: 'failed' })
     for (const done of syncs.slice(1)) done(null)
     t.same([told, log.durableIndex], [undefined, 3])
+    log.close()
+    // what was not written goes with the power: the log must not ask for it
+    truncateSync(segment, synced)
+    const found = SqliteLogStore.open(paths.log, owner, hasher, quiet)
+    t.same([found.lastIndex, found.durableIndex], [3, 3])
+    found.close()
     t.end()
   },
 )
+
+void t.test('the same: a sync of what a transaction refers to fails', t => {
+  const { log } = member(t, 3)
+  const real = fs.fdatasyncSync
+  const restore = (): void => {
+    fs.fdatasyncSync = real
+    syncBuiltinESMExports()
+  }
+  t.teardown(restore)
+  fs.fdatasyncSync = () => {
+    throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
+  }
+  log.putBlob(4000, new Uint8Array(100_000).fill(1))
+  syncBuiltinESMExports()
+  t.throws(() => log.commit(), { code: 'failed', message: /log\.db.*EIO/ })
+  restore()
+  t.throws(() => log.append(moreRecords(log, 1, 1, () => 10)), { code: 'failed' }, 'the kernel would say yes now')
+  t.throws(() => log.syncNow(), { code: 'failed' })
+  t.end()
+})
 
 /** A snapshot that came late took the place of a log which went on beyond it: entries that counted for a majority were gone. */
 void t.test('etcd-io/etcd#1763, #1837: a snapshot cuts off nothing that was acknowledged beyond it', t => {

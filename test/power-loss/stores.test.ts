@@ -32,25 +32,39 @@ t.comment(`SEED=${seed}`)
 const root = mkdtempSync('/dev/shm/rkfs-cut.')
 t.teardown(() => rmSync(root, { recursive: true, force: true }))
 
-async function recordStores(seed: number): Promise<DiskEvent[]> {
+/** How processes end that work on the stores, one after the other. */
+const lives = ['kill', 'kill', 'close'] as const
+
+/** Work on stores that begin with what is found in a folder, if one is given. */
+async function recordStores(seed: number, found?: string): Promise<DiskEvent[]> {
   const disk = await RecordedDisk.mount()
   try {
     const folder = disk.folder('member')
+    if (found !== undefined) disk.fill(folder, found)
     const load = fileURLToPath(new URL('./support/store-load.ts', import.meta.url))
-    const args = ['--import', import.meta.resolve('tsx'), load, folder, disk.marks, String(seed), '600']
-    const { code, stderr } = await run(process.execPath, args, { limitSeconds: 60 })
-    if (code !== 0) throw new Error(`the load ended with ${code}: ${stderr}`)
+    for (const [life, end] of lives.entries()) {
+      const args = ['--import', import.meta.resolve('tsx'), load, folder, disk.marks, `${seed}${life}`, '250', end]
+      const { code, stderr } = await run(process.execPath, args, { limitSeconds: 60 })
+      if (end === 'close' && code !== 0) throw new Error(`the load ended with ${code}: ${stderr}`)
+      if (end === 'kill' && stderr !== '') throw new Error(`the load ended with ${code}: ${stderr}`)
+    }
     return await disk.record()
   } finally {
     await disk.close()
   }
 }
 
+const folder = join(root, 'member')
+
+/** Puts in `folder` what is left of the stores after a power cut. */
+function restore(record: readonly DiskEvent[], at: number, seed: number, options?: CutOptions): boolean {
+  rmSync(folder, { recursive: true, force: true })
+  return new PowerCut(record, at, new Rng(seed), options).restore('member', folder)
+}
+
 /** What is wrong with the stores after a power cut. */
 function storesAfter(record: readonly DiskEvent[], at: number, seed: number, options?: CutOptions): string[] {
-  const folder = join(root, 'member')
-  rmSync(folder, { recursive: true, force: true })
-  if (!new PowerCut(record, at, new Rng(seed), options).restore('member', folder)) return ['the folder is lost']
+  if (!restore(record, at, seed, options)) return ['the folder is lost']
   const paths = snapshotPaths(folder)
   const promises = new StorePromises(record, at)
   try {
@@ -74,18 +88,23 @@ function storesAfter(record: readonly DiskEvent[], at: number, seed: number, opt
 for (let at = 0; at < seeds; at++) {
   await t.test(`the stores, seed ${seed + at}`, async t => {
     const rng = new Rng(seed + at)
-    const record = await recordStores(seed + at)
-    const first = record.findIndex(event => event.kind === 'mark')
-    const bytes = record.reduce((sum, event) => sum + (event.kind === 'write' ? event.data.length : 0), 0)
-    t.comment(`${record.length} events, ${(bytes / 1e6).toFixed(0)} MB`)
-    const begun = performance.now()
-    for (let i = 0; i < runs; i++) {
-      const cut = drawCut(record, first, rng)
-      const drawn = rng.u32()
-      const wrong = storesAfter(record, cut, drawn)
-      if (wrong.length > 0) t.fail(`cut ${cut} with ${drawn}: ${wrong.slice(0, 3).join('; ')}`)
+    let record: DiskEvent[] = []
+    // the second time they begin with what a loss of power left
+    for (const found of [undefined, folder]) {
+      if (found !== undefined) while (!restore(record, drawCut(record, 0, rng), rng.u32()));
+      record = await recordStores(seed + at, found)
+      const first = record.findIndex(event => event.kind === 'mark')
+      const bytes = record.reduce((sum, event) => sum + (event.kind === 'write' ? event.data.length : 0), 0)
+      t.comment(`${record.length} events, ${(bytes / 1e6).toFixed(0)} MB`)
+      const begun = performance.now()
+      for (let i = 0; i < runs / 2; i++) {
+        const cut = drawCut(record, first, rng)
+        const drawn = rng.u32()
+        const wrong = storesAfter(record, cut, drawn)
+        if (wrong.length > 0) t.fail(`cut ${cut} with ${drawn}: ${wrong.slice(0, 3).join('; ')}`)
+      }
+      t.comment(`${runs / 2} cuts in ${((performance.now() - begun) / 1000).toFixed(1)} s`)
     }
-    t.comment(`${runs} cuts in ${((performance.now() - begun) / 1000).toFixed(1)} s`)
     let losses = 0
     for (let i = 0; i < 5; i++)
       if (storesAfter(record, record.length - i, rng.u32(), { lying: true }).length > 0) losses++

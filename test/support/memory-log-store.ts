@@ -207,6 +207,7 @@ export class MemoryLogStore implements LogStore {
     this.#blobs.set(id, data.slice())
   }
   reset(anchor: LogAnchor): void {
+    this.truncateFrom(anchor.index + 1)
     this.#entries = []
     this.anchor = anchor
     this.#lower(anchor.index)

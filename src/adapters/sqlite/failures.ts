@@ -55,13 +55,19 @@ export function translate(place: Place, error: unknown): unknown {
     return new RkfsError('failed', `${place.path} is closed`, { cause: error })
   }
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(place, error)
+  if (isDiskFull(error)) return diskFull(place, error)
   if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) {
     return new RkfsError('failed', `${place.path}: ${messageOf(error)}`, { cause: error })
   }
   return error
 }
 
-function diskFull(place: Place, cause: unknown): RkfsError {
+/** Whether a system call failed for want of space. */
+export function isDiskFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
+export function diskFull(place: Place, cause?: unknown): RkfsError {
   return new RkfsError('disk-full', `no space left on the disk of ${place.path}`, { cause })
 }

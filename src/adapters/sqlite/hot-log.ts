@@ -1,11 +1,11 @@
 import { addToChange, changeKey, compareChanges } from '../../channel/change-number.js'
 import type { LogRecord, JournalRecord } from '../../channel/log-port.js'
 import { isBefore, type StreamPosition } from './segment-files.js'
-import { payloadOf, type StreamWrite } from './stream-records.js'
+import { payloadOf, type LogWrite } from './stream-records.js'
 
 /** A write that is in the segments, or about to be, and not in the database. */
 export interface HotWrite {
-  readonly write: StreamWrite
+  readonly write: LogWrite
   /** Where its payload lies, and where its record ends; set when it is written. */
   payloadAt: StreamPosition
   end: StreamPosition
@@ -58,7 +58,7 @@ export class HotLog {
     for (const { write } of this.#entries.values()) if (write.kind === 'append') yield write.record
   }
 
-  push(write: StreamWrite): void {
+  push(write: LogWrite): void {
     const hot: HotWrite = { write, payloadAt: nowhere, end: nowhere, undoneBy: undefined }
     this.#writes.push(hot)
     this.#index(hot)
@@ -84,8 +84,6 @@ export class HotLog {
         break
       case 'unjournal':
         this.#unjournal(changeKey(write), hot)
-        break
-      case 'blob':
         break
     }
   }
@@ -166,7 +164,7 @@ export class HotLog {
   }
 }
 
-/** Whether a write was undone by one that ends by `limit`. */
-export function isUndone(hot: HotWrite, limit: StreamPosition): boolean {
-  return hot.undoneBy !== undefined && !isBefore(limit, hot.undoneBy.end)
+/** Whether a write was undone by one that is written, and ends by `limit`. */
+export function isUndone({ undoneBy }: HotWrite, limit: StreamPosition): boolean {
+  return undoneBy !== undefined && undoneBy.end !== nowhere && !isBefore(limit, undoneBy.end)
 }

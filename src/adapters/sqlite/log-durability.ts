@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js'
+import type { LogAnchor } from '../../channel/log-port.js'
 import { equalBytes } from '../../base/bytes.js'
 import { failpoint } from '../../base/failpoint.js'
 import type { HardState } from '../../raft/types.js'
@@ -135,6 +136,15 @@ export class LogDurability {
     this.#cover(this.#synced.end(), position, wal)
   }
 
+  /** Puts the segments on stable storage, within a transaction that refers to what was put there. */
+  syncSegments(): void {
+    try {
+      this.#segments.syncNow()
+    } catch (error) {
+      throw this.#syncFailed(error)
+    }
+  }
+
   /** Linux reports a failed write-back once and then forgets the pages. */
   #syncFailed(error: unknown): unknown {
     this.#failure = error
@@ -164,10 +174,14 @@ export class LogDurability {
     })
   }
 
-  /** The log is about to end at an earlier entry: what is known to be durable, and the mark, go back before it does. */
-  lower(index: number, term: number, hash: Uint8Array): void {
-    if (this.#mark.value.index > index) {
-      this.#mark.write({ ...this.#mark.value, index, term, hash }, true)
+  /**
+   * The log is about to end at `end`, which may be an earlier entry, or one of another history: what is known to be durable,
+   * and the mark, go back before it does, the mark to `known`: a place that the log has reached before as well as after.
+   */
+  lower({ index, term, hash }: LogAnchor, known: LogAnchor): void {
+    const mark = this.#mark.value
+    if (mark.index > index || (mark.index === index && !equalBytes(mark.hash, hash))) {
+      this.#mark.write({ ...mark, ...known }, true)
       failpoint('mark-lowered')
     }
     this.#index = Math.min(this.#index, index)
@@ -179,10 +193,14 @@ export class LogDurability {
     this.#closed = true
   }
 
-  /** All of the WAL is in the database and may be deleted: the mark asks for it no more. */
+  /**
+   * All of the WAL is in the database and may be deleted: the mark asks for it no more. Of the segments it asks for what a
+   * sync has covered: none may have come before the log was closed.
+   */
   sealMark(): void {
     const { wal } = emptyMark
-    this.#mark.write({ ...this.#synced.end(), wal, stream: this.#stream }, true)
+    const hardState = this.failed ? this.#mark.value.hardState : this.#synced.end().hardState
+    this.#mark.write({ ...this.#mark.value, hardState, wal }, true)
     failpoint('log-closed')
   }
 }

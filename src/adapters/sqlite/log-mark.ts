@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, readSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ByteReader, ByteWriter, equalBytes, fromHex, toHex } from '../../base/bytes.js'
 import { failpoint } from '../../base/failpoint.js'
@@ -58,8 +58,11 @@ export class LogMark {
   }
 
   static create(path: string, hasher: Hasher): LogMark {
-    const mark = new LogMark(openSync(path, 'wx+', 0o600), emptyMark, hasher)
+    // a crash leaves none, or a whole one
+    const draft = `${path}.new`
+    const mark = new LogMark(openSync(draft, 'w+', 0o600), emptyMark, hasher)
     mark.write(emptyMark, true)
+    renameSync(draft, path)
     syncFolder(dirname(path))
     return mark
   }

@@ -11,7 +11,7 @@ import type { LoadedLog } from './log-load.js'
 import type { LogReader } from './log-reader.js'
 import { segmentSize, type StreamPosition } from './segment-files.js'
 import { segmentName } from './segment-reader.js'
-import { decodeRecordAt, type StreamWrite } from './stream-records.js'
+import { decodeRecordAt, type LogWrite } from './stream-records.js'
 
 /** What the segments have beyond the database. */
 export interface Replayed {
@@ -22,7 +22,7 @@ export interface Replayed {
 }
 
 /** The effect of a write on the index; the one place that both replay and undoing go through. */
-export function applyToIndex(index: LogIndex, write: StreamWrite): void {
+export function applyToIndex(index: LogIndex, write: LogWrite): void {
   if (write.kind === 'truncate') index.truncateFrom(write.index)
   else if (write.kind === 'append') {
     const { term, header, payload } = write.record
@@ -39,7 +39,7 @@ export function replaySegments(folder: string, loaded: LoadedLog, reader: LogRea
   const hot = new HotLog(loaded.index.last)
   let { lastHash } = loaded
   let end = loaded.settled
-  const take = (write: StreamWrite): void => {
+  const take = (write: LogWrite): void => {
     if (write.kind === 'truncate') {
       const before = write.index - 1
       if (before < loaded.anchor.index) throw corrupt(place, `its segments cut it off before entry ${write.index}`)
@@ -71,11 +71,13 @@ export function replaySegments(folder: string, loaded: LoadedLog, reader: LogRea
     for (;;) {
       const found = decodeRecordAt(bytes, { ...end, follows }, hasher)
       if (found === undefined) break
+      end = { segment, offset: found.end }
+      // a snapshot's blobs may be more than memory holds
+      if (found.write.kind === 'blob') continue
       take(found.write)
       const hotWrite = hot.writes.at(-1)!
       hotWrite.payloadAt = { segment, offset: found.payloadAt }
-      hotWrite.end = { segment, offset: found.end }
-      end = hotWrite.end
+      hotWrite.end = end
     }
     // a segment that was left for the next one has no byte after its last record
     if (end.offset < bytes.length) break

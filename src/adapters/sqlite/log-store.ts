@@ -23,7 +23,7 @@ import { LogTables } from './log-tables.js'
 import { SegmentFiles, type StreamPosition } from './segment-files.js'
 import type { SegmentReader } from './segment-reader.js'
 import { SegmentUpkeep } from './segment-upkeep.js'
-import { appendOf, encodeMeta, journalOf, payloadOf, type StreamWrite } from './stream-records.js'
+import { appendOf, encodeMeta, journalOf, payloadOf, type LogWrite } from './stream-records.js'
 import { WalDatabase, type WalPosition } from './wal-database.js'
 
 const compactEntriesMax = 256
@@ -91,7 +91,7 @@ export class SqliteLogStore implements LogStore {
     this.#log = log
     this.#mark = opened.mark
     this.#segmentReader = opened.segments
-    this.#segments = new SegmentFiles(opened.segments.folder, replayed.end, place, segmentBytes)
+    this.#segments = new SegmentFiles(opened.segments.folder, loaded.settled, replayed.end, place, segmentBytes)
     this.#db = new WalDatabase(place, format.logFormat, log)
     this.#reader = new LogReader(this.#db.db, place, hasher, opened.segments)
     this.#tables = new LogTables(this.#db.db, hasher, opened.live)
@@ -162,7 +162,7 @@ export class SqliteLogStore implements LogStore {
     })
   }
 
-  #push(write: StreamWrite): void {
+  #push(write: LogWrite): void {
     this.#hot.push(write)
     applyToIndex(this.#index, write)
   }
@@ -174,7 +174,8 @@ export class SqliteLogStore implements LogStore {
       const before = index - 1
       const hash =
         before === this.#anchor.index ? this.#anchor.hash : Uint8Array.from(hashOfEncoded(this.header(before)!))
-      this.#durability.lower(before, this.term(before)!, hash)
+      const end = { index: before, term: this.term(before)!, hash }
+      this.#durability.lower(end, end)
       this.#reshaped = true
       this.#push({ kind: 'truncate', index })
       this.#lastHash = hash
@@ -272,9 +273,13 @@ export class SqliteLogStore implements LogStore {
 
   /** No transaction refers to bytes that are not on stable storage: a WAL may get there at any time. */
   #commitTables(): void {
-    if (this.#unsyncedBulk) this.#segments.syncNow()
+    // the next start, and each after it, need not read blobs again
+    const settled = this.#unsyncedBulk && this.#hot.size === 0 ? this.#segments.position : undefined
+    if (this.#unsyncedBulk) this.#durability.syncSegments()
+    if (settled !== undefined) this.#putOwn('settled', format.encodePosition(settled))
     this.#unsyncedBulk = false
     this.#db.commit()
+    this.#settled = settled ?? this.#settled
     this.#durability.touchWal()
     this.#reshaped = false
     this.#committed = this.#shape()
@@ -283,10 +288,6 @@ export class SqliteLogStore implements LogStore {
   #commitStream(): void {
     const { fresh } = this.#hot
     if (fresh.length === 0) return
-    if (this.#hot.bytes > hotBytesMax) {
-      this.#durability.syncNow()
-      this.#settle()
-    }
     const { segment, offset: start, follows } = this.#segments.begin()
     let offset = start
     const parts: Uint8Array[] = []
@@ -442,8 +443,11 @@ export class SqliteLogStore implements LogStore {
   }
 
   reset(anchor: LogAnchor): void {
+    // what others will have there comes with blobs of the same names
+    this.truncateFrom(anchor.index + 1)
     this.#transact(() => {
-      this.#durability.lower(anchor.index, anchor.term, anchor.hash)
+      // it is in neither log that a start may find: until this is committed, the old one; after it, the new one
+      this.#durability.lower(anchor, this.#anchor)
       this.#putAnchor(anchor)
       this.#putKeptBytes(this.#keptBytes + this.#index.payloadTotal)
       this.#reshaped = true
@@ -514,6 +518,10 @@ export class SqliteLogStore implements LogStore {
     this.#durability.check()
     try {
       if (this.#db.open) this.#commitTables()
+      if (this.#hot.bytes > hotBytesMax && this.#hot.fresh.length === 0) {
+        this.#durability.syncNow()
+        this.#settle()
+      }
       change()
     } catch (error) {
       throw this.#undo(error)

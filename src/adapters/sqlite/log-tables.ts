@@ -6,7 +6,7 @@ import * as format from './log-format.js'
 import { type HotWrite, isUndone } from './hot-log.js'
 import { liveSegments } from './log-replay.js'
 import type { StreamPosition } from './segment-files.js'
-import type { StreamWrite } from './stream-records.js'
+import type { LogWrite } from './stream-records.js'
 
 /** A blob's row that refers to a segment. */
 export interface BulkRow {
@@ -64,12 +64,10 @@ export class LogTables {
       case 'unjournal':
         this.#unjournal(write.session, write.sequence)
         break
-      case 'blob':
-        break
     }
   }
 
-  #append({ record, crcs }: StreamWrite & { kind: 'append' }, at: StreamPosition): void {
+  #append({ record, crcs }: LogWrite & { kind: 'append' }, at: StreamPosition): void {
     const { index, term, payload, cuts, header } = record
     let from = 0
     cuts.forEach((length, part) => {
@@ -108,7 +106,7 @@ export class LogTables {
     this.#sql.truncate.run(index)
   }
 
-  #journal({ record, crc }: StreamWrite & { kind: 'journal' }, at: StreamPosition): void {
+  #journal({ record, crc }: LogWrite & { kind: 'journal' }, at: StreamPosition): void {
     const { session, sequence, part, proposal, payload } = record
     if (payload.length < format.bulkBytesMin) {
       this.#sql.putJournal.run(session, sequence, part, crc, proposal, payload, null, null, payload.length)

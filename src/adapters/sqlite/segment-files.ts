@@ -10,6 +10,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -20,7 +21,7 @@ import { join } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { failpoint } from '../../base/failpoint.js'
 import { MiB } from '../../base/limits.js'
-import { type Place, translate } from './failures.js'
+import { isDiskFull, type Place, translate } from './failures.js'
 import { segmentName } from './segment-reader.js'
 
 /** A segment that has reached this size gets no more records. */
@@ -78,32 +79,45 @@ export class SegmentFiles {
   readonly #syncing = new Map<number, number>()
   /** Those of them that nothing more is written to, and all of it is synced. */
   readonly #finished = new Set<number>()
-  #dirty = false
-  #folderDirty = false
+  #dirty = true
+  #folderDirty = true
   #syncs = 0
   #closed = false
 
-  /** Goes on at `position`, the end of the sound records; segments beyond it hold nothing that counts. */
-  constructor(folder: string, position: StreamPosition, place: Place, segmentBytes = segmentBytesUsual) {
+  /**
+   * Goes on at `end`, the end of the sound records. Nothing beyond it stays: after the next loss of power it might follow
+   * what is written now. What is there from `settled` on was perhaps never synced, or in vain: the process may have been
+   * killed, and a failed write-back leaves the pages in memory, but clean. It is written again, and the next sync covers it.
+   */
+  constructor(
+    folder: string,
+    settled: StreamPosition,
+    end: StreamPosition,
+    place: Place,
+    segmentBytes = segmentBytesUsual,
+  ) {
     this.folder = folder
     this.#place = place
     this.#segmentBytes = segmentBytes
-    this.#position = position
+    this.#position = end
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
+      rmSync(join(folder, spareName), { force: true })
       for (const segment of listSegments(folder)) {
-        if (segment > position.segment) {
-          rmSync(join(folder, segmentName(segment)))
-          this.#folderDirty = true
-        } else if (segment < position.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
+        if (segment > end.segment) rmSync(join(folder, segmentName(segment)))
+        else if (segment < end.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
       }
       this.#folderFile = openSync(folder, 'r')
-      const path = join(folder, segmentName(position.segment))
-      if (!existsSync(path)) {
-        closeSync(openSync(path, 'wx', 0o600))
-        this.#folderDirty = true
+      const path = join(folder, segmentName(end.segment))
+      if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600))
+      for (let { segment, offset } = settled; segment < end.segment; segment++, offset = 0) {
+        const file = openSync(join(folder, segmentName(segment)), 'r+')
+        this.#sealed.push(file)
+        rewrite(file, offset)
       }
       this.#file = openSync(path, 'r+')
+      ftruncateSync(this.#file, end.offset)
+      rewrite(this.#file, settled.segment === end.segment ? settled.offset : 0)
     } catch (error) {
       throw translate(place, error)
     }
@@ -133,8 +147,9 @@ export class SegmentFiles {
       const segment = this.#position.segment + 1
       const path = join(this.folder, segmentName(segment))
       const spare = join(this.folder, spareName)
+      // one that is there already is of an attempt that failed
       if (existsSync(spare)) renameSync(spare, path)
-      else closeSync(openSync(path, 'wx', 0o600))
+      else if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600))
       failpoint('segment-opened')
       const file = openSync(path, 'r+')
       // a reused file may be longer: its end must tell where the records end
@@ -246,5 +261,16 @@ export class SegmentFiles {
     for (const file of this.#sealed) closeSync(file)
     closeSync(this.#file)
     closeSync(this.#folderFile)
+  }
+}
+
+/** Writes what a file holds from an offset on once more. Where a full disk cannot even overwrite, it stays as it is. */
+function rewrite(file: number, offset: number): void {
+  const bytes = Buffer.alloc(fstatSync(file).size - offset)
+  for (let at = 0; at < bytes.length;) at += readSync(file, bytes, at, bytes.length - at, offset + at)
+  try {
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, offset + at)
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
   }
 }

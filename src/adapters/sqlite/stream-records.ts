@@ -5,12 +5,16 @@ import { blobsPerEntryMax } from '../../base/limits.js'
 import { blobCrc, crcFrom, journalCrc } from './log-format.js'
 import type { RecordPlace } from './segment-files.js'
 
-/** What is written to the segments, in the order in which it happened. */
-export type StreamWrite =
+/** What the segments hold for the log, in the order in which it happened. */
+export type LogWrite =
   | { readonly kind: 'append'; readonly record: LogRecord; readonly crcs: readonly number[] }
   | { readonly kind: 'truncate'; readonly index: number }
   | { readonly kind: 'journal'; readonly record: JournalRecord; readonly crc: number }
   | { readonly kind: 'unjournal'; readonly session: number; readonly sequence: number }
+
+/** What is written to the segments. */
+export type StreamWrite =
+  | LogWrite
   /** Bytes that the database already refers to: a snapshot's, or such as were moved here. Nothing to replay. */
   | { readonly kind: 'blob'; readonly id: BlobId; readonly data: Uint8Array; readonly crc: number }
 

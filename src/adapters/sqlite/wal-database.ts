@@ -15,7 +15,7 @@ import { assert } from '../../base/assert.js'
 import { RkfsError } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
 import { Checkpointer } from './checkpointer.js'
-import { corrupt, type Place, type StoreLog, translate } from './failures.js'
+import { corrupt, diskFull, type Place, type StoreLog, translate } from './failures.js'
 
 /** What kind of file a database is. `schema` runs once, in the file's first transaction. */
 export interface FileFormat {
@@ -57,6 +57,8 @@ export function createDatabase(place: Place, format: FileFormat, fill: (db: Data
     } finally {
       db.close()
     }
+    // SQLite could not copy it, and does not say so
+    if (existsSync(`${draft}-wal`)) throw diskFull(place)
     failpoint('database-filled')
     renameSync(draft, place.path)
     failpoint('database-created')

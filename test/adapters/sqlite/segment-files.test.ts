@@ -20,7 +20,7 @@ function descriptors(folder: string): number {
 
 function setUp(folder: string): SegmentFiles {
   const place = { path: join(folder, 'log.db'), remedy: '' }
-  return new SegmentFiles(join(folder, 'segments'), streamStart, place)
+  return new SegmentFiles(join(folder, 'segments'), streamStart, streamStart, place)
 }
 
 function append(files: SegmentFiles, bytes: number, fill: number): void {

@@ -59,6 +59,11 @@ export class RecordedDisk {
     return path
   }
 
+  /** Copies what is in another folder into one on the disk, to stable storage. */
+  fill(path: string, from: string): void {
+    this.#shell('cp -r "$1/." "$0"; find "$0" -depth -exec sync {} +', path, from)
+  }
+
   /** A folder, and the ones above it, is on stable storage. */
   sync(path: string): void {
     for (let at = path; at.startsWith(this.directory); at = dirname(at)) this.#shell('sync "$0"', at)

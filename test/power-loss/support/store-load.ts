@@ -1,8 +1,9 @@
 /**
  * A process that works on a channel's stores as the brain does, and marks what it was promised at the moment it was:
- * `store-load.ts FOLDER MARKS SEED STEPS`. The marks are listed in `store-promises.ts`.
+ * `store-load.ts FOLDER MARKS SEED STEPS END`. The marks are listed in `store-promises.ts`. END: `close`, or `kill`, without
+ * a sync or anything else. It goes on with what it finds.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { packRecords } from '../../../src/adapters/sqlite/snapshot-protocol.js'
@@ -20,20 +21,20 @@ import { recordHash } from '../../../src/fs/table-view.js'
 import { bytesOf, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../../contracts/entries.js'
 import { isKept, type PromiseMark, payloadBytes } from './store-promises.js'
 
-const [folder, marks, seed, steps] = process.argv.slice(2) as [string, string, string, string]
+const [folder, marks, seed, steps, end] = process.argv.slice(2) as [string, string, string, string, 'close' | 'kill']
 /** Small, so that segments are begun, cleaned and removed all the time. */
 const segmentBytes = MiB
 const rng = new Rng(Number(seed))
 const paths = snapshotPaths(folder)
-let marked = 0
+let marked = readdirSync(marks).length
 const mark = (promise: PromiseMark): void => mkdirSync(join(marks, `${marked++} ${JSON.stringify(promise)}`))
 
 let log = openLog()
 let state = SqliteStateStore.open(paths.state, owner, hasher, quiet)
 /** The newest entry that the state covers. */
-let applied = 0
-let sequence = 0
-const journalled: number[] = []
+let applied = state.position?.index ?? 0
+const journalled = log.journal().map(record => record.sequence)
+let sequence = Math.max(0, Number(log.setting('inode-block') ?? 0), ...journalled) + 1000
 
 function openLog(): SqliteLogStore {
   const opened = SqliteLogStore.open(paths.log, owner, hasher, quiet, segmentBytes)
@@ -122,24 +123,27 @@ const operations: Record<string, () => void | Promise<void>> = {
     log.syncNow()
     mark({ kind: 'setting', value })
   },
-  /** As a member that was away for long: another state, and the log after it. */
+  /**
+   * As a member that was away for long: another state, and the log after it. Its blob is one of an entry that this log never
+   * had; or it ends where this log has entries that nobody else has.
+   */
   async restore() {
-    // its blob is one of an entry that this log never had
-    const index = log.lastIndex + 2 + rng.below(40)
+    const isWithin = log.lastIndex > applied && rng.below(2) === 0
+    const index = isWithin ? applied + 1 + rng.below(log.lastIndex - applied) : log.lastIndex + 2 + rng.below(40)
     const term = log.hardState.term + 1
     const hash = hasher.sha256(bytesOf(index, 10))
     const value = bytesOf(index, 100)
     const digest = recordHash(hasher, 'inode', 1, '', value)
     const header = { version: 1, index, term, hash: toHex(hash), digest: toHex(digest), inodes: 1, dataBytes: 9 }
     const packed = packRecords([{ table: 'inode', ino: 1, key: '', value }])
-    const blob = BigInt((index - 1) * blobsPerEntryMax)
+    const blob = isWithin ? 0n : BigInt((index - 1) * blobsPerEntryMax)
     async function* chunks(): AsyncGenerator<{ kind: number; id: bigint; data: Uint8Array }> {
       yield { kind: 1, id: 0n, data: Buffer.from(JSON.stringify(header)) }
       yield { kind: 2, id: 1n, data: packed }
       yield { kind: 3, id: blob, data: bytesOf(index, 40 * KiB) }
       yield { kind: 4, id: 0n, data: new Uint8Array(0) }
     }
-    mark({ kind: 'restoring', index, blob: Number(blob) })
+    mark({ kind: 'restoring', index, kept: isWithin ? applied : index - 2 })
     const anchor = await receiveSnapshot(paths, owner, log, { least: 0, committed: applied }, chunks(), () => {}, quiet)
     state.close()
     installSnapshot(paths, log, anchor)
@@ -172,6 +176,9 @@ const weights: Record<string, number> = {
 }
 const bag = Object.entries(weights).flatMap(([name, weight]) => Array.from({ length: weight }, () => name))
 
+if (marked > 0) durable(log.durableIndex)
+else mark({ kind: 'found', index: log.durableIndex, hash: toHex(hashAt(log, log.durableIndex)) })
 for (let step = 0; step < Number(steps); step++) await operations[bag[rng.below(bag.length)]!]!()
+if (end === 'kill') process.kill(process.pid, 'SIGKILL')
 log.close()
 state.close()

@@ -9,6 +9,8 @@ import type { DiskEvent } from './disk-event.js'
 
 /** What `store-load.ts` says at the moment it holds, or, of a removal, at the moment it begins. */
 export type PromiseMark =
+  /** First: the log that the stores begin with, on stable storage. */
+  | { readonly kind: 'found'; readonly index: number; readonly hash: string }
   /** The log is on stable storage up to here; lower than before: what is beyond is about to be cut off. */
   | { readonly kind: 'durable'; readonly index: number; readonly hash: string }
   | { readonly kind: 'hard-state'; readonly state: HardState }
@@ -18,8 +20,8 @@ export type PromiseMark =
   | { readonly kind: 'state'; readonly index: number }
   | { readonly kind: 'dropping'; readonly blobs: readonly number[] }
   | { readonly kind: 'setting'; readonly value: number }
-  /** A snapshot comes: it or the log before is there. */
-  | { readonly kind: 'restoring'; readonly index: number; readonly blob: number }
+  /** A snapshot comes: it or the log before is there. Entries after `kept` may go. */
+  | { readonly kind: 'restoring'; readonly index: number; readonly kept: number }
   | { readonly kind: 'restored'; readonly index: number; readonly hash: string; readonly blob: number }
 
 /** Small ones go into the database, large ones stay in the segments, and some are cut into several blobs. */
@@ -53,6 +55,10 @@ export class StorePromises {
 
   #take(mark: PromiseMark): void {
     switch (mark.kind) {
+      case 'found':
+        this.#floor = mark
+        this.#restored = mark.index
+        break
       case 'durable':
         for (let index = Math.max(this.#floor.index, this.#restored) + 1; index <= mark.index; index++) {
           const blob = index * blobsPerEntryMax
@@ -80,7 +86,7 @@ export class StorePromises {
         this.#setting = mark.value
         break
       case 'restoring':
-        this.#cut(Math.floor(mark.blob / blobsPerEntryMax) - 1)
+        this.#cut(mark.kept)
         this.#floor = { index: 0, hash: '' }
         this.#restored = mark.index
         break
