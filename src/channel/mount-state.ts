@@ -80,7 +80,7 @@ export class MountState {
   }
 
   /**
-   * Whether programs are told of a change of names or attributes only when a majority has it. With `read=latest` they are:
+   * Whether programs are told of a change, unless it is a write, only when a majority has it. With `read=latest` they are:
    * what one was told, another one finds on any member, whatever becomes of the leader.
    */
   get waits(): boolean {
@@ -123,20 +123,41 @@ export class MountState {
     reply.onInterrupt(cancel)
   }
 
+  /**
+   * Of a change of names or attributes: when a program was told that it is done, and it is lost, open directories tell. A
+   * full disk holds the answer back, so that it may be lost first; and who was told EINTR or EIO knows already.
+   */
+  outcome(): { readonly told: () => void; readonly lost: () => void } {
+    let isTold = false
+    let isLost = false
+    return {
+      told: () => {
+        isTold = true
+        if (isLost) this.files.spoilDirectories(EIO)
+      },
+      lost: () => {
+        isLost = true
+        if (isTold) this.files.spoilDirectories(EIO)
+      },
+    }
+  }
+
   /** Makes a change for a program that waits; `refused` may take a refusal over. */
   change(operation: Operation, reply: Reply<never>, done: () => void, refused?: (errno: number) => boolean): void {
+    const outcome = this.outcome()
     const cancel = this.channel.change(operation, noBytes, {
       mount: this.options.mount,
       timeoutMs: this.options.timeoutMs,
       durable: this.waits,
       done: errno => {
         const failure = errno === ENOENT ? this.#applyNameless(operation) : errno
+        if (errno === 0) outcome.told()
         if (failure === 0) done()
         else if (!refused?.(failure)) reply.fail(failure)
       },
       lost: () => {
         if (concernsOpenFiles(operation)) this.files.spoil(operation.ino, EIO)
-        this.files.spoilDirectories(EIO)
+        outcome.lost()
       },
     })
     reply.onInterrupt(cancel)

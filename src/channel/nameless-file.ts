@@ -1,5 +1,5 @@
 import { concatBytes } from '../base/bytes.js'
-import { EAGAIN, EIO } from '../base/errno.js'
+import { EAGAIN } from '../base/errno.js'
 import { payloadBytesMax } from '../base/limits.js'
 import { xattrNames } from '../fs/attributes.js'
 import { visitCovered } from '../fs/extents.js'
@@ -7,6 +7,7 @@ import { FALLOC_FL_KEEP_SIZE, namelessKey, nowhere, type Operation } from '../fs
 import { decodeReserved } from '../fs/reserved.js'
 import type { MountState } from './mount-state.js'
 import type { OrphanFile } from './orphan-file.js'
+import type { ChangeOptions } from './ports.js'
 
 const noBytes = new Uint8Array(0)
 /** A program may go on writing through a mapping while its file is given a name: what was told is told again. */
@@ -29,23 +30,27 @@ export function giveName(
   const { ino } = orphan
   let cancel = (): void => {}
   const submit = (operation: Operation, payload: Uint8Array, answered: (errno: number) => void): void => {
-    cancel = submitTo(mount, operation, payload, false, answered)
+    cancel = submitTo(mount, operation, payload, { durable: false, done: answered })
   }
   const { mode, uid, gid } = orphan.inode
   const hidden = namelessKey(ino)
   const made: Operation = { kind: 'make', parent: nowhere, name: hidden, ino, mode, uid, gid, rdev: 0, target: '' }
   const give = (errno: number): void => {
     if (errno !== 0) {
-      submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, false, () => {})
+      submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, { durable: false, done: () => {} })
       return done(errno)
     }
     // what comes before it is durable with it
-    cancel = submitTo(mount, { kind: 'link', ino, parent, name }, noBytes, mount.waits, linked => {
+    const outcome = mount.outcome()
+    const named = (linked: number): void => {
       if (linked !== 0) return give(linked)
+      outcome.told()
       mount.dropOrphan(ino)
       mount.files.changed(ino, mount.channel.lastSequence)
       done(0)
-    })
+    }
+    const { lost } = outcome
+    cancel = submitTo(mount, { kind: 'link', ino, parent, name }, noBytes, { durable: mount.waits, done: named, lost })
   }
   const tell = (tries: number): void => {
     const { changes } = orphan
@@ -113,10 +118,8 @@ function submitTo(
   mount: MountState,
   operation: Operation,
   payload: Uint8Array,
-  durable: boolean,
-  done: (errno: number) => void,
+  options: Pick<ChangeOptions, 'durable' | 'done' | 'lost'>,
 ): () => void {
   const { mount: id, timeoutMs } = mount.options
-  const lost = (): void => mount.files.spoilDirectories(EIO)
-  return mount.channel.change(operation, payload, { mount: id, timeoutMs, durable, done, lost })
+  return mount.channel.change(operation, payload, { mount: id, timeoutMs, ...options })
 }

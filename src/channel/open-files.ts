@@ -45,7 +45,7 @@ export class OpenFiles {
   readonly #files = new Map<number, OpenFileState>()
   readonly #directories = new Map<number, OpenDirectoryState>()
   readonly #counts = new Map<number, number>()
-  /** What no open directory has told yet, because none was open: the next one does. */
+  /** What no open directory has told yet: the next one that is opened does, too. */
   #untold = 0
   #next = 1
 

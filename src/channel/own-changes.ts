@@ -206,6 +206,7 @@ export class OwnChanges {
       deadline,
       shownOffset: undefined,
       accepted: options.done,
+      stopWaiting: undefined,
       lost: options.lost,
     }
     waiting.change = change
@@ -310,7 +311,11 @@ export class OwnChanges {
     if (done !== undefined) {
       // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on, which may be cut
       if (this.#views.applied.index >= because) this.#agenda.answer(() => done(errno))
-      else this.#waiters.whenApplied(because, this.#timeLeft(change), failure => done(failure === 0 ? errno : EROFS))
+      else {
+        change.stopWaiting = this.#waiters.whenApplied(because, this.#timeLeft(change), failure => {
+          done(failure === 0 ? errno : failure === EINTR ? EINTR : EROFS)
+        })
+      }
     } else {
       change.lost?.(errno)
       const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''
@@ -373,6 +378,7 @@ export class OwnChanges {
 
   /** The caller of an accepted change got a signal and waits no longer. False: it has its answer. */
   #giveUp(change: PendingChange | undefined): boolean {
+    change?.stopWaiting?.()
     if (change === undefined || this.#takeAnswer(change) === undefined) return false
     this.#maybeWithdraw(change)
     this.#shown.tellMounts(change)

@@ -36,6 +36,8 @@ export interface PendingChange {
   shownOffset: number | undefined
   /** The caller's answer: once, when the change is accepted or refused. */
   accepted: ((errno: number) => void) | undefined
+  /** Refused, and its caller waits for what that rests on: gives up waiting, and answers EINTR. */
+  stopWaiting: (() => void) | undefined
   /** Called if it is refused after it was accepted. */
   lost: ((errno: number) => void) | undefined
 }

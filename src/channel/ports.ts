@@ -67,6 +67,6 @@ export interface ChangeOptions {
   readonly durable: boolean
   /** The answer, once: 0 or an errno. */
   readonly done: (errno: number) => void
-  /** A content change that was answered 0 was refused later. */
+  /** It was refused after it was answered. */
   readonly lost?: (errno: number) => void
 }

@@ -156,6 +156,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     deadline: undefined,
     shownOffset: undefined,
     accepted: undefined,
+    stopWaiting: undefined,
     lost: undefined,
   }
 }

@@ -97,9 +97,7 @@ export class Waiters {
       this.#agenda.hurry()
       this.#agenda.turn()
     }
-    return () => {
-      if (this.#barriers.delete(context)) done(EINTR)
-    }
+    return () => this.#giveUp(context)
   }
 
   /**
@@ -130,11 +128,18 @@ export class Waiters {
     for (const [context, barrier] of this.#barriers) if (barrier.index === undefined) this.#raft.readIndex(context)
   }
 
-  /** Waits until the applied state has reached an index. */
-  whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): void {
-    if (this.#views.applied.index >= index) return done(0)
-    if (this.#isOver) return done(EIO)
-    this.#barriers.set(this.#nextContext++, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index })
+  /** Waits until the applied state has reached an index. Answers a way to give up. */
+  whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): () => void {
+    const context = this.#nextContext++
+    if (this.#views.applied.index >= index) done(0)
+    else if (this.#isOver) done(EIO)
+    else this.#barriers.set(context, { deadline: this.#ports.monotonicMs() + timeoutMs, done, index })
+    return () => this.#giveUp(context)
+  }
+
+  #giveUp(context: number): void {
+    const barrier = this.#barriers.get(context)
+    if (this.#barriers.delete(context)) barrier!.done(EINTR)
   }
 
   /** Answers those that have what they waited for. */

@@ -124,6 +124,46 @@ void t.test('read=latest: who is told of a change of names is told what a majori
   t.end()
 })
 
+void t.test('read=latest: a refusal that rests on what no majority has can be given up', t => {
+  const cluster = new Cluster(3, 1, { mountOptions: { latest: true } })
+  const [leader] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  cluster.settle()
+  cluster.network.isolate(leader.id)
+  const answers: string[] = []
+  const answer = (errno: number): void => void answers.push(errnoName(errno))
+  mount.kernel.symlink(rootInode, 'x', 'to', answer)
+  mount.kernel.removexattr(rootInode, 'user.none', answer)
+  cluster.advance(20)
+  t.same(answers, [])
+  mount.kernel.signal(below => below - 1)
+  t.same(answers, ['EINTR'])
+  cluster.network.connectAll()
+  cluster.settle()
+  t.same(answers, ['EINTR', errnoName(0)])
+  t.end()
+})
+
+void t.test('a change that was given up and refused: no directory tells, since nobody was told that it is done', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const mount = new Mount(cluster, follower)
+  const directory = mount.call<OpenFile>(answer => mount.kernel.opendir(rootInode, answer)).value!.handle
+  cluster.settle()
+  const theirs = leader.create('x')
+  const answers: string[] = []
+  mount.kernel.symlink(rootInode, 'x', 'to', errno => answers.push(errnoName(errno)))
+  // it is sent
+  cluster.advance(1)
+  mount.kernel.signal(() => 0)
+  t.same(answers, ['EINTR'])
+  t.equal(cluster.answered(theirs.answer), 0)
+  cluster.settle()
+  const synced = mount.call<void>(answer => mount.kernel.fsyncdir(rootInode, directory, answer))
+  t.equal(errnoName(synced.errno), errnoName(0))
+  t.end()
+})
+
 void t.test("another member's changes are not shown on the leader before a majority has them", t => {
   const cluster = new Cluster(3)
   const [leader, follower, other] = cluster.roles() as Three

@@ -55,7 +55,7 @@ export function translate(place: Place, error: unknown): unknown {
     return new RkfsError('failed', `${place.path} is closed`, { cause: error })
   }
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (isDiskFull(error)) return diskFull(place, error)
+  if (lacksSpace(error)) return diskFull(place, error)
   if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) {
     return new RkfsError('failed', `${place.path}: ${messageOf(error)}`, { cause: error })
   }
@@ -63,7 +63,7 @@ export function translate(place: Place, error: unknown): unknown {
 }
 
 /** Whether a system call failed for want of space. */
-export function isDiskFull(error: unknown): boolean {
+export function lacksSpace(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code
   return code === 'ENOSPC' || code === 'EDQUOT'
 }

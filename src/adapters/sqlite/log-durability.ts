@@ -178,14 +178,16 @@ export class LogDurability {
    * The log is about to end at `end`, which may be an earlier entry, or one of another history: what is known to be durable,
    * and the mark, go back before it does, the mark to `known`: a place that the log has reached before as well as after.
    */
-  lower({ index, term, hash }: LogAnchor, known: LogAnchor): void {
+  lower({ index, hash }: LogAnchor, known: LogAnchor): void {
+    const isOther = (end: LogAnchor): boolean =>
+      end.index > index || (end.index === index && !equalBytes(end.hash, hash))
     const mark = this.#mark.value
-    if (mark.index > index || (mark.index === index && !equalBytes(mark.hash, hash))) {
+    if (isOther(mark)) {
       this.#mark.write({ ...mark, ...known }, true)
       failpoint('mark-lowered')
     }
     this.#index = Math.min(this.#index, index)
-    if (this.#syncing && this.#syncing.index > index) this.#syncing = { ...this.#syncing, index, term, hash }
+    if (this.#syncing && isOther(this.#syncing)) this.#syncing = { ...this.#syncing, ...known }
   }
 
   /** No sync is answered any more. */

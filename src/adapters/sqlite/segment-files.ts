@@ -10,7 +10,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -21,7 +20,8 @@ import { join } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { failpoint } from '../../base/failpoint.js'
 import { MiB } from '../../base/limits.js'
-import { isDiskFull, type Place, translate } from './failures.js'
+import { type Place, translate } from './failures.js'
+import { rewrite } from './rewrite.js'
 import { segmentName } from './segment-reader.js'
 
 /** A segment that has reached this size gets no more records. */
@@ -261,16 +261,5 @@ export class SegmentFiles {
     for (const file of this.#sealed) closeSync(file)
     closeSync(this.#file)
     closeSync(this.#folderFile)
-  }
-}
-
-/** Writes what a file holds from an offset on once more. Where a full disk cannot even overwrite, it stays as it is. */
-function rewrite(file: number, offset: number): void {
-  const bytes = Buffer.alloc(fstatSync(file).size - offset)
-  for (let at = 0; at < bytes.length;) at += readSync(file, bytes, at, bytes.length - at, offset + at)
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, offset + at)
-  } catch (error) {
-    if (!isDiskFull(error)) throw error
   }
 }

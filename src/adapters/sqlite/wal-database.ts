@@ -16,6 +16,7 @@ import { RkfsError } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
 import { Checkpointer } from './checkpointer.js'
 import { corrupt, diskFull, type Place, type StoreLog, translate } from './failures.js'
+import { rewrite } from './rewrite.js'
 
 /** What kind of file a database is. `schema` runs once, in the file's first transaction. */
 export interface FileFormat {
@@ -142,6 +143,7 @@ export class WalDatabase {
     this.place = place
     this.#log = log
     try {
+      rewriteWal(place.path)
       const db = new Database(place.path, { fileMustExist: true })
       this.db = db
       db.pragma('synchronous = NORMAL')
@@ -242,5 +244,16 @@ export class WalDatabase {
     }
     // Space was found after all.
     if (full && !existsSync(`${this.place.path}-wal`)) copied()
+  }
+}
+
+/** What a process before this one left there: it may have died of a sync that failed. */
+function rewriteWal(path: string): void {
+  if (!existsSync(`${path}-wal`)) return
+  const file = openSync(`${path}-wal`, 'r+')
+  try {
+    rewrite(file)
+  } finally {
+    closeSync(file)
   }
 }

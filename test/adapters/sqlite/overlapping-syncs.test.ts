@@ -3,7 +3,7 @@
  * removed and cleaned, terms are saved, the log is taken over. None fails, and what they said to be durable is there.
  * SEED=n draws the work.
  */
-import { rmSync } from 'node:fs'
+import { cpSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
@@ -59,4 +59,31 @@ t.test(`SEED=${seed}`, { timeout: 120_000 }, async t => {
   t.equal(store.hardState.term, term)
   t.equal(store.read(store.anchor.index + 1, lastIndex).length, lastIndex - store.anchor.index)
   store.close()
+})
+
+t.test('a snapshot takes the place of entries that a sync is under way for', async t => {
+  const folder = tempFolder()
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const [live, found] = [join(folder, 'live'), join(folder, 'found')]
+  mkdirSync(live)
+  const log = SqliteLogStore.open(join(live, 'log.db'), owner, hasher, quiet)
+  t.teardown(() => log.close())
+  for (const within of [3, 0]) {
+    log.append(moreRecords(log, 5, 1, () => 500))
+    log.commit()
+    const busy = fillPool(300_000)
+    const synced = new Promise(resolve => log.sync(resolve))
+    const { term, lastIndex } = { term: log.term(log.lastIndex)! + 1, lastIndex: log.lastIndex }
+    log.reset({ index: lastIndex - within, term, hash: hasher.sha256(Buffer.from(String(term))) })
+    log.commit()
+    log.syncNow()
+    await synced
+    await busy
+    // the process dies now
+    cpSync(live, found, { recursive: true })
+    const again = SqliteLogStore.open(join(found, 'log.db'), owner, hasher, quiet)
+    t.same([again.lastIndex, again.term(again.lastIndex)], [lastIndex - within, term])
+    again.close()
+    rmSync(found, { recursive: true })
+  }
 })
