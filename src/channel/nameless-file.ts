@@ -1,8 +1,9 @@
 import { concatBytes } from '../base/bytes.js'
-import { EAGAIN } from '../base/errno.js'
+import { EAGAIN, EINTR, EIO } from '../base/errno.js'
 import { payloadBytesMax } from '../base/limits.js'
 import { xattrNames } from '../fs/attributes.js'
 import { visitCovered } from '../fs/extents.js'
+import { getInode } from '../fs/inodes.js'
 import { FALLOC_FL_KEEP_SIZE, namelessKey, nowhere, type Operation } from '../fs/operation.js'
 import { decodeReserved } from '../fs/reserved.js'
 import type { MountState } from './mount-state.js'
@@ -12,6 +13,7 @@ import type { ChangeOptions } from './ports.js'
 const noBytes = new Uint8Array(0)
 /** A program may go on writing through a mapping while its file is given a name: what was told is told again. */
 const triesMax = 8
+const againMs = 1000
 
 type Submit = (operation: Operation, payload: Uint8Array, done: (errno: number) => void) => void
 type Step = () => { readonly operation: Operation; readonly payload: Uint8Array }
@@ -36,6 +38,7 @@ export function giveName(
   const hidden = namelessKey(ino)
   const made: Operation = { kind: 'make', parent: nowhere, name: hidden, ino, mode, uid, gid, rdev: 0, target: '' }
   const give = (errno: number): void => {
+    const { changes } = orphan
     if (errno !== 0) {
       submitTo(mount, { kind: 'unlink', parent: nowhere, name: hidden }, noBytes, { durable: false, done: () => {} })
       return done(errno)
@@ -43,6 +46,7 @@ export function giveName(
     // what comes before it is durable with it
     const outcome = mount.outcome()
     const named = (linked: number): void => {
+      if (linked === EINTR || linked === EIO) awaitName(mount, orphan, changes)
       if (linked !== 0) return give(linked)
       outcome.told()
       mount.dropOrphan(ino)
@@ -65,6 +69,22 @@ export function giveName(
     else done(errno)
   })
   return () => cancel()
+}
+
+/**
+ * A call that would have given it a name ended, and nobody knows how: if it has the name in the end, it is the channel's
+ * from then on. What was written to it since the channel was told of all its `changes` has no place in the order.
+ */
+function awaitName(mount: MountState, orphan: OrphanFile, changes: number): void {
+  const { ino } = orphan
+  const { channel, options } = mount
+  channel.whenDurable(channel.lastSequence, options.timeoutMs, errno => {
+    if (mount.orphans.get(ino) !== orphan) return
+    if (errno !== 0) return mount.ports.delay(againMs, () => awaitName(mount, orphan, changes))
+    if ((getInode(channel.view, ino)?.nlink ?? 0) === 0) return
+    if (orphan.changes > changes) mount.files.spoil(ino, EIO)
+    mount.dropOrphan(ino)
+  })
 }
 
 /** The changes that make an empty file what the orphan is. */

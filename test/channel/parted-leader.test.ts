@@ -5,7 +5,7 @@
 import t from 'tap'
 import { EEXIST, EIO, EROFS, errnoName } from '../../src/base/errno.js'
 import { RkfsError } from '../../src/base/errors.js'
-import type { OpenFile } from '../../src/channel/mount-port.js'
+import type { Entry, OpenFile } from '../../src/channel/mount-port.js'
 import { O_APPEND } from '../../src/channel/open-files.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { rootInode } from '../../src/fs/records.js'
@@ -143,6 +143,38 @@ void t.test('read=latest: a refusal that rests on what no majority has can be gi
   t.same(answers, ['EINTR', errnoName(0)])
   t.end()
 })
+
+void t.test(
+  'linkat(2) of an O_TMPFILE that was given up gives the name after all: what is written then is written to it',
+  t => {
+    for (const isWrittenMeanwhile of [false, true]) {
+      const cluster = new Cluster(3)
+      const [leader, follower] = cluster.roles() as Three
+      const mount = new Mount(cluster, follower)
+      cluster.settle()
+      const { entry, file } = mount.call<{ entry: Entry; file: OpenFile }>(answer =>
+        mount.kernel.tmpfile(rootInode, answer),
+      ).value!
+      const { ino } = entry.attributes
+      const write = (text: string): string =>
+        errnoName(mount.call<number>(a => mount.kernel.write(ino, file.handle, 0, Buffer.from(text), 2, a)).errno)
+      write('before')
+      const answers: string[] = []
+      mount.kernel.link(ino, rootInode, 'x', errno => answers.push(errnoName(errno)))
+      cluster.until('it is committed', () => leader.lookup('x') !== undefined)
+      mount.kernel.signal(() => 0)
+      t.same(answers, ['EINTR'])
+      if (isWrittenMeanwhile) write('between')
+      cluster.settle()
+      t.equal(mount.lookup('x'), ino)
+      t.equal(write('after'), isWrittenMeanwhile ? 'EIO' : errnoName(0), 'what came between has no place in the order')
+      if (isWrittenMeanwhile) t.equal(write('after'), errnoName(0))
+      cluster.settle()
+      t.equal(leader.content(ino), 'aftere')
+    }
+    t.end()
+  },
+)
 
 void t.test('a change that was given up and refused: no directory tells, since nobody was told that it is done', t => {
   const cluster = new Cluster(3)
