@@ -93,7 +93,9 @@ export class Faults {
     const { cluster, rng } = this.#host
     const { network } = cluster
     const members = cluster.members.filter(({ id }) => !this.#gone.has(id))
-    const member = this.#pick(members)
+    const leader = members.find(({ leads }) => leads)
+    // who leads has told its programs most of what it alone knows
+    const member = leader !== undefined && rng.below(4) === 0 ? leader : this.#pick(members)
     const other = this.#pick(members)
     const who = `m${member.slot - 1}`
     const whom = `m${other.slot - 1}`
@@ -106,9 +108,11 @@ export class Faults {
         if (member === other) network.isolate(member.id, ms)
         else network.silence(member.id, other.id, ms)
         return this.#note(kind, `${who} ${whom} for ${ms} ms`)
-      case 'mute':
-        for (const to of member === other ? members : [other]) if (to !== member) network.mute(member.id, to.id, ms)
-        return this.#note(kind, `${who} to ${member === other ? 'all' : whom} for ${ms} ms`)
+      case 'mute': {
+        const isToAll = member === other || member === leader
+        for (const to of isToAll ? members : [other]) if (to !== member) network.mute(member.id, to.id, ms)
+        return this.#note(kind, `${who} to ${isToAll ? 'all' : whom} for ${ms} ms`)
+      }
       case 'partition':
         return this.#partition(members, ms)
       case 'power':

@@ -133,13 +133,13 @@ export class User {
     const { rng } = this.#world
     const [parent, name] = this.#place()
     const at = `${parent}/${name}`
-    if (dice < 66) kernel.remove('unlink', parent, name, this.#done(`unlink ${at}`))
-    else if (dice < 69) kernel.remove('rmdir', parent, name, this.#done(`rmdir ${at}`))
-    else if (dice < 75) {
+    if (dice < 65) kernel.remove('unlink', parent, name, this.#done(`unlink ${at}`))
+    else if (dice < 68) kernel.remove('rmdir', parent, name, this.#done(`rmdir ${at}`))
+    else if (dice < 73) {
       const to = this.#place()
       const flags = this.#pick([0, 0, 0, 1, 2])
       kernel.rename([parent, name], to, flags, this.#done(`rename ${at} to ${to.join('/')} flags ${flags}`))
-    } else if (dice < 77) this.#moveAside(parent, name)
+    } else if (dice < 77) this.#moveAside(parent)
     else if (dice < 79) {
       kernel.mkdir(parent, name, (errno, entry) => {
         if (entry !== undefined && this.#directories.length < 4) this.#directories.push(entry.attributes.ino)
@@ -174,27 +174,29 @@ export class User {
     }
   }
 
-  /** Moves what others move, too, to a name of its own; when fsync of the directory says so, it is there. */
-  #moveAside(parent: number, name: string): void {
+  /** Moves what others move, too, to a name of its own; when fsync of the directory says so, it is there. And back. */
+  #moveAside(parent: number): void {
     const kernel = this.#kernel
     const root = this.#root
     if (root === undefined) {
       return kernel.opendir(rootInode, (errno, opened) => {
         this.#root = opened?.handle
-        this.#done('opendir root')(errno)
+        if (opened === undefined) this.#done('opendir root')(errno)
+        else this.#moveAside(parent)
       })
     }
-    const aside = `aside-${this.name}-${this.#life}-${++this.#moved}`
-    kernel.rename([parent, name], [rootInode, aside], 0, errno => {
-      if (errno !== 0) return this.#done(`move ${parent}/${name} aside`)(errno)
-      kernel.fsyncdir(rootInode, root, failed => {
-        const found = this.member.lookup(aside)
-        check(
-          'acknowledged',
-          failed !== 0 || found !== undefined,
-          () => `${this.name} synced ${aside}, and it is not there`,
-        )
-        this.#done(`move ${parent}/${name} to ${aside}`)(failed)
+    kernel.list(parent, (errno, found) => {
+      const names = (found ?? []).filter(name => pool.includes(name))
+      if (names.length === 0) return this.#done(`list ${parent}`)(errno)
+      const from = [parent, this.#pick(names)] as const
+      const aside = [rootInode, `aside-${this.name}-${this.#life}-${++this.#moved}`] as const
+      kernel.rename(from, aside, 0, failed => {
+        if (failed !== 0) return this.#done(`move ${from.join('/')} aside`)(failed)
+        kernel.fsyncdir(rootInode, root, synced => {
+          const isThere = this.member.lookup(aside[1]) !== undefined
+          check('acknowledged', synced !== 0 || isThere, () => `${this.name} synced ${aside[1]}, and it is not there`)
+          kernel.rename(aside, from, 0, this.#done(`move ${from.join('/')} to ${aside[1]} and back`))
+        })
       })
     })
   }
