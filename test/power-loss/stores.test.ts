@@ -45,8 +45,8 @@ async function recordStores(seed: number, found?: string): Promise<DiskEvent[]> 
     for (const [life, end] of lives.entries()) {
       const args = ['--import', import.meta.resolve('tsx'), load, folder, disk.marks, `${seed}${life}`, '250', end]
       const { code, stderr } = await run(process.execPath, args, { limitSeconds: 60 })
-      if (end === 'close' && code !== 0) throw new Error(`the load ended with ${code}: ${stderr}`)
-      if (end === 'kill' && stderr !== '') throw new Error(`the load ended with ${code}: ${stderr}`)
+      const failed = end === 'close' ? code !== 0 : stderr !== ''
+      if (failed) throw new Error(`the load ended with ${code}: ${stderr}`)
     }
     return await disk.record()
   } finally {

@@ -392,7 +392,7 @@ export class User {
     const { rng } = this.#world
     const name = `user.${this.#pick(pool)}`
     const value = rng.below(256)
-    const had = this.#notes.has(name)
+    const isSet = this.#notes.get(name) !== undefined
     const changed = (errno: number, kept: boolean): void => {
       check('own-view', errno !== ENODATA, () => `${this.name} set ${name} of its own file, and cannot remove it`)
       if (errno === EIO || errno === EINTR) this.#notes.set(name, undefined)
@@ -400,7 +400,7 @@ export class User {
       else if (errno === 0) this.#notes.delete(name)
       this.#readNotes(own)
     }
-    if (had && this.#notes.get(name) !== undefined && rng.below(3) === 0) {
+    if (isSet && rng.below(3) === 0) {
       this.#kernel.removexattr(own.ino, name, errno => changed(errno, false))
     } else this.#kernel.setxattr(own.ino, name, Uint8Array.of(value), errno => changed(errno, true))
   }

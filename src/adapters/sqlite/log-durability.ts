@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.js'
-import type { LogAnchor } from '../../channel/log-port.js'
 import { equalBytes } from '../../base/bytes.js'
 import { failpoint } from '../../base/failpoint.js'
+import type { LogAnchor } from '../../channel/log-port.js'
 import type { HardState } from '../../raft/types.js'
 import type { Place, StoreLog } from './failures.js'
 import { emptyMark, type LogMark } from './log-mark.js'
@@ -9,10 +9,7 @@ import { isBefore, type SegmentFiles, type StreamPosition } from './segment-file
 import type { WalDatabase, WalPosition } from './wal-database.js'
 
 /** The end of what is committed, and so of what a sync that begins now will cover. */
-export interface LogEnd {
-  readonly index: number
-  readonly term: number
-  readonly hash: Uint8Array
+export interface LogEnd extends LogAnchor {
   readonly hardState: HardState
 }
 
@@ -126,20 +123,22 @@ export class LogDurability {
     assert(!this.#db.open, 'a sync within a transaction')
     const { position } = this.#segments
     const wal = this.#walDirty ? this.#db.position : undefined
-    try {
-      this.#segments.syncNow()
-      if (wal !== undefined) this.#db.syncNow()
-    } catch (error) {
-      throw this.#syncFailed(error)
+    this.syncSegments()
+    if (wal !== undefined) {
+      this.#orFail(() => this.#db.syncNow())
+      this.#walDirty = false
     }
-    if (wal !== undefined) this.#walDirty = false
     this.#cover(this.#synced.end(), position, wal)
   }
 
-  /** Puts the segments on stable storage, within a transaction that refers to what was put there. */
+  /** Puts the segments alone on stable storage: within a transaction, before it refers to what was put there. */
   syncSegments(): void {
+    this.#orFail(() => this.#segments.syncNow())
+  }
+
+  #orFail(sync: () => void): void {
     try {
-      this.#segments.syncNow()
+      sync()
     } catch (error) {
       throw this.#syncFailed(error)
     }
@@ -178,16 +177,17 @@ export class LogDurability {
    * The log is about to end at `end`, which may be an earlier entry, or one of another history: what is known to be durable,
    * and the mark, go back before it does, the mark to `known`: a place that the log has reached before as well as after.
    */
-  lower({ index, hash }: LogAnchor, known: LogAnchor): void {
-    const isOther = (end: LogAnchor): boolean =>
-      end.index > index || (end.index === index && !equalBytes(end.hash, hash))
+  lower(end: LogAnchor, known = end): void {
+    const { index, hash } = end
+    const isBeyond = (reached: LogAnchor): boolean =>
+      reached.index > index || (reached.index === index && !equalBytes(reached.hash, hash))
     const mark = this.#mark.value
-    if (isOther(mark)) {
+    if (isBeyond(mark)) {
       this.#mark.write({ ...mark, ...known }, true)
       failpoint('mark-lowered')
     }
     this.#index = Math.min(this.#index, index)
-    if (this.#syncing && isOther(this.#syncing)) this.#syncing = { ...this.#syncing, ...known }
+    if (this.#syncing && isBeyond(this.#syncing)) this.#syncing = { ...this.#syncing, ...known }
   }
 
   /** No sync is answered any more. */

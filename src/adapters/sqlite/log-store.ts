@@ -174,8 +174,7 @@ export class SqliteLogStore implements LogStore {
       const before = index - 1
       const hash =
         before === this.#anchor.index ? this.#anchor.hash : Uint8Array.from(hashOfEncoded(this.header(before)!))
-      const end = { index: before, term: this.term(before)!, hash }
-      this.#durability.lower(end, end)
+      this.#durability.lower({ index: before, term: this.term(before)!, hash })
       this.#reshaped = true
       this.#push({ kind: 'truncate', index })
       this.#lastHash = hash

@@ -30,7 +30,7 @@ Options for -o:
   sync=close|fsync|always   which calls wait until a majority has the change on its disk (default: close)
   timeout=S                 how long a change waits for a majority, 1 to 3600 seconds (default: 30)
   read=local|latest         latest: open and path lookup first catch up with all that is committed, and
-                            changes of names wait for a majority
+                            all changes but writes wait for a majority
   ro, rw                    ro: refuse changes through this mount (default: rw)
   allow_other               other users may use the mount; a mount made by root is always open to all
   nonempty                  mount over a directory that is not empty

@@ -73,7 +73,8 @@ t.test('a snapshot takes the place of entries that a sync is under way for', asy
     log.commit()
     const busy = fillPool(300_000)
     const synced = new Promise(resolve => log.sync(resolve))
-    const { term, lastIndex } = { term: log.term(log.lastIndex)! + 1, lastIndex: log.lastIndex }
+    const { lastIndex } = log
+    const term = log.term(lastIndex)! + 1
     log.reset({ index: lastIndex - within, term, hash: hasher.sha256(Buffer.from(String(term))) })
     log.commit()
     log.syncNow()

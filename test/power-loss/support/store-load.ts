@@ -34,6 +34,7 @@ let state = SqliteStateStore.open(paths.state, owner, hasher, quiet)
 /** The newest entry that the state covers. */
 let applied = state.position?.index ?? 0
 const journalled = log.journal().map(record => record.sequence)
+/** Further on than any that an earlier process may have given out. */
 let sequence = Math.max(0, Number(log.setting('inode-block') ?? 0), ...journalled) + 1000
 
 function openLog(): SqliteLogStore {
