@@ -33,7 +33,6 @@ export class Faults {
   /** Whose removal has begun: who is killed as removed must not become a voter by an admission that is tried again. */
   readonly #leaving = new Set<MemberId>()
   readonly #counts = new Map<FaultKind, number>()
-  readonly frozenUntil = new Map<Member, number>()
   #healed = false
 
   constructor(host: FaultHost) {
@@ -136,7 +135,7 @@ export class Faults {
         if (!member.alive) return
         member.freeze()
         this.#note(kind, `${who} for ${ms} ms`)
-        return this.#after(ms, () => this.#thaw(member))
+        return this.#after(ms, () => member.unfreeze())
       case 'full':
         if (!member.alive) return
         member.log.full = true
@@ -195,12 +194,6 @@ export class Faults {
     this.#host.note(`* m${member.slot - 1} starts`)
     this.#host.started(member)
     this.#host.cluster.network.connectAll()
-  }
-
-  #thaw(member: Member): void {
-    if (!member.frozen) return
-    this.frozenUntil.set(member, this.#host.cluster.clock.now)
-    member.unfreeze()
   }
 
   // ---- membership ----
@@ -279,7 +272,6 @@ export class Faults {
       member.log.full = false
       member.syncMsMax = undefined
       member.unstall()
-      this.#thaw(member)
       this.#start(member)
     }
     for (const member of leftOut) {

@@ -290,7 +290,7 @@ export class Simulation {
       const kernel = this.#kernels.get(member)
       checkBounds(member, (kernel?.waiting ?? 0) + this.#acknowledged.count)
       if (kernel === undefined || member.frozen) continue
-      checkAnswers(kernel, this.#now, this.#faults!.frozenUntil.get(member) ?? 0, this.options.timeoutMs)
+      checkAnswers(kernel, this.#now, member.frozenUntil, this.options.timeoutMs)
       if (channel.serving && !channel.restoring) checkOthersChanges(member)
       if (this.#isAtRest(member, kernel)) checkKernelCache(member, kernel)
     }

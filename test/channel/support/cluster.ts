@@ -46,6 +46,7 @@ export class Member {
   #stalled: (() => void)[] | undefined
   /** What a process that gets no processor would do; undefined: it runs. */
   #frozen: (() => void)[] | undefined
+  #frozenUntil = 0
   #channel: Channel | undefined
   #frontend: Frontend | undefined
   readonly #cluster: Cluster
@@ -100,11 +101,16 @@ export class Member {
   get frozen(): boolean {
     return this.#frozen !== undefined
   }
+  /** When its process last got the processor back, in milliseconds of the cluster's clock; 0: it never lacked it. */
+  get frozenUntil(): number {
+    return this.#frozenUntil
+  }
 
   /** No sync ends from now on. */
   stall(): void {
     this.#stalled ??= []
   }
+  /** The disk answers again, and the process goes on that waited for it within a call. */
   unstall(): void {
     const syncs = this.#stalled ?? []
     this.#stalled = undefined
@@ -118,8 +124,10 @@ export class Member {
   }
   /** All that came meanwhile is dealt with now. */
   unfreeze(): void {
-    const tasks = this.#frozen ?? []
+    if (this.#frozen === undefined) return
+    const tasks = this.#frozen
     this.#frozen = undefined
+    this.#frozenUntil = this.#cluster.clock.now
     for (const task of tasks) task()
   }
 
