@@ -155,6 +155,13 @@ export class Channel implements TransportEvents {
   get damage(): string | undefined {
     return this.#health.damage
   }
+  /**
+   * Another member contradicts what is committed here, and no majority says which is right: the present leader's log, of
+   * which nothing is taken, or somebody's state. What is here is still served.
+   */
+  get contradiction(): string | undefined {
+    return this.#parts.link.contradiction ?? this.#parts.digests.undecided
+  }
   get restoring(): boolean {
     return this.#health.restoring
   }
@@ -301,6 +308,7 @@ export class Channel implements TransportEvents {
     }
     this.#parts.locks.connected(member)
     this.#parts.positions.announceAgain()
+    this.#parts.digests.connected(member)
     this.#roster.greet(member)
     this.#turn()
   }
@@ -448,6 +456,7 @@ export class Channel implements TransportEvents {
   #stopServing(reason: string): void {
     this.#failAll()
     this.#agenda.giveAnswers(false)
+    if (reason === this.quarantine) this.#roster.tellOthers({ kind: 'diverged', index: this.appliedIndex, reason })
     this.#events.quarantined(reason)
   }
 

@@ -47,6 +47,13 @@ export class DigestBook {
     return undefined
   }
 
+  /** A member told the same digest at an index as this one's own. */
+  agrees(member: MemberId, index: number): boolean {
+    const at = this.#heard.get(index)
+    const [own, its] = [at?.get(this.#self), at?.get(member)]
+    return own !== undefined && its !== undefined && equalBytes(own, its)
+  }
+
   /** Who differs from a majority of the voters at an index: `'self'`, a member, or nobody that is known. */
   judge(index: number, voters: readonly MemberId[]): 'self' | MemberId | undefined {
     const at = this.#heard.get(index)

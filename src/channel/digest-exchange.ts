@@ -20,6 +20,7 @@ export class DigestExchange {
   readonly #roster: Roster
   readonly #health: Health
   readonly #book: DigestBook
+  #undecided: { readonly member: MemberId; readonly words: string } | undefined
 
   constructor({ self, complaints, raft, views, roster, health }: Core) {
     this.#complaints = complaints
@@ -32,6 +33,11 @@ export class DigestExchange {
 
   get own(): { index: number; hash: string } {
     return { index: this.#views.applied.index, hash: toHex(this.#views.table.digest()) }
+  }
+
+  /** Whose state differs from this member's, where no majority says which is right. */
+  get undecided(): string | undefined {
+    return this.#undecided?.words
   }
 
   /** Whether the digest is what the state's records amount to. */
@@ -59,6 +65,12 @@ export class DigestExchange {
     if (begins && !this.#book.has(this.#views.applied.index)) this.#publish()
   }
 
+  /** It may have missed what was told where the state stands; nobody says it again until there is a change. */
+  connected(member: MemberId): void {
+    const { index } = this.#views.applied
+    if (this.#book.has(index)) this.#roster.tell(member, { kind: 'digest', index, hash: this.#views.table.digest() })
+  }
+
   #publish(): void {
     const { index } = this.#views.applied
     const hash = this.#views.table.digest()
@@ -77,14 +89,18 @@ export class DigestExchange {
   #judge(index: number): void {
     const verdict = this.#book.judge(index, this.#raft.configuration.voters)
     if (verdict === undefined) {
-      const other = this.#book.differing(index)
-      if (other === undefined) return
-      const words = `the state of member ${other} differs from this member's at entry ${index}, and no majority says which is right`
-      return this.#complaints.about(other, 'differs', 'error', words)
+      const member = this.#book.differing(index)
+      if (member === undefined) {
+        if (this.#undecided && this.#book.agrees(this.#undecided.member, index)) this.#undecided = undefined
+        return
+      }
+      const words = `the state of member ${member} differs from this member's at entry ${index}, and no majority says which is right`
+      this.#undecided = { member, words }
+      return this.#complaints.about(member, 'differs', 'error', words)
     }
+    this.#undecided = undefined
     if (verdict === 'self') {
       this.#health.quarantineSelf(`its state at entry ${index} differs from that of a majority of the members`)
-      this.#roster.tellOthers({ kind: 'diverged', index, reason: this.#health.quarantine! })
     } else {
       this.#complaints.about(verdict, 'differs', 'error', `the state of member ${verdict} differs at entry ${index}`)
     }

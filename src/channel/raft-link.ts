@@ -21,6 +21,7 @@ export class RaftLink {
   readonly #raft: Raft<StoredEntry>
   readonly #health: Health
   readonly #complaints: Complaints
+  #contradiction: { readonly from: MemberId; readonly term: number; readonly words: string } | undefined
 
   constructor({ ports, log, raft, health, complaints }: Core) {
     this.#ports = ports
@@ -28,6 +29,13 @@ export class RaftLink {
     this.#raft = raft
     this.#health = health
     this.#complaints = complaints
+  }
+
+  /** Why this member takes nothing of the present leader's: one of them has lost what is committed. */
+  get contradiction(): string | undefined {
+    const { leader, term } = this.#raft
+    const told = this.#contradiction
+    return told !== undefined && told.from === leader && told.term === term ? told.words : undefined
   }
 
   step(from: MemberId, message: RaftMessage<EncodedEntry>): void {
@@ -66,6 +74,7 @@ export class RaftLink {
     if (wrong === undefined) return
     const words = `the log of member ${from}, which leads, differs from what is committed here at entry ${wrong}`
     this.#complaints.about(from, 'contradiction', 'error', words)
+    this.#contradiction = { from, term, words }
   }
 
   /** Sends what the core has to say by now. */

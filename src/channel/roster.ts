@@ -59,7 +59,7 @@ export class Roster {
 
   /** A member may have missed changes: it is told the descriptor. */
   greet(member: MemberId): void {
-    this.#transport.send(member, this.#note())
+    this.tell(member, this.#note())
   }
 
   #note(): PeerMessage {
@@ -90,8 +90,13 @@ export class Roster {
     return this.#descriptor.members.find(m => m.id === this.#self)?.slot
   }
 
-  /** Sends a message to all but this member, as far as they are connected. */
+  /** Sends a message to a member, if it is connected. */
+  tell(member: MemberId, message: PeerMessage): void {
+    this.#transport.send(member, message)
+  }
+
+  /** As `tell`, to all but this member. */
   tellOthers(message: PeerMessage): void {
-    for (const { id } of this.#descriptor.members) if (id !== this.#self) this.#transport.send(id, message)
+    for (const { id } of this.#descriptor.members) if (id !== this.#self) this.tell(id, message)
   }
 }

@@ -75,6 +75,7 @@ function quorumWords(c: ChannelStatus): string {
 }
 
 function safeWords(c: ChannelStatus): string {
+  if (c.state === 'quarantined' || c.state === 'failed') return 'not known here, see below'
   const safe = `everything up to ${c.commitIndex} is on a majority`
   const newer = c.lastIndex - c.commitIndex
   const applied = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''

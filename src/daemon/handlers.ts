@@ -133,6 +133,12 @@ function watchPending(host: ChannelHost, context: ControlContext): () => void {
 }
 
 /** Waits until this member's changes are committed, and with `all` applied by every member. `timeout` 0: no limit. */
+/** Where members contradict each other, what a majority holds is not to be known here. */
+function assertAgreed({ channel, name }: ChannelHost): void {
+  const why = channel.quarantine ?? channel.contradiction
+  if (why !== undefined) throw new RkfsError('failed', `what of ${name} is safe is not known here: ${why}`)
+}
+
 async function sync(
   host: ChannelHost,
   all: boolean,
@@ -142,6 +148,7 @@ async function sync(
   const { channel } = host
   const limitMs = timeout === 0 ? 2 ** 40 : timeout * 1000
   const end = performance.now() + limitMs
+  assertAgreed(host)
   const stopWatching = watchPending(host, context)
   try {
     await host.drained(limitMs)
@@ -158,6 +165,7 @@ async function sync(
   } finally {
     stopWatching()
   }
+  assertAgreed(host)
   const index = channel.commitIndex
   if (!all) return { index }
   for (;;) {

@@ -65,7 +65,8 @@ export function wasRemoved({ identity, channel, problems, transport }: RemovalSi
 function stateOf(host: ChannelHost): ChannelState {
   const { channel, identity } = host
   if (channel.quarantine !== undefined) return 'quarantined'
-  if (channel.failure !== undefined || channel.damage !== undefined || wasRemoved(host)) return 'failed'
+  const broken = channel.failure ?? channel.damage ?? channel.contradiction
+  if (broken !== undefined || wasRemoved(host)) return 'failed'
   if (channel.configuration.learners.includes(identity.memberId)) return 'learner'
   if (channel.role === 'leader') return quorumOf(host).ok ? 'leader' : 'no-quorum'
   if (channel.leader !== undefined && quorumOf(host).ok) return 'follower'
@@ -93,6 +94,12 @@ function problemsOf(host: ChannelHost): string[] {
   if (channel.quarantine !== undefined) problems.push(`this member stopped serving: ${channel.quarantine}`)
   if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
+  if (channel.contradiction !== undefined) {
+    problems.push(
+      `${channel.contradiction}: something went wrong on a disk or in memory, there or here, or an old copy of a home ` +
+        'was put back; what is here is still served',
+    )
+  }
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)

@@ -510,6 +510,64 @@ void t.test('a member whose state differs stops serving and says so, and the oth
   t.end()
 })
 
+void t.test('a member that comes back with another state is noticed although nothing changes', t => {
+  const cluster = new Cluster(3)
+  const [leader, bad] = cluster.roles() as Three
+  const { ino, answer } = leader.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  bad.stop()
+  // the others have compared where they rest, and say it to nobody again
+  cluster.advance(20_000)
+  bad.start()
+  bad.channel.table.set('xattr', ino, 'user.rot', Uint8Array.of(1))
+  const { lastIndex } = leader.channel
+  cluster.network.connectAll()
+  cluster.until('quarantine', () => bad.quarantined !== undefined, 20_000)
+  t.equal(leader.channel.lastIndex, lastIndex, 'nothing changed')
+  t.ok(leader.reports.some(({ message }) => message.includes(`member ${bad.id} says that it differs`)))
+  t.end()
+})
+
+void t.test('a leader that lacks what is committed is not followed, and people are told until it is gone', t => {
+  const cluster = new Cluster(3)
+  const [leader, other, forgetful] = cluster.roles() as Three
+  cluster.settle()
+  cluster.network.isolate(forgetful.id)
+  const made = leader.create('committed')
+  ok(t, cluster, made.answer)
+  cluster.until('both apply it', () => [leader, other].every(one => one.lookup('committed') === made.ino))
+  // a vote that its voter did not mean: as if a disk had lost what it acknowledged
+  const { term } = forgetful.channel
+  forgetful.channel.message(leader.id, { kind: 'raft', message: { kind: 'timeout-now', term } })
+  const vote = { kind: 'vote-reply', term: term + 1, granted: true } as const
+  forgetful.channel.message(other.id, { kind: 'raft', message: vote })
+  t.equal(forgetful.channel.role, 'leader')
+  cluster.network.connectAll()
+  for (const { id, channel, reports } of [leader, other]) {
+    cluster.until('it is told', () => channel.contradiction !== undefined)
+    t.match(
+      channel.contradiction,
+      `the log of member ${forgetful.id}, which leads, differs from what is committed here`,
+    )
+    t.ok(channel.serving, `${id}: what is here is still served`)
+    t.ok(reports.some(({ level, message }) => level === 'error' && message === channel.contradiction))
+  }
+  t.equal(forgetful.channel.contradiction, undefined)
+  cluster.advance(5000)
+  for (const one of [leader, other]) t.equal(one.lookup('committed'), made.ino)
+
+  forgetful.crash()
+  cluster.leader()
+  for (const { channel } of [leader, other]) t.equal(channel.contradiction, undefined, 'it is gone')
+  forgetful.start()
+  cluster.network.connectAll()
+  ok(t, cluster, other.create('afterwards').answer)
+  cluster.until('the one that lacks it says so', () => forgetful.channel.contradiction !== undefined)
+  t.ok(forgetful.channel.leader === leader.id || forgetful.channel.leader === other.id)
+  t.end()
+})
+
 void t.test('two members whose states differ notice it although there is no leader', t => {
   const cluster = new Cluster(4)
   const [leader, gone, bad, good] = cluster.roles() as [Member, Member, Member, Member]
@@ -525,6 +583,7 @@ void t.test('two members whose states differ notice it although there is no lead
     reports.some(({ message }) => /state of member .* differs/.test(message))
   t.notOk(says(bad) || says(good))
   cluster.until('both say it', () => says(bad) && says(good), 20_000)
+  for (const { channel } of [bad, good]) t.match(channel.contradiction, 'no majority says which is right')
   t.end()
 })
 

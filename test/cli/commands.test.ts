@@ -54,6 +54,10 @@ t.test('status: exit code by state, text for people', async t => {
   t.match(stdout, /quorum +ok: 3 of 3 voters reachable, 2 needed/)
   t.match(stdout, /safe +everything up to 12 is on a majority/)
   t.match(stdout, /beta .* 2 entries, 4\.0 KiB +1\.3 ms +2020-01-02 EXPIRED +slow\\x1b\[31m disk/)
+  for (const state of ['quarantined', 'failed'] as const) {
+    channels = [{ ...channel, state }]
+    t.match((await rkfs(['status'], { home })).stdout, /safe +not known here/)
+  }
   channels = [noQuorum]
   const without = await rkfs(['status'], { home })
   t.match(without.stdout, /NO QUORUM: 1 of 3 voters reachable, 2 needed/)

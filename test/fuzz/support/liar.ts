@@ -179,7 +179,10 @@ export class Liar {
     return { kind: 'propose', restart: this.#rng.below(2) === 0, first, proposals: [this.#made(proposals)] }
   }
 
-  /** What only followers, candidates and programs of members send: none of it can make a sound member do wrong. */
+  /**
+   * What only followers, candidates and programs of members send: none of it can make a sound member do wrong. A vote that
+   * is given and not meant is not among it: it may make a leader of a member that lacks what is committed.
+   */
   harmless(): PeerMessage {
     const rng = this.#rng
     const index = this.#index()
@@ -250,7 +253,7 @@ export class Liar {
       () => this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term }),
       () => this.#raft({ kind: 'heartbeat-reply', term: this.#victim.channel.term, round: context, match: 0 }),
       () => this.#raft({ kind: 'pre-vote', term: 2 ** 48, lastIndex: index, lastTerm: 5, transfer: true }),
-      () => this.#raft({ kind: 'vote-reply', term: this.#victim.channel.term, granted: true }),
+      () => this.#raft({ kind: 'vote-reply', term: this.#victim.channel.term, granted: false }),
       () => this.#raft({ kind: 'pre-vote-reply', term: this.#victim.channel.term + 1, granted: true }),
       () => this.#raft({ kind: 'vote', term: 2 ** 48 + 1, lastIndex: index, lastTerm: 5, transfer: true }),
       () => this.#raft({ kind: 'heartbeat', term: this.#of([0, 1]), commit: 2 ** 48, round: 1 }),
@@ -282,6 +285,7 @@ export class Liar {
       this.#raft({ kind: 'vote', term: higher, lastIndex: this.#index(), lastTerm: term, transfer: true }),
       this.#raft({ kind: 'timeout-now', term: higher }),
       this.#raft({ kind: 'pre-vote-reply', term: higher, granted: false }),
+      this.#raft({ kind: 'vote-reply', term, granted: true }),
       this.#raft({
         kind: 'append-reply',
         term,
