@@ -37,7 +37,8 @@ export class DigestExchange {
 
   /** Whose state differs from this member's, where no majority says which is right. */
   get undecided(): string | undefined {
-    return this.#undecided?.words
+    const told = this.#undecided
+    return told !== undefined && this.#raft.configuration.voters.includes(told.member) ? told.words : undefined
   }
 
   /** Whether the digest is what the state's records amount to. */

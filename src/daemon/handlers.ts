@@ -132,13 +132,13 @@ function watchPending(host: ChannelHost, context: ControlContext): () => void {
   return () => clearInterval(timer)
 }
 
-/** Waits until this member's changes are committed, and with `all` applied by every member. `timeout` 0: no limit. */
 /** Where members contradict each other, what a majority holds is not to be known here. */
 function assertAgreed({ channel, name }: ChannelHost): void {
   const why = channel.quarantine ?? channel.contradiction
   if (why !== undefined) throw new RkfsError('failed', `what of ${name} is safe is not known here: ${why}`)
 }
 
+/** Waits until this member's changes are committed, and with `all` applied by every member. `timeout` 0: no limit. */
 async function sync(
   host: ChannelHost,
   all: boolean,

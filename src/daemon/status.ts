@@ -92,14 +92,14 @@ function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
   if (channel.quarantine !== undefined) problems.push(`this member stopped serving: ${channel.quarantine}`)
-  if (channel.failure !== undefined) problems.push(channel.failure)
-  if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
-  if (channel.contradiction !== undefined) {
+  else if (channel.contradiction !== undefined) {
     problems.push(
       `${channel.contradiction}: something went wrong on a disk or in memory, there or here, or an old copy of a home ` +
         'was put back; what is here is still served',
     )
   }
+  if (channel.failure !== undefined) problems.push(channel.failure)
+  if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)

@@ -587,6 +587,28 @@ void t.test('two members whose states differ notice it although there is no lead
   t.end()
 })
 
+void t.test('a difference that nobody can decide is told until the member is removed', t => {
+  const cluster = new Cluster(2)
+  const [owner, bad] = cluster.members as [Member, Member]
+  const { ino, answer } = owner.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  bad.channel.table.set('xattr', ino, 'user.rot', Uint8Array.of(1))
+  ok(t, cluster, owner.append(ino, 'x'))
+  cluster.until('it is told', () => owner.channel.contradiction !== undefined, 20_000)
+  const { channel } = owner
+  // it says nothing more of its state: there is no more to decide by
+  const hear = channel.message.bind(channel)
+  channel.message = (from, message) => (message.kind === 'digest' ? undefined : hear(from, message))
+  let errno: number | undefined
+  channel.changeMembers(withoutMember(channel.descriptor, bad.id), 20_000, result => (errno = result))
+  cluster.until('removal', () => errno !== undefined)
+  t.equal(errno, 0)
+  cluster.advance(5000)
+  t.equal(channel.contradiction, undefined)
+  t.end()
+})
+
 void t.test('removal: of a follower, then of the leader; those that stay go on', t => {
   const cluster = new Cluster(4, 3)
   const owner = cluster.members[0]!
