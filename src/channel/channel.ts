@@ -424,18 +424,28 @@ export class Channel implements TransportEvents {
 
   // ---- restoring and stopping ----
 
-  /** The channel stands still while a snapshot replaces its state. */
-  beginRestore(): void {
-    this.#health.restoring = true
+  /**
+   * The channel stands still while a snapshot replaces its state. False, and nothing begins: the disk has no room for what
+   * must outlive that.
+   */
+  beginRestore(): boolean {
+    this.#parts.own.journalUncommitted()
+    this.#health.restoring = this.#parts.durability.persist()
+    return this.#health.restoring
   }
 
-  /** A snapshot was installed (or not, without `state`): the channel goes on from it. */
+  /** A snapshot was installed (or not, without `result`): the channel goes on from it. */
   restored(result: { state: StateStore; anchor: LogAnchor } | undefined): void {
     this.#health.restoring = false
     // the leader's words were passed over meanwhile
     this.#parts.forwarding.restart()
     this.#parts.waiters.askAgain()
-    if (result === undefined) return this.#turn()
+    if (result === undefined) {
+      // what a part of it contradicted is cut from the store (`keepBlob`)
+      const { lastIndex } = this.#ports.log
+      if (lastIndex < this.#log.lastIndex) this.#raft.truncateFrom(lastIndex + 1)
+      return this.#turn()
+    }
     const { state, anchor } = result
     this.#views.replace(state, { index: anchor.index, term: anchor.term, hash: anchor.hash })
     this.#parts.upkeep.restored(state, anchor.index)

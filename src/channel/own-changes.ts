@@ -288,14 +288,24 @@ export class OwnChanges {
     }
   }
 
+  /** A snapshot may take the place of the log: what that alone holds of own changes must outlive it. */
+  journalUncommitted(): void {
+    for (const change of this.#pending.values()) {
+      if (change.ordered !== undefined && change.ordered > this.#raft.commitIndex) this.#journal(change)
+    }
+  }
+
   /**
    * A state from elsewhere is in place: own changes that it contains are done. It does not tell which of them were
    * refused, so a program that still waits for its outcome is not told of success.
    */
   restored(): void {
+    const { firstIndex, lastIndex } = this.#log
     for (const change of this.#pending.values()) {
-      if (!hasPlace(this.#views.table, this.#self, change.proposal)) break
-      this.#settle(change, EIO)
+      const { ordered } = change
+      if (hasPlace(this.#views.table, this.#self, change.proposal)) this.#settle(change, EIO)
+      // gone with the log, and no part of the history that the snapshot ends
+      else if (ordered !== undefined && (ordered < firstIndex || ordered > lastIndex)) this.#cutOff(change)
     }
   }
 
@@ -348,14 +358,21 @@ export class OwnChanges {
   /** Entries of this member's own that are cut from its log are proposed again by it (DESIGN §2, promise 5). */
   cutOff(index: number): void {
     for (const change of this.#pending.values()) {
-      if (change.ordered === undefined || change.ordered < index) continue
-      change.ordered = undefined
-      // another member may hold the entry and bring it back: its outcome is not known before it is seen
-      if (change.sentRound === 0) change.sentRound = -1
-      if (change.journalled) continue
-      this.#log.journal(journalRecord(change))
-      change.journalled = true
+      if (change.ordered !== undefined && change.ordered >= index) this.#cutOff(change)
     }
+  }
+
+  #cutOff(change: PendingChange): void {
+    change.ordered = undefined
+    // another member may hold the entry and bring it back: its outcome is not known before it is seen
+    if (change.sentRound === 0) change.sentRound = -1
+    this.#journal(change)
+  }
+
+  #journal(change: PendingChange): void {
+    if (change.journalled) return
+    this.#log.journal(journalRecord(change))
+    change.journalled = true
   }
 
   /** What waited too long fails: EROFS when it was never ordered, EIO when nobody knows. */

@@ -247,11 +247,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
     }))
   }
 
-  /** The store forgot its entries and begins anew (a snapshot was installed). */
+  /** The store forgot its entries and begins anew (a snapshot was installed); its journal stays. */
   reopened(): void {
     this.#recent.clear()
     this.#recentBytes = 0
-    this.#staged = []
+    this.#staged = this.#staged.filter(({ kind }) => kind === 'journal' || kind === 'unjournal')
     this.#lastIndex = this.#store.lastIndex
     this.#written = this.#lastIndex
     this.#recentFirst = this.#lastIndex + 1

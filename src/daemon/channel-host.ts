@@ -298,7 +298,8 @@ export class ChannelHost {
   async #restoreFrom(from: MemberId, index: number): Promise<void> {
     const address = this.#channel.peers.find(m => m.id === from)?.address
     if (address === undefined) return
-    this.#channel.beginRestore()
+    // asked for again
+    if (!this.#channel.beginRestore()) return
     this.log.info('fetching a snapshot', { from, index })
     let installing = false
     try {

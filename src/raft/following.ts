@@ -88,6 +88,12 @@ export class Following<D> {
     else this.#answerOwed = true
   }
 
+  /** Entries from `index` on contradict what is committed, though their leader sent them. */
+  truncateFrom(index: number): void {
+    this.#state.truncateFrom(index)
+    this.#matched = Math.min(this.#matched, index - 1)
+  }
+
   /** A snapshot was installed: all of it is committed, so it matches. */
   restored(): void {
     this.#matched = Math.min(Math.max(this.#matched, this.#state.commitIndex), this.#state.log.lastIndex)

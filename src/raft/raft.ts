@@ -129,6 +129,13 @@ export class Raft<D> implements RaftCore<D> {
     this.#conclude()
   }
 
+  /** As a follower: entries from `index` on are known to contradict what is committed. */
+  truncateFrom(index: number): void {
+    assert(this.#leading === undefined, 'a leader never removes an entry')
+    this.#following.truncateFrom(index)
+    this.#conclude()
+  }
+
   heard(from: MemberId): void {
     this.#leading?.heard(from)
     if (from === this.leader) this.#timer.leaderSentBytes()

@@ -1,7 +1,7 @@
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
-import { takeSnapshot } from '../channel/support/sim-disk.js'
+import { keepBlobs, takeSnapshot } from '../channel/support/sim-disk.js'
 
 /** What `daemon/channel-host.ts` does when a member needs a snapshot: it takes its time, and it may break off. */
 export class Snapshots {
@@ -20,8 +20,7 @@ export class Snapshots {
   #fetch(member: Member, from: MemberId): void {
     const { channel } = member
     const source = this.#cluster.members.find(({ id }) => id === from)
-    if (channel.restoring || source === undefined) return
-    channel.beginRestore()
+    if (channel.restoring || source === undefined || !channel.beginRestore()) return
     const { clock, network } = this.#cluster
     const isConnected = (): boolean => network.isUp(member.id, from) && source.alive && !source.frozen
     const isHere = (): boolean => member.alive && member.channel === channel
@@ -38,6 +37,12 @@ export class Snapshots {
       // there is no room for it
       if (member.log.full) return giveUp()
       const snapshot = takeSnapshot(source)
+      if (this.#rng.below(8) === 0) {
+        const some = [...snapshot.blobs].slice(0, this.#rng.below(snapshot.blobs.size + 1))
+        keepBlobs(member.log, channel.commitIndex, { ...snapshot, blobs: new Map(some) })
+        this.#note(`* m${member.slot - 1} gets ${some.length} blobs of a snapshot`)
+        return giveUp()
+      }
       channel.restored(member.disk.install(snapshot, channel.commitIndex))
       this.installed++
       this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)

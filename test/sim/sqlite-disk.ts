@@ -43,6 +43,7 @@ const writes = [
   'journalPut',
   'journalRemove',
   'compact',
+  'dropBlobs',
   'putBlob',
   'reset',
 ] as const

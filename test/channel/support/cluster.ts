@@ -481,8 +481,7 @@ export class Cluster {
   /** A snapshot from another member, whole and soon. */
   #copySnapshot(to: Member, from: Member): void {
     const { channel } = to
-    if (channel.restoring || !from.alive) return
-    channel.beginRestore()
+    if (channel.restoring || !from.alive || !channel.beginRestore()) return
     this.clock.after(20, () => {
       if (!to.alive || to.channel !== channel) return
       if (!from.alive) return channel.restored(undefined)

@@ -1,0 +1,128 @@
+import t, { type Test } from 'tap'
+import { errnoName } from '../../src/base/errno.js'
+import { Cluster, type Member, type Three } from './support/cluster.js'
+import { keepBlobs, takeSnapshot } from './support/sim-disk.js'
+
+interface Parted {
+  readonly cluster: Cluster
+  /** It led, and was cut off with a change of its own: `A` in the file. */
+  readonly away: Member
+  /** It leads the others, with another history: `x` in the file. */
+  readonly leader: Member
+  readonly other: Member
+  readonly file: number
+}
+
+function part(t: Test, seed: number): Parted {
+  const cluster = new Cluster(3, seed)
+  const [away, ...others] = cluster.roles() as Three
+  const { ino: file, answer } = away.create('file')
+  t.equal(errnoName(cluster.answered(answer)), errnoName(0))
+  cluster.settle()
+  cluster.network.isolate(away.id, 0)
+  // where the others have the entry with which a leader begins
+  t.equal(errnoName(cluster.answered(away.mkdir('mine').answer)), errnoName(0))
+  t.equal(errnoName(cluster.answered(away.append(file, 'A'))), errnoName(0))
+  cluster.until('another leader', () => others.some(member => member.leads))
+  const [leader, other] = others[0].leads ? others : [others[1], others[0]]
+  t.equal(errnoName(cluster.answered(leader.append(file, 'x', { durable: true }))), errnoName(0))
+  cluster.until('the old leader stands down', () => !away.leads)
+  return { cluster, away, leader, other, file }
+}
+
+function install({ away, leader }: Parted): void {
+  away.channel.restored(away.disk.install(takeSnapshot(leader), away.channel.commitIndex))
+}
+
+/** All are together again, and have what was accepted once. */
+function checkEnd(t: Test, { cluster, away, file }: Parted, content: string): void {
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  for (const member of cluster.members) t.equal(member.content(file), content)
+  t.same(away.lost, [])
+}
+
+t.test('an own change that only the log had outlives the snapshot that takes its place, and a kill', t => {
+  const parted = part(t, 1)
+  const { away } = parted
+  t.ok(away.channel.beginRestore())
+  install(parted)
+  away.kill()
+  away.start()
+  checkEnd(t, parted, 'xA')
+  t.end()
+})
+
+t.test('and is ordered by this member itself if it leads next', t => {
+  let led = 0
+  for (let seed = 1; seed <= 12; seed++) {
+    const parted = part(t, seed)
+    const { cluster, away, leader, other } = parted
+    t.ok(away.channel.beginRestore())
+    install(parted)
+    // it hears of the term, and is not heard
+    cluster.network.connectAll()
+    for (const { id } of [leader, other]) cluster.network.mute(away.id, id, 100)
+    cluster.until('it follows', () => away.channel.leader === leader.id)
+    leader.stop()
+    cluster.network.break(away.id, other.id)
+    cluster.network.connectAll()
+    cluster.until('a leader', () => away.leads || other.leads)
+    if (away.leads) led++
+    t.equal(errnoName(cluster.answered(away.append(parted.file, 'B'))), errnoName(0))
+    cluster.settle()
+    leader.start()
+    checkEnd(t, parted, 'xAB')
+  }
+  t.ok(led > 0, 'it led')
+  t.end()
+})
+
+t.test('a snapshot that breaks off after it contradicted the log leaves a log that goes on', t => {
+  const parted = part(t, 1)
+  const { away, leader } = parted
+  const { lastIndex } = away.channel
+  t.ok(away.channel.beginRestore())
+  keepBlobs(away.log, away.channel.commitIndex, takeSnapshot(leader))
+  t.ok(away.log.lastIndex < lastIndex, 'something was cut')
+  away.channel.restored(undefined)
+  t.equal(away.channel.lastIndex, away.log.lastIndex)
+  checkEnd(t, parted, 'xA')
+  t.end()
+})
+
+t.test('a change that is accepted in the moment of the installation is in the journal when it is answered', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('file')
+  t.equal(errnoName(cluster.answered(answer)), errnoName(0))
+  cluster.settle()
+  t.ok(follower.channel.beginRestore())
+  const append = follower.append(ino, 'A')
+  follower.channel.restored(follower.disk.install(takeSnapshot(leader), follower.channel.commitIndex))
+  cluster.network.isolate(follower.id, 0)
+  t.equal(errnoName(cluster.answered(append)), errnoName(0))
+  follower.kill()
+  follower.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  for (const member of cluster.members) t.equal(member.content(ino), 'A')
+  t.end()
+})
+
+t.test('nothing begins while the disk has no room for what must outlive the log', t => {
+  const parted = part(t, 1)
+  const { cluster, away, leader } = parted
+  away.log.full = true
+  t.notOk(away.channel.beginRestore())
+  t.notOk(away.channel.restoring)
+  away.log.full = false
+  cluster.advance(100)
+  t.ok(away.channel.beginRestore())
+  install({ ...parted, leader })
+  away.kill()
+  away.start()
+  checkEnd(t, parted, 'xA')
+  t.end()
+})
