@@ -162,6 +162,10 @@ export class Channel implements TransportEvents {
   get contradiction(): string | undefined {
     return this.#parts.link.contradiction ?? this.#parts.digests.undecided
   }
+  /** The state was lost, and the log does not reach back to its beginning: another member must give it. */
+  get stateMissing(): boolean {
+    return this.#health.stateMissing
+  }
   get restoring(): boolean {
     return this.#health.restoring
   }
@@ -272,14 +276,18 @@ export class Channel implements TransportEvents {
     if (health.sound && !health.restoring) health.guardDisk(() => this.#raft.tick())
     this.#expire()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
-    if (health.stateMissing && !health.restoring) {
-      const { leader } = this.#raft
-      if (leader !== undefined && leader !== this.self) this.#events.snapshotNeeded(leader, this.appliedIndex)
-    }
+    if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') this.#parts.duties.tick(this.#ticks)
     this.#parts.upkeep.tick(this.#ticks)
     this.#parts.locks.tick()
     this.#turn()
+  }
+
+  /** Of the leader; of any other where nobody leads, which may be so because only this member's log is up to date. */
+  #askForState(): void {
+    const others = this.peers.filter(({ id }) => id !== this.self && this.#ports.transport.connected(id))
+    const from = this.#raft.leader ?? others[this.#ticks % Math.max(1, others.length)]?.id
+    if (from !== undefined) this.#events.snapshotNeeded(from, this.appliedIndex)
   }
 
   #expire(): void {
@@ -382,6 +390,8 @@ export class Channel implements TransportEvents {
       readReady: (context, index) => this.#parts.waiters.readReady(context, index),
       configurationChanged: () => {},
       snapshotNeeded: (from, index) => this.#events.snapshotNeeded(from, index),
+      // without a state it would refuse whatever rests on one
+      mayLead: () => !this.#health.stateMissing,
     }
   }
 
@@ -434,18 +444,23 @@ export class Channel implements TransportEvents {
     return this.#health.restoring
   }
 
+  /**
+   * While it stands still: the snapshot contradicts this log from `index` on, which is not committed and is cut. Throws
+   * `disk-full` when that cannot be written.
+   */
+  contradicted(index: number): void {
+    this.#raft.truncateFrom(index)
+    if (this.#parts.durability.persist()) return
+    throw new RkfsError('disk-full', this.#health.diskFull ?? this.#health.failure ?? 'the log cannot be written')
+  }
+
   /** A snapshot was installed (or not, without `result`): the channel goes on from it. */
   restored(result: { state: StateStore; anchor: LogAnchor } | undefined): void {
     this.#health.restoring = false
     // the leader's words were passed over meanwhile
     this.#parts.forwarding.restart()
     this.#parts.waiters.askAgain()
-    if (result === undefined) {
-      // what a part of it contradicted is cut from the store (`keepBlob`)
-      const { lastIndex } = this.#ports.log
-      if (lastIndex < this.#log.lastIndex) this.#raft.truncateFrom(lastIndex + 1)
-      return this.#turn()
-    }
+    if (result === undefined) return this.#turn()
     const { state, anchor } = result
     this.#views.replace(state, { index: anchor.index, term: anchor.term, hash: anchor.hash })
     this.#parts.upkeep.restored(state, anchor.index)

@@ -46,8 +46,8 @@ export class Upkeep {
   readonly #retention: Retention
   /** The state is written out up to here … */
   #flushed: number
-  /** … and on stable storage up to here. */
-  #synced: number
+  /** … and on stable storage up to here; of what a process before this one wrote, no sync is known. */
+  #synced = 0
   #held = false
   /** Blobs that the state no longer refers to, but that stay: their entries are still in the log, or they are pinned. */
   readonly #dead = new Set<BlobId>()
@@ -74,7 +74,7 @@ export class Upkeep {
     this.#positions = positions
     this.#blobs = blobs
     this.#pinned = pinned
-    this.#flushed = this.#synced = ports.state.position?.index ?? 0
+    this.#flushed = ports.state.position?.index ?? 0
   }
 
   tick(ticks: number): void {

@@ -75,17 +75,25 @@ export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, ope
   }
 }
 
+/** The channel that a snapshot is received for, and which stands still. */
+export interface RestoringChannel {
+  readonly commitIndex: number
+  /** The log from `index` on is contradicted, and to be cut. Throws `disk-full`. */
+  contradicted(index: number): void
+}
+
 /**
  * Takes a snapshot in beside the old state: nothing that is there is touched before all of it has come and its digest
- * holds. Answers where the log goes on; `installSnapshot` puts it in place. Throws `corrupt` for one that is malformed
- * or contradicts what is committed here (entries up to `committed`), `unavailable` for one that reaches less far than
- * `least` or breaks off.
+ * holds, but for entries that it contradicts. Answers where the log goes on; `installSnapshot` puts it in place. Throws
+ * `corrupt` for one that is malformed or contradicts what is committed here, `unavailable` for one that reaches less far
+ * than `least` or breaks off.
  */
 export async function receiveSnapshot(
   paths: SnapshotPaths,
   owner: LogOwner,
   log: LogStore,
-  { least, committed }: { readonly least: number; readonly committed: number },
+  channel: RestoringChannel,
+  least: number,
   chunks: AsyncIterable<{ kind: number; id: bigint; data: Uint8Array }>,
   progress: (bytes: number, total: number) => void,
   report: StoreLog,
@@ -126,7 +134,7 @@ export async function receiveSnapshot(
         // where a blob contradicts this log, that one is cut: what was found in it before must come before
         if (id <= lastBlob) throw new RkfsError('corrupt', 'a snapshot with its blobs out of order')
         lastBlob = id
-        keepBlob(log, committed, id, data)
+        keepBlob(log, channel, id, data)
         log.commit()
         failpoint('snapshot-receiving')
         bytes += data.length
@@ -150,16 +158,16 @@ export async function receiveSnapshot(
 }
 
 /** Stores a blob unless the log has it, from its own entry. A snapshot's blobs are given in ascending order. */
-export function keepBlob(log: LogStore, committed: number, wireId: bigint, data: Uint8Array): void {
+export function keepBlob(log: LogStore, channel: RestoringChannel, wireId: bigint, data: Uint8Array): void {
   const id = Number(wireId)
   if (!Number.isSafeInteger(id)) throw new RkfsError('corrupt', 'a snapshot with a blob out of range')
   const index = Math.floor(id / blobsPerEntryMax)
   if (index > log.anchor.index && index <= log.lastIndex) {
     const known = log.blob(id)
     if (known !== undefined && equalBytes(known, data)) return
-    if (index > committed) {
+    if (index > channel.commitIndex) {
       // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
-      log.truncateFrom(index)
+      channel.contradicted(index)
     } else {
       throw new RkfsError('corrupt', `a snapshot that contradicts entry ${index}, which is committed here`)
     }

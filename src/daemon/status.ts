@@ -101,6 +101,12 @@ function problemsOf(host: ChannelHost): string[] {
   if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
+  if (channel.stateMissing) {
+    problems.push(
+      'the files are not here: state.db is missing, or older than what is left of the log; they are fetched from ' +
+        'another member as soon as one can be reached that has them',
+    )
+  }
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)
   if (removed) {

@@ -88,7 +88,7 @@ export class Following<D> {
     else this.#answerOwed = true
   }
 
-  /** Entries from `index` on contradict what is committed, though their leader sent them. */
+  /** Entries from `index` on contradict what is committed. */
   truncateFrom(index: number): void {
     this.#state.truncateFrom(index)
     this.#matched = Math.min(this.#matched, index - 1)

@@ -278,7 +278,7 @@ export class Raft<D> implements RaftCore<D> {
 
   /** A vote counts in any configuration that may still decide: one that removes this member may need it yet (thesis §4.2.2). */
   #isPromotable(): boolean {
-    return this.#state.configurations.votesInAny(this.id)
+    return this.#state.host.mayLead() && this.#state.configurations.votesInAny(this.id)
   }
 
   #isSoleVoter(): boolean {

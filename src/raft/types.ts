@@ -112,6 +112,8 @@ export interface RaftHost<D> {
   configurationChanged(configuration: Configuration): void
   /** This member must fetch a snapshot from `from` (the leader), at `index` or later; then the host calls `restored`. */
   snapshotNeeded(from: MemberId, index: number): void
+  /** Whether this member could do a leader's work. While not, it votes and acknowledges, but does not stand for election. */
+  mayLead(): boolean
   readonly log: RaftLog<D>
 }
 

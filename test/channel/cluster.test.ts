@@ -771,9 +771,7 @@ void t.test('what the leader says while a member takes a snapshot in is said aga
     follower.channel.readBarrier(5000, errno => (read = errno))
     cluster.advance(1000)
     t.equal(refused.errno, undefined)
-    follower.channel.restored(
-      arrives ? follower.disk.install(takeSnapshot(leader), follower.channel.commitIndex) : undefined,
-    )
+    follower.channel.restored(arrives ? follower.disk.install(takeSnapshot(leader), follower.channel) : undefined)
     cluster.until('the answers', () => refused.errno !== undefined && read !== undefined, 1000)
     t.equal(errnoName(refused.errno!), errnoName(ENOENT))
     t.equal(read, 0)

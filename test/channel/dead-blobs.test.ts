@@ -77,7 +77,7 @@ t.test('and goes after it when the state came with a snapshot meanwhile', async 
   for (let i = 0; i < 20; i++) leader.mkdir(`d${i}`)
   cluster.until('its entries are given up', () => stored(member) === content.length)
   member.channel.beginRestore()
-  member.channel.restored(member.disk.install(takeSnapshot(leader), member.channel.commitIndex))
+  member.channel.restored(member.disk.install(takeSnapshot(leader), member.channel))
   cluster.advance(10_000)
   t.equal(program.read(ino, handle), 'x'.repeat(100))
   program.close(ino, handle)

@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib'
 import type { Hasher } from '../../src/base/hash.js'
 import { chunkBytes } from '../../src/base/limits.js'
 import type { LogOwner, LogRecord, LogStore } from '../../src/channel/log-port.js'
+import type { RestoringChannel } from '../../src/daemon/snapshot-transfer.js'
 import { encodeEntry, hashOfEncoded, zeroHash } from '../../src/oplog/codec.js'
 
 export const hasher: Hasher = {
@@ -89,4 +90,9 @@ export function tempFolder(): string {
 
 export function syncOf(store: LogStore): Promise<number> {
   return new Promise(resolve => store.sync(resolve))
+}
+
+/** A channel without a core: what a snapshot contradicts is cut from the log itself. */
+export function cutting(log: LogStore, commitIndex: number): RestoringChannel {
+  return { commitIndex, contradicted: index => log.truncateFrom(index) }
 }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
 import { toHex } from '../../src/base/bytes.js'
 import { receiveSnapshot, snapshotPaths } from '../../src/daemon/snapshot-transfer.js'
-import { hasher, owner, quiet, tempFolder } from '../contracts/entries.js'
+import { cutting, hasher, owner, quiet, tempFolder } from '../contracts/entries.js'
 
 /** SQLite leaves a WAL behind that it could not copy, and says nothing: so it does while another has the database open. */
 t.test('a snapshot that is not all in its file is not put in place', async t => {
@@ -27,7 +27,7 @@ t.test('a snapshot that is not all in its file is not put in place', async t => 
       }
       yield { kind: 4, id: 0n, data: new Uint8Array(0) }
     }
-    return receiveSnapshot(paths, owner, log, { least: 0, committed: 0 }, chunks(), () => {}, quiet)
+    return receiveSnapshot(paths, owner, log, cutting(log, 0), 0, chunks(), () => {}, quiet)
   }
   await t.rejects(receive(true), { code: 'disk-full', message: /no space left .*state\.db\.incoming/ })
   holder?.close()

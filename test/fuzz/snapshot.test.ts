@@ -18,7 +18,7 @@ import { Verification } from '../../src/daemon/verification.js'
 import { encodeRecord, rootDirectory } from '../../src/fs/records.js'
 import { recordHash } from '../../src/fs/table-view.js'
 import { makeKey } from '../adapters/rpc/cluster.js'
-import { bytesOf, moreRecords, owner, quiet } from '../contracts/entries.js'
+import { bytesOf, cutting, moreRecords, owner, quiet } from '../contracts/entries.js'
 import { MemoryLogStore } from '../support/memory-log-store.js'
 import { hostileBytes, hostileJson } from './support/hostile.js'
 import { runs, seed } from './support/options.js'
@@ -72,9 +72,8 @@ async function take(chunks: readonly Chunk[], log = logOfSix()): Promise<number>
   async function* each(): AsyncGenerator<Chunk> {
     yield* chunks
   }
-  const limits = { least: 8, committed }
   const paths = snapshotPaths(join(folder, 'demo'))
-  return (await receiveSnapshot(paths, owner, log, limits, each(), () => {}, quiet)).index
+  return (await receiveSnapshot(paths, owner, log, cutting(log, committed), 8, each(), () => {}, quiet)).index
 }
 
 await t.test('a snapshot, whatever it is', async t => {

@@ -8,7 +8,7 @@ import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
 import { toHex } from '../../src/base/bytes.js'
 import type { LogAnchor } from '../../src/channel/log-port.js'
 import { installSnapshot, receiveSnapshot, resumeInstall, snapshotPaths } from '../../src/daemon/snapshot-transfer.js'
-import { hashAt, hasher, moreRecords, owner, quiet, tempFolder } from '../contracts/entries.js'
+import { cutting, hashAt, hasher, moreRecords, owner, quiet, tempFolder } from '../contracts/entries.js'
 import { noChanges, positionAt } from '../contracts/state-store.js'
 
 /** A member's folder with a log of so many entries, all durable. */
@@ -137,7 +137,7 @@ void t.test('etcd-io/etcd#1763: a snapshot from before the log’s beginning is 
     yield await Promise.resolve({ kind: 1, id: 0n, data: Buffer.from(JSON.stringify(header)) })
     yield { kind: 4, id: 0n, data: new Uint8Array(0) }
   }
-  const taken = receiveSnapshot(paths, owner, log, { least: 0, committed: 0 }, chunks(), () => {}, quiet)
+  const taken = receiveSnapshot(paths, owner, log, cutting(log, 0), 0, chunks(), () => {}, quiet)
   await t.rejects(taken, { code: 'unavailable', message: /ends at entry 400, not at \d+ or later/ })
   t.same([log.anchor.index, log.lastIndex], [500, 600])
 })

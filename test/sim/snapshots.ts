@@ -14,10 +14,10 @@ export class Snapshots {
     this.#cluster = cluster
     this.#rng = rng
     this.#note = note
-    cluster.onSnapshotNeeded = (member, from) => this.#fetch(member, from)
+    cluster.onSnapshotNeeded = (member, from, index) => this.#fetch(member, from, index)
   }
 
-  #fetch(member: Member, from: MemberId): void {
+  #fetch(member: Member, from: MemberId, index: number): void {
     const { channel } = member
     const source = this.#cluster.members.find(({ id }) => id === from)
     if (channel.restoring || source === undefined || !channel.beginRestore()) return
@@ -37,13 +37,14 @@ export class Snapshots {
       // there is no room for it
       if (member.log.full) return giveUp()
       const snapshot = takeSnapshot(source)
+      if (snapshot.position.index < Math.max(index, member.log.anchor.index)) return giveUp()
       if (this.#rng.below(8) === 0) {
         const some = [...snapshot.blobs].slice(0, this.#rng.below(snapshot.blobs.size + 1))
-        keepBlobs(member.log, channel.commitIndex, { ...snapshot, blobs: new Map(some) })
+        keepBlobs(member.log, channel, { ...snapshot, blobs: new Map(some) })
         this.#note(`* m${member.slot - 1} gets ${some.length} blobs of a snapshot`)
         return giveUp()
       }
-      channel.restored(member.disk.install(snapshot, channel.commitIndex))
+      channel.restored(member.disk.install(snapshot, channel))
       this.installed++
       this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)
     }

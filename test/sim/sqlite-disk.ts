@@ -7,7 +7,12 @@ import { RkfsError } from '../../src/base/errors.js'
 import { KiB } from '../../src/base/limits.js'
 import type { LogOwner, LogStore } from '../../src/channel/log-port.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
-import { installSnapshot, resumeInstall, snapshotPaths } from '../../src/daemon/snapshot-transfer.js'
+import {
+  installSnapshot,
+  resumeInstall,
+  snapshotPaths,
+  type RestoringChannel,
+} from '../../src/daemon/snapshot-transfer.js'
 import { anchorOf, keepBlobs, type Installed, type SimDisk, type Snapshot } from '../channel/support/sim-disk.js'
 import { intercept } from './intercept.js'
 
@@ -131,11 +136,11 @@ class SqliteDisk implements SimDisk {
     this.processLost()
   }
 
-  install(snapshot: Snapshot, committed: number): Installed {
+  install(snapshot: Snapshot, channel: RestoringChannel): Installed {
     const paths = snapshotPaths(this.#folder)
     const { writes, position, liveBytes } = snapshot
     const incoming = SqliteStateStore.open(paths.incoming, owner, nodeHasher, silent)
-    keepBlobs(this.#store, committed, snapshot)
+    keepBlobs(this.#store, channel, snapshot)
     incoming.write({ writes, position, liveBytes })
     incoming.syncNow()
     incoming.close()

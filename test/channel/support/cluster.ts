@@ -485,7 +485,7 @@ export class Cluster {
     this.clock.after(20, () => {
       if (!to.alive || to.channel !== channel) return
       if (!from.alive) return channel.restored(undefined)
-      channel.restored(to.disk.install(takeSnapshot(from), channel.commitIndex))
+      channel.restored(to.disk.install(takeSnapshot(from), channel))
     })
   }
 

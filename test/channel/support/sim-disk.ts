@@ -1,6 +1,6 @@
 import type { Rng } from '../../../src/base/rng.js'
 import type { BlobId, LogAnchor, LogStore } from '../../../src/channel/log-port.js'
-import { goOnFrom, keepBlob } from '../../../src/daemon/snapshot-transfer.js'
+import { goOnFrom, keepBlob, type RestoringChannel } from '../../../src/daemon/snapshot-transfer.js'
 import { decodeRecord } from '../../../src/fs/records.js'
 import type { AppliedPosition, RecordWrite, StateStore } from '../../../src/fs/store-port.js'
 import type { Member } from './cluster.js'
@@ -30,8 +30,8 @@ export interface SimDisk {
   powerLost(rng: Rng): void
   /** … after the process was killed. */
   processLost(): void
-  /** Puts a snapshot in place of state and log, as `daemon/snapshot-transfer.ts` does. `committed`: this member's commit index. */
-  install(snapshot: Snapshot, committed: number): Installed
+  /** Puts a snapshot in place of state and log, as `daemon/snapshot-transfer.ts` does. */
+  install(snapshot: Snapshot, channel: RestoringChannel): Installed
   close(): void
 }
 
@@ -58,8 +58,8 @@ export function anchorOf({ index, term, hash }: AppliedPosition): LogAnchor {
 }
 
 /** What comes before the old state is touched: the blobs. */
-export function keepBlobs(log: LogStore, committed: number, { blobs }: Snapshot): void {
-  for (const [id, data] of blobs) keepBlob(log, committed, BigInt(id), data)
+export function keepBlobs(log: LogStore, channel: RestoringChannel, { blobs }: Snapshot): void {
+  for (const [id, data] of blobs) keepBlob(log, channel, BigInt(id), data)
   log.commit()
 }
 
@@ -81,8 +81,8 @@ export class MemoryDisk implements SimDisk {
     this.log = this.log.killed()
   }
 
-  install(snapshot: Snapshot, committed: number): Installed {
-    keepBlobs(this.log, committed, snapshot)
+  install(snapshot: Snapshot, channel: RestoringChannel): Installed {
+    keepBlobs(this.log, channel, snapshot)
     this.state = new SimStateStore([snapshot])
     const anchor = anchorOf(snapshot.position)
     goOnFrom(this.log, anchor)

@@ -18,7 +18,7 @@ import {
   snapshotPaths,
 } from '../../../src/daemon/snapshot-transfer.js'
 import { recordHash } from '../../../src/fs/table-view.js'
-import { bytesOf, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../../contracts/entries.js'
+import { bytesOf, cutting, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../../contracts/entries.js'
 import { isKept, type PromiseMark, payloadBytes } from './store-promises.js'
 
 const [folder, marks, seed, steps, end] = process.argv.slice(2) as [string, string, string, string, 'close' | 'kill']
@@ -145,7 +145,7 @@ const operations: Record<string, () => void | Promise<void>> = {
       yield { kind: 4, id: 0n, data: new Uint8Array(0) }
     }
     mark({ kind: 'restoring', index, kept: isWithin ? applied : index - 2 })
-    const anchor = await receiveSnapshot(paths, owner, log, { least: 0, committed: applied }, chunks(), () => {}, quiet)
+    const anchor = await receiveSnapshot(paths, owner, log, cutting(log, applied), 0, chunks(), () => {}, quiet)
     state.close()
     installSnapshot(paths, log, anchor)
     state = SqliteStateStore.open(paths.state, owner, hasher, quiet)

@@ -182,6 +182,9 @@ export class TestNode implements RaftHost<number> {
     this.watcher.roleChanged?.(this, role, term, leader)
     if (role === 'leader') this.propose(1, 1)
   }
+  mayLead(): boolean {
+    return true
+  }
   readReady(context: number, index: number): void {
     this.watcher.readReady?.(this, context, index)
   }
