@@ -2,6 +2,7 @@ import { assert } from '../base/assert.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
+import { electionTimeoutTicks } from '../base/limits.js'
 import { membersDescriptor } from '../fs/apply.js'
 import type { MembersOperation, Operation } from '../fs/operation.js'
 import type { StateStore } from '../fs/store-port.js'
@@ -31,6 +32,8 @@ export type { ChannelOptions }
 
 /** Where nothing has happened for so long, digests are compared. */
 const idleTicks = 10
+/** Elections come to an end within some of their timeouts. */
+const askOthersTicks = 10 * electionTimeoutTicks
 
 /**
  * One channel's brain on one member: it orders changes while it leads, forwards them while it follows, applies the
@@ -283,10 +286,16 @@ export class Channel implements TransportEvents {
     this.#turn()
   }
 
-  /** Of the leader; of any other where nobody leads, which may be so because only this member's log is up to date. */
+  /**
+   * Of the leader; of any other where nobody leads, which may be so because only this member's log is up to date. But
+   * seldom: who takes a snapshot in does not vote meanwhile.
+   */
   #askForState(): void {
-    const others = this.peers.filter(({ id }) => id !== this.self && this.#ports.transport.connected(id))
-    const from = this.#raft.leader ?? others[this.#ticks % Math.max(1, others.length)]?.id
+    let from = this.#raft.leader
+    if (from === undefined && this.#ticks % askOthersTicks === 0) {
+      const others = this.peers.filter(({ id }) => id !== this.self && this.#ports.transport.connected(id))
+      from = others[(this.#ticks / askOthersTicks) % others.length]?.id
+    }
     if (from !== undefined) this.#events.snapshotNeeded(from, this.appliedIndex)
   }
 

@@ -68,6 +68,25 @@ t.test('it gets one from a follower when only its own log is up to date, and lea
   t.end()
 })
 
+t.test('it votes, though nobody gives it a state', t => {
+  const { cluster, leader, bare, other } = lose()
+  leader.stop()
+  let attempts = 0
+  cluster.onSnapshotNeeded = () => {
+    const { channel } = bare
+    if (channel.restoring || !channel.beginRestore()) return
+    attempts++
+    // as the daemon does
+    cluster.clock.after(1000, () => channel.restored(undefined))
+  }
+  bare.start()
+  cluster.network.connectAll()
+  cluster.until('another leads', () => other.leads, 15_000)
+  cluster.until('it asks', () => attempts > 0)
+  t.notOk(bare.leads)
+  t.end()
+})
+
 t.test('what a killed process had not synced of its state is synced before the log lets go of its entries', t => {
   // how much a power cut takes is drawn
   for (let seed = 1; seed <= 10; seed++) {

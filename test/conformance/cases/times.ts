@@ -338,8 +338,11 @@ export const accessTimes = cases('access-times', add => {
       const before = sys.fstat(fd).atime
       tick()
       sys.pwrite(fd, 'x', 0)
-      tick()
-      sys.pread(fd, 3, 0)
+      // a kernel that is told to forget a page may hear of it a moment after write(2) has returned
+      for (const end = Date.now() + 5000; sys.fstat(fd).atime <= before && Date.now() < end;) {
+        tick()
+        sys.pread(fd, 3, 0)
+      }
       ok(sys.fstat(fd).atime > before, 'atime is newer')
       const marked = sys.fstat(fd).atime
       tick()
