@@ -73,6 +73,8 @@ export class DigestExchange {
   }
 
   #publish(): void {
+    // nothing stands for the entry that it is said to stand at
+    if (this.#health.stateMissing) return
     const { index } = this.#views.applied
     const hash = this.#views.table.digest()
     this.#book.record(index, hash)

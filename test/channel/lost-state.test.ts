@@ -5,8 +5,8 @@ import { Cluster, type Member, type Three } from './support/cluster.js'
 const retention = { margin: 1, entriesMax: 5 }
 
 /** A cluster in which one member's state is lost, and its log does not reach back to the beginning. */
-function lose(): { cluster: Cluster; leader: Member; bare: Member; other: Member; file: number } {
-  const cluster = new Cluster(3, 1, { retention })
+function lose(margin = 1): { cluster: Cluster; leader: Member; bare: Member; other: Member; file: number } {
+  const cluster = new Cluster(3, 1, { retention: { ...retention, margin } })
   const [leader, bare, other] = cluster.roles() as Three
   const { ino: file } = leader.create('file')
   for (let i = 0; i < 20; i++) leader.mkdir(`d${i}`)
@@ -84,6 +84,25 @@ t.test('it votes, though nobody gives it a state', t => {
   cluster.until('another leads', () => other.leads, 15_000)
   cluster.until('it asks', () => attempts > 0)
   t.notOk(bare.leads)
+  t.end()
+})
+
+t.test('it is not taken for one whose state differs where its log begins', t => {
+  const { cluster, leader, bare, file } = lose(0)
+  t.equal(bare.log.anchor.index, leader.channel.appliedIndex)
+  const complaints = (): string[] => cluster.members.flatMap(({ reports }) => reports.map(({ message }) => message))
+  const before = complaints().length
+  bare.start()
+  cluster.network.connectAll()
+  // it is told digests, and nobody is there to begin
+  cluster.advance(5000)
+  t.equal(bare.quarantined, undefined)
+  cluster.provideSnapshots()
+  cluster.until('it serves', () => bare.channel.serving)
+  t.same(complaints().slice(before), [])
+  t.equal(errnoName(cluster.answered(bare.append(file, 'A'))), errnoName(0))
+  cluster.settle()
+  cluster.checkDigests()
   t.end()
 })
 

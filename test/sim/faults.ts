@@ -122,6 +122,12 @@ export class Faults {
         this.#note(kind, who)
         // some come back soon, some late
         return this.#after(ms, () => this.#start(member))
+      case 'bare':
+        if (!this.#mayLoseState(member)) return
+        this.#end(member, 'stop')
+        member.loseState()
+        this.#note(kind, who)
+        return this.#after(ms, () => this.#start(member))
       case 'stall':
         member.stall()
         this.#note(kind, `${who} for ${ms} ms`)
@@ -158,6 +164,14 @@ export class Faults {
         // as often as `lossOneIn` says
         return
     }
+  }
+
+  /** Somebody puts a member's state away, once a run: that of another is needed to make it anew, and a majority with it. */
+  #mayLoseState(member: Member): boolean {
+    const { cluster, options } = this.#host
+    const { disk, faults, leftOut } = options
+    if (!member.alive || member.stalled || disk !== 'memory' || leftOut || this.#counts.has('bare')) return false
+    return cluster.members.length > 2 && !faults.includes('admit') && !faults.includes('remove')
   }
 
   #partition(members: readonly Member[], ms: number): void {

@@ -29,7 +29,19 @@ void t.test('whatever fails, every promise is kept, and a majority gets on', { t
   for (const kind of ['durable', 'terms', 'votes', 'snapshots', 'linearOperations', 'disk-sqlite', 'leftOut']) {
     t.ok(totals[kind]! > 0, `${kind} came about`)
   }
-  for (const kind of ['power', 'kill', 'stall', 'freeze', 'full', 'partition', 'mute', 'admit', 'remove', 'transfer']) {
+  for (const kind of [
+    'power',
+    'kill',
+    'stall',
+    'freeze',
+    'full',
+    'partition',
+    'mute',
+    'admit',
+    'remove',
+    'transfer',
+    'bare',
+  ]) {
     t.ok(totals[kind]! > 0, `${kind} came about`)
   }
 })
