@@ -455,12 +455,11 @@ export class Channel implements TransportEvents {
 
   /**
    * While it stands still: the snapshot contradicts this log from `index` on, which is not committed and is cut. Throws
-   * `disk-full` when that cannot be written.
+   * `disk-full` when that cannot be written; the next turn tries it again.
    */
   contradicted(index: number): void {
     this.#raft.truncateFrom(index)
-    if (this.#parts.durability.persist()) return
-    throw new RkfsError('disk-full', this.#health.diskFull ?? this.#health.failure ?? 'the log cannot be written')
+    this.#log.persist()
   }
 
   /** A snapshot was installed (or not, without `result`): the channel goes on from it. */

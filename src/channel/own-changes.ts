@@ -236,9 +236,8 @@ export class OwnChanges {
     }
     this.#pending.add(change)
     this.#agenda.unsent(change.bytes)
-    this.#log.journal(journalRecord(change))
+    this.#journal(change)
     failpoint('change-journalled')
-    change.journalled = true
     this.#answerIfShown(change)
   }
 

@@ -129,7 +129,6 @@ export class Raft<D> implements RaftCore<D> {
     this.#conclude()
   }
 
-  /** As a follower: entries from `index` on are known to contradict what is committed. */
   truncateFrom(index: number): void {
     assert(this.#leading === undefined, 'a leader never removes an entry')
     this.#following.truncateFrom(index)

@@ -166,6 +166,8 @@ export interface RaftCore<D> {
   durable(index: number, term?: number): void
   /** A snapshot at `index` was installed in place of the log up to there. */
   restored(index: number, term: number, configuration: Configuration): void
+  /** Follower: entries from `index` on, none of which is committed, are known to contradict what is. */
+  truncateFrom(index: number): void
   /** Any valid bytes from a member are a sign of life. */
   heard(from: MemberId): void
   /** The connection to a member was lost or made anew: what was in flight may be lost. */

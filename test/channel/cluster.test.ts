@@ -1,17 +1,14 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { EAGAIN, EEXIST, EINTR, EIO, ENOENT, EROFS, errnoName } from '../../src/base/errno.js'
 import { withMember, withoutMember } from '../../src/channel/descriptor.js'
 import { encodeOperation } from '../../src/fs/operation-codec.js'
 import type { Operation } from '../../src/fs/operation.js'
 import { zeroHash } from '../../src/oplog/codec.js'
+import { ok } from './support/answers.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Answer, type Member, type Three } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
 import { SimStateStore } from './support/sim-stores.js'
-
-function ok(t: Test, cluster: Cluster, ...answers: Answer[]): void {
-  for (const answer of answers) t.equal(errnoName(cluster.answered(answer)), errnoName(0))
-}
 
 const unlink = (name: string): Operation => ({ kind: 'unlink', parent: 1, name })
 const rename = (name: string, newName: string): Operation => ({

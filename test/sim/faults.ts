@@ -117,16 +117,11 @@ export class Faults {
       case 'power':
       case 'kill':
       case 'stop':
-        if (!member.alive) return
+      case 'bare':
+        if (!member.alive || (kind === 'bare' && !this.#mayLoseState(member))) return
         this.#end(member, kind === 'stop' && member.stalled ? 'kill' : kind)
         this.#note(kind, who)
         // some come back soon, some late
-        return this.#after(ms, () => this.#start(member))
-      case 'bare':
-        if (!this.#mayLoseState(member)) return
-        this.#end(member, 'stop')
-        member.loseState()
-        this.#note(kind, who)
         return this.#after(ms, () => this.#start(member))
       case 'stall':
         member.stall()
@@ -170,7 +165,7 @@ export class Faults {
   #mayLoseState(member: Member): boolean {
     const { cluster, options } = this.#host
     const { disk, faults, leftOut } = options
-    if (!member.alive || member.stalled || disk !== 'memory' || leftOut || this.#counts.has('bare')) return false
+    if (member.stalled || disk !== 'memory' || leftOut || this.#counts.has('bare')) return false
     return cluster.members.length > 2 && !faults.includes('admit') && !faults.includes('remove')
   }
 
@@ -189,14 +184,15 @@ export class Faults {
     this.#note('partition', `${left.map(({ slot }) => `m${slot - 1}`).join(' ')} for ${ms} ms`)
   }
 
-  #end(member: Member, how: 'power' | 'kill' | 'stop'): void {
+  #end(member: Member, how: 'power' | 'kill' | 'stop' | 'bare'): void {
     member.log.full = false
-    if (how === 'stop') member.stop()
+    if (how === 'stop' || how === 'bare') member.stop()
     else if (how === 'kill') member.kill()
     else {
       this.#host.powerLost(member)
       member.crash()
     }
+    if (how === 'bare') member.loseState()
     this.#host.note(`* m${member.slot - 1} is down`)
   }
 
