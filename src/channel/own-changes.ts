@@ -200,6 +200,7 @@ export class OwnChanges {
       visible: false,
       lacking: false,
       stale,
+      told: false,
       journalled: false,
       ordered: undefined,
       sentRound: 0,
@@ -236,8 +237,6 @@ export class OwnChanges {
     }
     this.#pending.add(change)
     this.#agenda.unsent(change.bytes)
-    this.#journal(change)
-    failpoint('change-journalled')
     this.#answerIfShown(change)
   }
 
@@ -254,8 +253,14 @@ export class OwnChanges {
   #answerIfShown(change: PendingChange): void {
     if (!change.visible || change.durable) return
     const done = this.#takeAnswer(change)
+    if (done === undefined) return
+    change.told = true
     change.deadline = undefined
-    if (done !== undefined) this.#agenda.answerChange(done, () => this.#shown.tellMounts(change))
+    if (change.ordered === undefined) {
+      this.#journal(change)
+      failpoint('change-journalled')
+    }
+    this.#agenda.answerChange(done, () => this.#shown.tellMounts(change))
   }
 
   // ---- what becomes of them ----
@@ -368,8 +373,12 @@ export class OwnChanges {
     this.#journal(change)
   }
 
+  /**
+   * What a program was told of outlives this process. Anything else is not journalled: taking it out again, when its
+   * program is told that it failed, waits for no sync, so that a loss of power could bring it back.
+   */
   #journal(change: PendingChange): void {
-    if (change.journalled) return
+    if (!change.told || change.journalled) return
     this.#log.journal(journalRecord(change))
     change.journalled = true
   }

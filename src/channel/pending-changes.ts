@@ -24,13 +24,15 @@ export interface PendingChange {
    * change of names: what it would have made stale when it was asked for.
    */
   stale: readonly Invalidation[]
+  /** Its caller was told of success; of what an earlier process left it is taken to have been. */
+  told: boolean
   /** Stands in the journal. */
   journalled: boolean
   /** Where it stands in this member's own log, put there by itself as leader. */
   ordered: number | undefined
   /** The round of forwarding in which it was sent; 0: never. */
   sentRound: number
-  /** Gives up waiting then (monotonic milliseconds); undefined once the caller has its answer. */
+  /** Gives up waiting then (monotonic milliseconds); undefined once the caller was told of success. */
   deadline: number | undefined
   /** Offset that an append got when it was shown. */
   shownOffset: number | undefined

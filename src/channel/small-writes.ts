@@ -9,7 +9,7 @@ import type { Appender } from './appender.js'
 import type { Core } from './core.js'
 import type { BlobId } from './log-port.js'
 import { isSmallWrite, OpenWrite } from './open-write.js'
-import { journalRecord, type PendingChange, type PendingChanges } from './pending-changes.js'
+import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelPorts } from './ports.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
@@ -70,8 +70,6 @@ export class SmallWrites {
     const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
     rememberPlace(ordered, proposal)
-    this.#log.journal(journalRecord(change))
-    change.journalled = true
     this.#agenda.unsent(change.bytes)
     this.#open = new OpenWrite(change, start, index)
     if (joined) this.#views.shows(change, stale)
@@ -91,6 +89,7 @@ export class SmallWrites {
     const open = this.#open
     if (open === undefined || options.durable || !isSmallWrite(operation)) return false
     if (!open.continues(operation, options.mount)) return false
+    assert(open.change.journalled, 'an open write goes on that the journal does not have')
     const { ino, kind, length } = operation
     const { ordered, own, joined } = this.#views
     const { sequence } = open.change.proposal

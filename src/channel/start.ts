@@ -150,6 +150,7 @@ function pendingAgain(proposal: Proposal, operation: Operation, ordered: number 
     visible: false,
     lacking: false,
     stale: [],
+    told: true,
     journalled: ordered === undefined,
     ordered,
     sentRound: 0,

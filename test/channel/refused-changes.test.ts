@@ -1,0 +1,82 @@
+import t from 'tap'
+import { EEXIST, EROFS } from '../../src/base/errno.js'
+import { rootInode } from '../../src/fs/records.js'
+import { ok } from './support/answers.js'
+import { Cluster, type Member, type Three } from './support/cluster.js'
+
+const seeds = 20
+
+/**
+ * The member's power goes. What it had written a moment before may or may not be on stable storage, so that several
+ * seeds are needed.
+ */
+function losePower(cluster: Cluster, member: Member): void {
+  member.crash()
+  member.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+}
+
+t.test('a loss of power does not bring about what the leader refused', t => {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower] = cluster.roles() as Three
+    const { ino, answer } = leader.create('name')
+    ok(t, cluster, answer)
+    cluster.settle()
+    const refused = follower.create('name')
+    t.equal(cluster.answered(refused.answer), EEXIST)
+    cluster.network.isolate(follower.id, 0)
+    ok(t, cluster, leader.change({ kind: 'unlink', parent: rootInode, name: 'name' }))
+    losePower(cluster, follower)
+    t.equal(leader.lookup('name'), undefined, `seed ${seed}: the name is free, as its last user left it`)
+    t.equal(leader.content(ino), undefined)
+  }
+  t.end()
+})
+
+t.test('… nor what waited for nothing', t => {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower] = cluster.roles() as Three
+    const { ino, answer } = leader.create('file')
+    ok(t, cluster, answer)
+    cluster.settle()
+    // accepted, and cut off before it is sent
+    const append = follower.append(ino, 'x', { durable: true, timeoutMs: 1000 })
+    cluster.network.isolate(follower.id, 0)
+    t.equal(cluster.answered(append), EROFS)
+    losePower(cluster, follower)
+    t.equal(leader.content(ino), '', `seed ${seed}: nothing was appended`)
+  }
+  t.end()
+})
+
+t.test('what was answered outlives the process, and what is not goes with it', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('file')
+  ok(t, cluster, answer)
+  cluster.settle()
+  const [told, waits, toldToo] = [
+    follower.append(ino, 'a'),
+    follower.append(ino, 'b', { durable: true }),
+    follower.append(ino, 'c'),
+  ]
+  const name = follower.create('other')
+  cluster.network.isolate(follower.id, 0)
+  ok(t, cluster, told, toldToo)
+  t.equal(follower.content(ino), 'abc', 'programs see all of it meanwhile')
+  t.same([waits.errno, name.answer.errno], [undefined, undefined])
+  follower.kill()
+  follower.start()
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
+  for (const member of cluster.members) {
+    t.equal(member.content(ino), 'ac')
+    t.equal(member.lookup('other'), undefined)
+  }
+  t.end()
+})
