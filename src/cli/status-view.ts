@@ -68,9 +68,15 @@ function certificateWords(expires: string | null): string {
   return new Date(expires).getTime() < Date.now() ? `${day} EXPIRED` : day
 }
 
+/** A node of another version may not say. */
+function lacksFiles(c: ChannelStatus): boolean {
+  return c.complete === false
+}
+
 function quorumWords(c: ChannelStatus): string {
   const { voters, needed, reachable, ok } = c.quorum
   const count = `${reachable} of ${counted(voters, 'voter')} reachable, ${needed} needed`
+  if (lacksFiles(c)) return `${count}; reads and changes fail until the files are here, see below`
   return ok ? `ok: ${count}` : `NO QUORUM: ${count}; reads go on, changes wait and then fail`
 }
 
@@ -78,7 +84,8 @@ function safeWords(c: ChannelStatus): string {
   if (c.state === 'quarantined' || c.state === 'failed') return 'not known here, see below'
   const safe = `everything up to ${c.commitIndex} is on a majority`
   const newer = c.lastIndex - c.commitIndex
-  const applied = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''
+  const behind = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''
+  const applied = lacksFiles(c) ? '; none of it is here as files' : behind
   return (newer > 0 ? `${safe}, ${counted(newer, 'newer entry is', 'newer entries are')} not yet` : safe) + applied
 }
 

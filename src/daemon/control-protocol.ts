@@ -98,6 +98,8 @@ export interface ChannelStatus {
   readonly durableIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** The files are here; else reads and changes fail until a snapshot is fetched. */
+  readonly complete: boolean
   readonly quorum: {
     readonly voters: number
     readonly needed: number

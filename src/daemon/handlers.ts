@@ -109,6 +109,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
         durableIndex: 0,
         commitIndex: 0,
         appliedIndex: 0,
+        complete: false,
         quorum: { voters: 0, needed: 0, reachable: 0, ok: false },
         members: [],
         digest: { index: 0, hash: '' },

@@ -144,6 +144,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     durableIndex: channel.durableIndex,
     commitIndex: channel.commitIndex,
     appliedIndex: channel.appliedIndex,
+    complete: !channel.stateMissing,
     quorum: quorumOf(host),
     members: descriptor.members.map(member => memberStatus(host, member, transport)),
     digest: channel.digest(),

@@ -63,6 +63,15 @@ t.test('status: exit code by state, text for people', async t => {
   t.match(without.stdout, /NO QUORUM: 1 of 3 voters reachable, 2 needed/)
   t.match(without.stdout, /2 newer entries are not yet/)
   t.match(without.stdout, /no majority since 12:00/)
+  channels = [{ ...noQuorum, state: 'candidate', complete: false }]
+  const incomplete = await rkfs(['status'], { home })
+  t.equal(incomplete.code, 3)
+  t.match(
+    incomplete.stdout,
+    /quorum +1 of 3 voters reachable, 2 needed; reads and changes fail until the files are here/,
+  )
+  t.match(incomplete.stdout, /safe +everything up to 12 .*; none of it is here as files/)
+  channels = [noQuorum]
   const json = await rkfs(['status', '--json'], { home })
   t.equal(json.code, 3)
   t.same(JSON.parse(json.stdout), report([noQuorum]))

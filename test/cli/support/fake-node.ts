@@ -16,6 +16,7 @@ export const channel: ChannelStatus = {
   durableIndex: 12,
   commitIndex: 12,
   appliedIndex: 12,
+  complete: true,
   quorum: { voters: 3, needed: 2, reachable: 3, ok: true },
   members: [
     {
