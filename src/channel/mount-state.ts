@@ -175,7 +175,7 @@ export class MountState {
     if (file !== undefined) file.sequence = this.channel.lastSequence
   }
 
-  /** The kernel gives the pages of a file up. */
+  /** The kernel gives the pages and the attributes of a file up. */
   forgetPages(ino: number): void {
     this.invalidatePages?.(ino)
   }
@@ -209,6 +209,12 @@ export class MountState {
   dropOrphan(ino: number): void {
     this.orphans.get(ino)?.close()
     this.orphans.delete(ino)
+  }
+
+  /** A file that had no name for this member's programs is one of the channel's: kernels forget what they were told. */
+  orphanReturns(ino: number): void {
+    this.dropOrphan(ino)
+    this.forgetPages(ino)
   }
 
   /** See `ChannelObserver.losing`. */
@@ -259,7 +265,7 @@ export class MountState {
       // the unlink was refused after all: the file is one of the channel's again, and what was written to it meanwhile has
       // no place in the order
       if (orphan.changes > 0) this.files.spoil(ino, EIO)
-      this.dropOrphan(ino)
+      this.orphanReturns(ino)
     }
   }
 

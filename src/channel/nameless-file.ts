@@ -83,7 +83,7 @@ function awaitName(mount: MountState, orphan: OrphanFile, changes: number): void
     if (errno !== 0) return mount.ports.delay(againMs, () => awaitName(mount, orphan, changes))
     if ((getInode(channel.view, ino)?.nlink ?? 0) === 0) return
     if (orphan.changes > changes) mount.files.spoil(ino, EIO)
-    mount.dropOrphan(ino)
+    mount.orphanReturns(ino)
   })
 }
 

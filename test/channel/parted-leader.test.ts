@@ -176,6 +176,35 @@ void t.test(
   },
 )
 
+void t.test('linkat(2) of an O_TMPFILE that was given up: the kernel learns that the file has a name', t => {
+  const cluster = new Cluster(3, 1, { mountOptions: { sync: 'always' } })
+  const [leader] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  cluster.settle()
+  const { entry } = mount.call<{ entry: Entry; file: OpenFile }>(answer =>
+    mount.kernel.tmpfile(rootInode, answer),
+  ).value!
+  const { ino } = entry.attributes
+  const answers: string[] = []
+  mount.kernel.link(ino, rootInode, 'x', errno => answers.push(errnoName(errno)))
+  cluster.until('it is ordered', () => leader.lookup('x') !== undefined)
+  mount.kernel.signal(() => 0)
+  t.same(answers, ['EINTR'])
+  // a program asks as soon as the kernel has forgotten
+  let last = 0
+  const ask = (): void => mount.kernel.getattr(ino, (_errno, found) => (last = found!.attributes.nlink))
+  leader.frontend.mounted = intercept(leader.frontend.mounted!, {
+    invalidate: items => {
+      mount.kernel.invalidate(items)
+      ask()
+    },
+  })
+  cluster.settle()
+  t.equal(last, 1)
+  mount.check(t, 'the kernel has nothing old')
+  t.end()
+})
+
 void t.test('a change that was given up and refused: no directory tells, since nobody was told that it is done', t => {
   const cluster = new Cluster(3)
   const [leader, follower] = cluster.roles() as Three
