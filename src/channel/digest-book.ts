@@ -1,25 +1,31 @@
 import { equalBytes, toHex } from '../base/bytes.js'
 import type { MemberId } from '../base/ids.js'
 
+/** Of each member: one that tells many, and false ones, pushes out its own only. */
 const kept = 32
 
 /** Digests of the applied state that members told each other, by index. */
 export class DigestBook {
   readonly #self: MemberId
-  readonly #heard = new Map<number, Map<MemberId, Uint8Array>>()
+  readonly #heard = new Map<MemberId, Map<number, Uint8Array>>()
 
   constructor(self: MemberId) {
     this.#self = self
   }
 
+  #of(member: MemberId, index: number): Uint8Array | undefined {
+    return this.#heard.get(member)?.get(index)
+  }
+
   /** This member's own digest at an index is known. */
   has(index: number): boolean {
-    return this.#heard.get(index)?.has(this.#self) ?? false
+    return this.#of(this.#self, index) !== undefined
   }
 
   /** Somebody told its digest at an index. */
   heardOf(index: number): boolean {
-    return this.#heard.has(index)
+    for (const digests of this.#heard.values()) if (digests.has(index)) return true
+    return false
   }
 
   record(index: number, hash: Uint8Array): void {
@@ -27,50 +33,46 @@ export class DigestBook {
   }
 
   hear(member: MemberId, index: number, hash: Uint8Array): void {
-    let at = this.#heard.get(index)
-    if (at === undefined) {
-      this.#heard.set(index, (at = new Map()))
-      for (const oldest of this.#heard.keys()) {
-        if (this.#heard.size <= kept) break
-        this.#heard.delete(oldest)
-      }
+    let digests = this.#heard.get(member)
+    if (digests === undefined) this.#heard.set(member, (digests = new Map()))
+    digests.set(index, hash)
+    for (const oldest of digests.keys()) {
+      if (digests.size <= kept) break
+      digests.delete(oldest)
     }
-    at.set(member, hash)
   }
 
   /** A member that told another digest at an index than this one's own. */
   differing(index: number): MemberId | undefined {
-    const at = this.#heard.get(index)
-    const own = at?.get(this.#self)
-    if (at === undefined || own === undefined) return undefined
-    for (const [member, hash] of at) if (!equalBytes(hash, own)) return member
+    const own = this.#of(this.#self, index)
+    if (own === undefined) return undefined
+    for (const [member, digests] of this.#heard) {
+      const hash = digests.get(index)
+      if (hash !== undefined && !equalBytes(hash, own)) return member
+    }
     return undefined
   }
 
   /** A member told the same digest at an index as this one's own. */
   agrees(member: MemberId, index: number): boolean {
-    const at = this.#heard.get(index)
-    const [own, its] = [at?.get(this.#self), at?.get(member)]
+    const [own, its] = [this.#of(this.#self, index), this.#of(member, index)]
     return own !== undefined && its !== undefined && equalBytes(own, its)
   }
 
-  /** Who differs from a majority of the voters at an index: `'self'`, a member, or nobody that is known. */
-  judge(index: number, voters: readonly MemberId[]): 'self' | MemberId | undefined {
-    const at = this.#heard.get(index)
-    const own = at?.get(this.#self)
-    if (at === undefined || own === undefined) return undefined
+  /** Whether a majority of the voters has this member's state at an index, or another one; undefined: that is not known. */
+  judge(index: number, voters: readonly MemberId[]): 'agrees' | 'differs' | undefined {
+    const own = this.#of(this.#self, index)
+    if (own === undefined) return undefined
     const counts = new Map<string, number>()
     for (const voter of voters) {
-      const hash = at.get(voter)
+      const hash = this.#of(voter, index)
       if (hash === undefined) continue
       const text = toHex(hash)
       counts.set(text, (counts.get(text) ?? 0) + 1)
     }
     const needed = Math.floor(voters.length / 2) + 1
     for (const [text, count] of counts) {
-      if (count < needed) continue
-      if (text !== toHex(own)) return 'self'
-      return this.differing(index)
+      if (count >= needed) return text === toHex(own) ? 'agrees' : 'differs'
     }
     return undefined
   }

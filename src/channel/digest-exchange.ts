@@ -5,12 +5,15 @@ import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { DigestBook } from './digest-book.js'
 import type { Health } from './health.js'
+import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 
 /** Digests are compared at multiples of this, and where the channel rests. */
 const digestInterval = 1024
+/** Where two differ, the others have so long to tell theirs before nobody counts as able to say which is right. */
+const decideMs = 2000
 
 /** Tells the others the digest of the applied state, and compares theirs (DESIGN, promise 2). */
 export class DigestExchange {
@@ -19,10 +22,15 @@ export class DigestExchange {
   readonly #views: Views
   readonly #roster: Roster
   readonly #health: Health
+  readonly #ports: ChannelPorts
   readonly #book: DigestBook
-  #undecided: { readonly member: MemberId; readonly words: string } | undefined
+  /** The newest entry at which a majority is known to have this member's state: who differs there or before is wrong. */
+  #agreed = 0
+  #undecided:
+    { readonly member: MemberId; readonly index: number; readonly words: string; readonly since: number } | undefined
 
-  constructor({ self, complaints, raft, views, roster, health }: Core) {
+  constructor({ self, complaints, raft, views, roster, health, ports }: Core) {
+    this.#ports = ports
     this.#complaints = complaints
     this.#raft = raft
     this.#views = views
@@ -38,7 +46,8 @@ export class DigestExchange {
   /** Whose state differs from this member's, where no majority says which is right. */
   get undecided(): string | undefined {
     const told = this.#undecided
-    return told !== undefined && this.#raft.configuration.voters.includes(told.member) ? told.words : undefined
+    if (told === undefined || this.#ports.monotonicMs() - told.since < decideMs) return undefined
+    return this.#raft.configuration.voters.includes(told.member) ? told.words : undefined
   }
 
   /** Whether the digest is what the state's records amount to. */
@@ -91,21 +100,33 @@ export class DigestExchange {
   /** A member that differs from a majority stops serving and says so. */
   #judge(index: number): void {
     const verdict = this.#book.judge(index, this.#raft.configuration.voters)
-    if (verdict === undefined) {
-      const member = this.#book.differing(index)
-      if (member === undefined) {
-        if (this.#undecided && this.#book.agrees(this.#undecided.member, index)) this.#undecided = undefined
-        return
-      }
-      const words = `the state of member ${member} differs from this member's at entry ${index}, and no majority says which is right`
-      this.#undecided = { member, words }
-      return this.#complaints.about(member, 'differs', 'error', words)
+    if (verdict === 'differs') {
+      return this.#health.quarantineSelf(`its state at entry ${index} differs from that of a majority of the members`)
     }
-    this.#undecided = undefined
-    if (verdict === 'self') {
-      this.#health.quarantineSelf(`its state at entry ${index} differs from that of a majority of the members`)
-    } else {
-      this.#complaints.about(verdict, 'differs', 'error', `the state of member ${verdict} differs at entry ${index}`)
+    if (verdict === 'agrees') this.#agreed = Math.max(this.#agreed, index)
+    const member = this.#book.differing(index)
+    this.#settleUndecided(index)
+    if (member === undefined) return
+    if (index <= this.#agreed) {
+      return this.#complaints.about(
+        member,
+        'differs',
+        'error',
+        `the state of member ${member} differs at entry ${index}`,
+      )
+    }
+    const words = `the state of member ${member} differs from this member's at entry ${index}, and no majority says which is right`
+    const since = this.#undecided?.member === member ? this.#undecided.since : this.#ports.monotonicMs()
+    this.#undecided = { member, index, words, since }
+    this.#complaints.about(member, 'differs', 'error', words)
+  }
+
+  /** A difference is none any more when a majority, or the member that differed, has this member's state at a later entry. */
+  #settleUndecided(index: number): void {
+    const told = this.#undecided
+    if (told === undefined) return
+    if (told.index <= this.#agreed || (told.index <= index && this.#book.agrees(told.member, index))) {
+      this.#undecided = undefined
     }
   }
 }

@@ -580,7 +580,47 @@ void t.test('two members whose states differ notice it although there is no lead
     reports.some(({ message }) => /state of member .* differs/.test(message))
   t.notOk(says(bad) || says(good))
   cluster.until('both say it', () => says(bad) && says(good), 20_000)
-  for (const { channel } of [bad, good]) t.match(channel.contradiction, 'no majority says which is right')
+  for (const { channel } of [bad, good]) {
+    cluster.until('status says it', () => channel.contradiction !== undefined)
+    t.match(channel.contradiction, 'no majority says which is right')
+  }
+  t.end()
+})
+
+void t.test('a false digest is held against the member that tells it as soon as a majority agrees', t => {
+  const cluster = new Cluster(3)
+  const [victim, honest, liar] = cluster.roles() as Three
+  const { channel } = victim
+  const hear = channel.message.bind(channel)
+  const lie = (index: number): void => hear(liar.id, { kind: 'digest', index, hash: new Uint8Array(32).fill(1) })
+  let isDeaf = true
+  let heard = 0
+  channel.message = (from, message) => {
+    if (message.kind !== 'digest') return hear(from, message)
+    if (isDeaf || from === liar.id) return
+    heard = message.index
+    hear(from, message)
+  }
+  const { ino, answer } = victim.create('f')
+  ok(t, cluster, answer)
+  cluster.settle()
+  cluster.advance(20_000)
+  const old = channel.appliedIndex
+  lie(old)
+  t.equal(channel.contradiction, undefined, 'others may say theirs in a moment')
+  cluster.until('it is told', () => channel.contradiction !== undefined)
+  isDeaf = false
+  ok(t, cluster, honest.append(ino, 'x'))
+  cluster.until('a majority agrees at a later entry', () => heard > old, 20_000)
+  t.equal(channel.contradiction, undefined)
+  lie(old)
+  cluster.advance(5000)
+  t.equal(channel.contradiction, undefined, 'it is known who is wrong')
+  t.ok(victim.reports.some(({ level, message }) => level === 'error' && message.includes(`member ${liar.id} differs`)))
+  t.equal(
+    cluster.members.find(({ quarantined }) => quarantined !== undefined),
+    undefined,
+  )
   t.end()
 })
 
