@@ -53,7 +53,8 @@ modules_ready() {
   if ! node -e "new (require('better-sqlite3'))(':memory:').close()" 2>/dev/null; then
     packages python3:python3 make:make g++:g++
     say "building better-sqlite3 (about a minute)"
-    timeout 900 npm rebuild better-sqlite3 --loglevel=error >&2 || die "better-sqlite3 does not build: see native-deps.md"
+    # node-gyp compiles one file after the other unless it is told
+    JOBS=max timeout 900 npm rebuild better-sqlite3 --loglevel=error >&2 || die "better-sqlite3 does not build: see native-deps.md"
     node -e "new (require('better-sqlite3'))(':memory:').close()" || die "better-sqlite3 does not load: see native-deps.md"
   fi
 }

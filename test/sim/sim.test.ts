@@ -4,7 +4,7 @@ import { defaultTicks, Simulation } from './simulation.js'
 
 // SEED=n runs one seed; SEEDS=n so many, from SEED on; TICKS=n virtual milliseconds each. By itself: many short runs.
 const first = Number(process.env['SEED'] ?? 1)
-const seeds = Number(process.env['SEEDS'] ?? (process.env['SEED'] ? 1 : 1200))
+const seeds = Number(process.env['SEEDS'] ?? (process.env['SEED'] ? 1 : 1000))
 const ticks = Number(process.env['TICKS'] ?? (process.env['SEED'] ? defaultTicks : 2500))
 
 t.setTimeout(0)
