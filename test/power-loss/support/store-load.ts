@@ -18,6 +18,7 @@ import {
   snapshotPaths,
 } from '../../../src/daemon/snapshot-transfer.js'
 import { recordHash } from '../../../src/fs/table-view.js'
+import type { HardState } from '../../../src/raft/types.js'
 import { bytesOf, cutting, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../../contracts/entries.js'
 import { isKept, type PromiseMark, payloadBytes } from './store-promises.js'
 
@@ -46,6 +47,11 @@ function openLog(): SqliteLogStore {
 /** Entries up to here may be believed to stay. */
 const durable = (index: number): void => mark({ kind: 'durable', index, hash: toHex(hashAt(log, index)) })
 
+function saveHardState(state: HardState): void {
+  log.saveHardState(state)
+  mark({ kind: 'hard-state', state })
+}
+
 function positionAt(index: number): Parameters<SqliteStateStore['write']>[0]['position'] {
   const hash = hashAt(log, index)
   return { index, term: log.term(index)!, hash, digest: new Uint8Array(32), inodes: index, dataBytes: 0 }
@@ -54,7 +60,7 @@ function positionAt(index: number): Parameters<SqliteStateStore['write']>[0]['po
 const operations: Record<string, () => void | Promise<void>> = {
   async append() {
     const count = 1 + rng.below(6)
-    log.append(moreRecords(log, count, Math.max(1, log.hardState.term), payloadBytes))
+    log.append(moreRecords(log, count, log.hardState.term, payloadBytes))
     log.commit()
     if (rng.below(3) === 0) return
     durable(await syncOf(log))
@@ -65,16 +71,12 @@ const operations: Record<string, () => void | Promise<void>> = {
     const index = first + rng.below(log.lastIndex - first + 1)
     durable(Math.min(index - 1, log.durableIndex))
     log.truncateFrom(index)
-    log.saveHardState({ term: log.hardState.term + 1, vote: undefined })
-    mark({ kind: 'hard-state', state: log.hardState })
+    saveHardState({ term: log.hardState.term + 1, vote: undefined })
     if (rng.below(2) === 0) await operations['append']!()
   },
   vote() {
     const { term, vote } = log.hardState
-    const next =
-      vote === undefined ? { term: Math.max(1, term), vote: owner.member } : { term: term + 1, vote: undefined }
-    log.saveHardState(next)
-    mark({ kind: 'hard-state', state: next })
+    saveHardState(vote === undefined ? { term, vote: owner.member } : { term: term + 1, vote: undefined })
   },
   async journal() {
     const put = ++sequence
@@ -179,6 +181,8 @@ const bag = Object.entries(weights).flatMap(([name, weight]) => Array.from({ len
 
 if (marked > 0) durable(log.durableIndex)
 else mark({ kind: 'found', index: log.durableIndex, hash: toHex(hashAt(log, log.durableIndex)) })
+// no log has entries of a term before the member knows of it: else a snapshot of the next term could be of theirs
+if (log.hardState.term === 0) saveHardState({ term: 1, vote: undefined })
 for (let step = 0; step < Number(steps); step++) await operations[bag[rng.below(bag.length)]!]!()
 if (end === 'kill') process.kill(process.pid, 'SIGKILL')
 log.close()
