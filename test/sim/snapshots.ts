@@ -5,8 +5,7 @@ import { keepBlobs, takeSnapshot } from '../channel/support/sim-disk.js'
 
 /** What `daemon/channel-host.ts` does when a member needs a snapshot: it takes its time, and it may break off. */
 export class Snapshots {
-  /** Who installed one, each time. */
-  readonly installed: Member[] = []
+  installed = 0
   readonly #cluster: Cluster
   readonly #rng: Rng
   readonly #note: (text: string) => void
@@ -46,7 +45,7 @@ export class Snapshots {
         return giveUp()
       }
       channel.restored(member.disk.install(snapshot, channel))
-      this.installed.push(member)
+      this.installed++
       this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)
     }
     clock.after(10 + this.#rng.below(400), arrive)
