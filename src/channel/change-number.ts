@@ -24,9 +24,14 @@ export function addToChange<T extends ChangeNumber>(changes: Map<string, T[]>, r
   else parts.push(record)
 }
 
+/** The last of a member's changes that has its place: it was not refused, which earlier ones may have been. */
+export function lastPlaced(view: View, origin: MemberId): ChangeNumber | undefined {
+  return view.get('session', 0, origin)
+}
+
 /** Whether a member's change, or a later one, has its place already. */
 export function hasPlace(view: View, origin: MemberId, change: ChangeNumber): boolean {
-  const last = view.get('session', 0, origin)
+  const last = lastPlaced(view, origin)
   return last !== undefined && compareChanges(change, last) <= 0
 }
 

@@ -8,7 +8,7 @@ import { isContentOperation, type Operation } from '../fs/operation.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { compareChanges, hasPlace } from './change-number.js'
+import { compareChanges, lastPlaced } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
@@ -300,14 +300,16 @@ export class OwnChanges {
   }
 
   /**
-   * A state from elsewhere is in place: own changes that it contains are done. It does not tell which of them were
-   * refused, so a program that still waits for its outcome is not told of success.
+   * A state from elsewhere is in place: own changes up to the last one that it contains are done. It does not tell which
+   * of those before that one were refused, so a program that still waits for their outcome is not told of success.
    */
   restored(): void {
     const { firstIndex, lastIndex } = this.#log
+    const last = lastPlaced(this.#views.table, this.#self)
     for (const change of this.#pending.values()) {
       const { ordered } = change
-      if (hasPlace(this.#views.table, this.#self, change.proposal)) this.#settle(change, EIO)
+      const comparison = last === undefined ? 1 : compareChanges(change.proposal, last)
+      if (comparison <= 0) this.#settle(change, comparison === 0 ? 0 : EIO)
       // gone with the log, and no part of the history that the snapshot ends
       else if (ordered !== undefined && (ordered < firstIndex || ordered > lastIndex)) this.#cutOff(change)
     }

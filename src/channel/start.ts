@@ -8,7 +8,7 @@ import type { TableView } from '../fs/table-view.js'
 import type { Proposal } from '../oplog/entry.js'
 import { Raft } from '../raft/raft.js'
 import type { RaftHost } from '../raft/types.js'
-import { addToChange, changeKey, compareChanges, hasPlace } from './change-number.js'
+import { addToChange, changeKey, compareChanges, hasPlace, lastPlaced } from './change-number.js'
 import { Agenda } from './agenda.js'
 import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
@@ -105,7 +105,7 @@ function openSession(ports: ChannelPorts, table: TableView, self: MemberId): num
   const { log } = ports
   // a member that was rebuilt under its old identity must not meet numbers that it used before: the clock and the
   // replicated record keep it ahead of them
-  const used = Math.max(Number(log.setting('session') ?? '0'), table.get('session', 0, self)?.session ?? 0)
+  const used = Math.max(Number(log.setting('session') ?? '0'), lastPlaced(table, self)?.session ?? 0)
   const session = Math.max(used + 1, Number(ports.now() / 1_000_000_000n))
   failpoint('session-opening')
   log.setSetting('session', String(session))

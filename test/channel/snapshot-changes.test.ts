@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap'
+import { EIO } from '../../src/base/errno.js'
+import { getInode } from '../../src/fs/apply.js'
 import { ok } from './support/answers.js'
 import { Cluster, type Member, type Three } from './support/cluster.js'
 import { keepBlobs, takeSnapshot } from './support/sim-disk.js'
@@ -107,6 +109,28 @@ t.test('a change that is accepted in the moment of the installation is in the jo
   follower.start()
   cluster.network.connectAll()
   cluster.settle()
+  for (const member of cluster.members) t.equal(member.content(ino), 'A')
+  t.end()
+})
+
+t.test('the last own change that a snapshot contains was not refused; of those before it that is not known', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower] = cluster.roles() as Three
+  const { ino, answer } = leader.create('file')
+  ok(t, cluster, answer)
+  cluster.settle()
+  cluster.network.mute(leader.id, follower.id, 60_000)
+  const earlier = follower.mkdir('directory').answer
+  const last = follower.append(ino, 'A', { durable: true })
+  cluster.until('the leader applied both', () => getInode(leader.channel.table, ino)?.size === 1)
+  t.same([earlier.errno, last.errno], [undefined, undefined])
+  t.ok(follower.channel.beginRestore())
+  follower.channel.restored(follower.disk.install(takeSnapshot(leader), follower.channel))
+  t.equal(cluster.answered(earlier), EIO)
+  t.equal(cluster.answered(last), 0)
+  cluster.network.connectAll()
+  cluster.settle()
+  cluster.checkDigests()
   for (const member of cluster.members) t.equal(member.content(ino), 'A')
   t.end()
 })

@@ -47,9 +47,9 @@ function openLog(): SqliteLogStore {
 /** Entries up to here may be believed to stay. */
 const durable = (index: number): void => mark({ kind: 'durable', index, hash: toHex(hashAt(log, index)) })
 
-function saveHardState(state: HardState): void {
-  log.saveHardState(state)
-  mark({ kind: 'hard-state', state })
+function saveHardState(hardState: HardState): void {
+  log.saveHardState(hardState)
+  mark({ kind: 'hard-state', state: hardState })
 }
 
 function positionAt(index: number): Parameters<SqliteStateStore['write']>[0]['position'] {
