@@ -213,6 +213,20 @@ t.test('what was drawn from an atomic file system is accepted', async t => {
   }
 })
 
+t.test('a read that fits at its begin only, and lasts to the end, is no hard case', async t => {
+  for (let seed = 0; seed < 20; seed++) {
+    const rng = new Rng(seed)
+    const history = atomicHistory(rng, fileModel, drawFileInput, { clients: 10, operations: 500, unknownOneIn: 0 })
+    const long = history.find(
+      ({ input, output }) => input.op === 'read' && typeof output === 'object' && 'data' in output,
+    )
+    if (long === undefined) continue
+    const stretched = history.map(o => (o === long ? { ...o, return: 1e6 } : o))
+    const found = check(fileModel, stretched, { stepsMax: 100_000 })
+    t.equal(found.verdict, 'linearizable', `seed ${seed}: ${describeVerdict(found)}`)
+  }
+})
+
 t.test('small histories with a wrong answer: the same as by force', async t => {
   const counts = { linearizable: 0, violation: 0 }
   for (let seed = 0; seed < 3000 * runs; seed++) {

@@ -8,6 +8,8 @@ export interface Model<State, Input, Output> {
   key(state: State): string
   /** Whether a client may have been told `observed` where the model says `expected`. */
   matches(expected: Output, observed: Output): boolean
+  /** Whether a call with that answer leaves the state as it is, in every state in which it is answered so. */
+  changesNothing?(input: Input, output: Output): boolean
   /** Parts that touch nothing in common: a history is linearizable if each part is (Herlihy and Wing 1990, theorem 1). */
   partition?(history: readonly Operation<Input, Output>[]): readonly (readonly Operation<Input, Output>[])[]
 }
@@ -42,7 +44,9 @@ const defaultBounds = { stepsMax: 20_000_000, secondsMax: 60 }
  *
  * Depth first, as Wing and Gong (1993), with Lowe's memory of the configurations that were seen (2017): the set of
  * operations placed so far, and the state. Operations that return first are tried first, those of unknown outcome last:
- * they need not be placed at all.
+ * they need not be placed at all. What fits and can change nothing, such as a read, is placed without an alternative: any
+ * order that has it later is one with it here, too. Otherwise a read that lasts as long as a fault, and fits only at its
+ * begin, is found missing after all that happened meanwhile, and all orders of that are tried.
  */
 export function check<State, Input, Output>(
   model: Model<State, Input, Output>,
@@ -77,10 +81,19 @@ class Budget {
   }
 }
 
-/** A choice that was made: one of the candidates is placed, the ones before it have failed. */
+/** An operation that fits as the next one, and the state behind it. */
+interface Move<State> {
+  readonly index: number
+  readonly state: State
+  readonly stateNumber: number
+}
+
+/** A choice that was made: one of the moves is placed, the ones before it have failed. */
 interface Frame<State> {
   readonly state: State
+  /** What real time allows to be next, whether it fits or not. */
   readonly candidates: readonly number[]
+  readonly moves: readonly Move<State>[]
   next: number
   placed: number
 }
@@ -125,34 +138,52 @@ class Search<State, Input, Output> {
 
   run(): 'linearizable' | 'undecided' | Violation<Input, Output> {
     if (this.#completed === 0) return 'linearizable'
-    const frames = [this.#frame(this.#model.initial)]
+    const { initial } = this.#model
+    const first = this.#frame(initial, this.#stateNumber(initial))
+    if (first === undefined) return 'undecided'
+    const frames = [first]
     for (;;) {
       const frame = frames.at(-1)
       if (frame === undefined) return this.#violation()
       if (frame.placed >= 0) this.#remove(frame)
-      const index = frame.candidates[frame.next++]
-      if (index === undefined) {
+      const move = frame.moves[frame.next++]
+      if (move === undefined) {
         this.#noteDeadEnd(frames)
         frames.pop()
         continue
       }
-      if (!this.#budget.take()) return 'undecided'
-      const { input, output } = this.#operations[index]!
-      const applied = this.#model.apply(frame.state, input)
-      const isUnknown = index >= this.#completed
-      if (!isUnknown && !this.#model.matches(applied.output, output as Output)) continue
-      const number = this.#stateNumber(applied.state)
-      // an unknown operation that changes nothing need not be placed
-      if (isUnknown && number === this.#stateNumber(frame.state)) continue
-      this.#place(frame, index)
+      this.#place(frame, move.index)
       if (this.#head === this.#completed) return 'linearizable'
-      if (this.#wasSeen(this.#configuration(number))) continue
-      frames.push(this.#frame(applied.state))
+      if (this.#wasSeen(this.#configuration(move.stateNumber))) continue
+      const next = this.#frame(move.state, move.stateNumber)
+      if (next === undefined) return 'undecided'
+      frames.push(next)
     }
   }
 
+  /** Undefined when the budget is used up. */
+  #frame(state: State, stateNumber: number): Frame<State> | undefined {
+    const candidates = this.#candidates()
+    const moves: Move<State>[] = []
+    for (const index of candidates) {
+      if (!this.#budget.take()) return undefined
+      const { input, output } = this.#operations[index]!
+      const applied = this.#model.apply(state, input)
+      const isUnknown = index >= this.#completed
+      if (!isUnknown && !this.#model.matches(applied.output, output as Output)) continue
+      const move = { index, state: applied.state, stateNumber: this.#stateNumber(applied.state) }
+      // an unknown operation that changes nothing need not be placed
+      if (isUnknown && move.stateNumber === stateNumber) continue
+      if (!isUnknown && this.#model.changesNothing?.(input, output as Output) === true) {
+        return { state, candidates, moves: [move], next: 0, placed: -1 }
+      }
+      moves.push(move)
+    }
+    return { state, candidates, moves, next: 0, placed: -1 }
+  }
+
   /** An operation may be next if none that is not placed has returned before it was called. */
-  #frame(state: State): Frame<State> {
+  #candidates(): readonly number[] {
     const candidates: number[] = []
     let firstReturn = Infinity
     for (let i = this.#head; i < this.#completed; i++) {
@@ -170,7 +201,7 @@ class Search<State, Input, Output> {
       if (this.#operations[i]!.call > firstReturn) break
       if (this.#placed[i] === 0) possible.push(i)
     }
-    return { state, candidates: possible, next: 0, placed: -1 }
+    return possible
   }
 
   #place(frame: Frame<State>, index: number): void {

@@ -223,5 +223,7 @@ export const fileModel: Model<FileTree, FileInput, FileOutput> = {
   apply,
   key: tree => tree.key,
   matches: (expected, observed) => expected === observed || isDeepStrictEqual(expected, observed),
+  // a refusal, or what was asked for
+  changesNothing: (_, output) => output !== 'ok',
   partition,
 }
