@@ -301,7 +301,9 @@ export class OwnChanges {
 
   /**
    * A state from elsewhere is in place: own changes up to the last one that it contains are done. It does not tell which
-   * of those before that one were refused, so a program that still waits for their outcome is not told of success.
+   * of those before that one were refused, so a program that still waits for their outcome is not told of success. Nor is
+   * one that changed names: its kernel would then take them for what that change made them (d_move), which they may no
+   * longer be in this state, and was told to forget all names before.
    */
   restored(): void {
     const { firstIndex, lastIndex } = this.#log
@@ -309,7 +311,7 @@ export class OwnChanges {
     for (const change of this.#pending.values()) {
       const { ordered } = change
       const comparison = last === undefined ? 1 : compareChanges(change.proposal, last)
-      if (comparison <= 0) this.#settle(change, comparison === 0 ? 0 : EIO)
+      if (comparison <= 0) this.#settle(change, comparison === 0 && isContentOperation(change.operation) ? 0 : EIO)
       // gone with the log, and no part of the history that the snapshot ends
       else if (ordered !== undefined && (ordered < firstIndex || ordered > lastIndex)) this.#cutOff(change)
     }
