@@ -301,9 +301,9 @@ export class OwnChanges {
 
   /**
    * A state from elsewhere is in place: own changes up to the last one that it contains are done. It does not tell which
-   * of those before that one were refused, so a program that still waits for their outcome is not told of success. Nor is
-   * one that changed names: its kernel would then take them for what that change made them (d_move), which they may no
-   * longer be in this state, and was told to forget all names before.
+   * of those before that one were refused, so a program that still waits for their outcome is not told of success. Of the
+   * last one it is told where no names are concerned, as in a change of content or attributes: its kernel would take names
+   * for what the change made them (d_move), which they may no longer be in this state, and was told to forget all before.
    */
   restored(): void {
     const { firstIndex, lastIndex } = this.#log
