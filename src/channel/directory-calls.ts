@@ -1,6 +1,6 @@
 import { EBADF, ESTALE } from '../base/errno.js'
 import { S_IFDIR } from '../fs/records.js'
-import type { DirectoryItem, OpenFile, Reply } from './mount-port.js'
+import type { DirectoryItem, Entry, OpenFile, Reply } from './mount-port.js'
 import type { MountState } from './mount-state.js'
 import { O_NOATIME, type OpenDirectoryState } from './open-files.js'
 
@@ -40,12 +40,20 @@ export class DirectoryCalls {
       const item = state.items![at]
       if (item === undefined) break
       const { name } = item
-      const entry = plus && name !== '.' && name !== '..' ? mount.entry(item.ino) : undefined
+      const entry = plus && name !== '.' && name !== '..' ? this.#found(ino, name, item.ino) : undefined
       if (!add({ ...item, offset: BigInt(at + 1), ...(entry === undefined ? {} : { entry }) })) break
     }
     const inode = mount.inode(ino)
     if (inode !== undefined) mount.accessed(ino, inode, (state.flags & O_NOATIME) !== 0)
     reply.ok()
+  }
+
+  /**
+   * What the kernel takes for the answer to a LOOKUP. Since the name was read it may have come to lead elsewhere: a kernel
+   * that believed what was so then would take two names for one file, and a rename of one to the other for done.
+   */
+  #found(directory: number, name: string, ino: number): Entry | undefined {
+    return this.#mount.view.get('entry', directory, name)?.ino === ino ? this.#mount.entry(ino) : undefined
   }
 
   /** opendir(3), rewinddir(3). A directory that was removed has no names, not even its own (rmdir(2)). */

@@ -78,10 +78,10 @@ class Calls {
     return this.call<OpenFile>((f, reply) => f.opendir(caller, ino, 0, reply)).value!.handle
   }
   /** At most `count` items after an offset. */
-  readdir(ino: number, handle: number, offset: bigint, count: number): DirectoryItem[] {
+  readdir(ino: number, handle: number, offset: bigint, count: number, plus = false): DirectoryItem[] {
     const items: DirectoryItem[] = []
     this.call<void>((f, reply) =>
-      f.readdir(caller, ino, handle, offset, false, item => items.length < count && items.push(item) > 0, reply),
+      f.readdir(caller, ino, handle, offset, plus, item => items.length < count && items.push(item) > 0, reply),
     )
     return items
   }
@@ -309,6 +309,36 @@ void t.test('a listing goes on where it was, whatever comes and goes', t => {
   t.equal(names.filter(name => name > 'f0008' && name < 'g').length, 5000 - 10 + (names.includes('f4000') ? 1 : 0))
   t.equal(calls.readdir(1, handle, first[4]!.offset, 1)[0]!.name, first[5]!.name, 'seekdir(3)')
   t.equal(calls.readdir(1, handle, 0n, 3)[2]!.name, 'a-new-one', 'rewinddir(3) begins anew')
+  t.end()
+})
+
+void t.test('a listing that goes on says of no name what was so when it began', t => {
+  const cluster = new Cluster(1)
+  const leader = cluster.leader()
+  const calls = new Calls(cluster, leader)
+  const made = new Map(['first', 'new', 'replaced', 'stays'].map(name => [name, leader.create(name).ino]))
+  cluster.settle()
+  const handle = calls.opendir(1)
+  const first = calls.readdir(1, handle, 0n, 3, true)
+  t.match(first[2], { name: 'first', entry: { attributes: { ino: made.get('first') } } })
+  const change = { kind: 'rename', parent: 1, name: 'new', newParent: 1, newName: 'replaced', flags: 0 } as const
+  cluster.answered(leader.change(change))
+  const newest = leader.create('new').ino
+  const rest = calls.readdir(1, handle, first[2]!.offset, 10, true)
+  t.same(
+    rest.map(({ name, entry }) => [name, entry?.attributes.ino]),
+    [
+      ['new', undefined],
+      ['replaced', undefined],
+      ['stays', made.get('stays')],
+    ],
+  )
+  const again = calls.readdir(1, handle, 0n, 10, true)
+  t.same(
+    again.slice(2).map(({ entry }) => entry?.attributes.ino),
+    [made.get('first'), newest, made.get('new'), made.get('stays')],
+    'rewinddir(3)',
+  )
   t.end()
 })
 

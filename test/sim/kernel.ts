@@ -481,29 +481,39 @@ export class Kernel implements Mounted {
     )
   }
 
-  /** getdents(2) with the attributes of each name. Answers the names. */
-  list(ino: number, answer: Answer<string[]>): void {
-    const names: string[] = []
-    const read = (errno: number, opened: OpenFile | undefined): void => {
-      if (opened === undefined) return answer(errno, undefined)
-      const { handle } = opened
-      const add = ({ name, entry }: DirectoryItem): boolean => {
-        names.push(name)
-        if (entry !== undefined) this.#keepEntry(ino, name, entry)
-        return true
-      }
-      const end: Answer<void> = failed => {
-        this.#frontend.releasedir(ino, handle, { ok: () => {}, fail: () => {}, onInterrupt: () => {} })
-        answer(failed, names)
-      }
-      this.#locked([ino], true, end, ended =>
-        this.call<void>(
-          `readdir ${ino}`,
-          reply => this.#frontend.readdir(caller, ino, handle, 0n, true, add, reply),
-          ended,
-        ),
-      )
+  /** getdents(2) with the attributes of each name: what follows a position, as many names as there is `room` for. */
+  getdents(ino: number, handle: number, position: bigint, room: number, answer: Answer<DirectoryItem[]>): void {
+    const items: DirectoryItem[] = []
+    const add = (item: DirectoryItem): boolean => {
+      if (items.length === room) return false
+      items.push(item)
+      if (item.entry !== undefined) this.#keepEntry(ino, item.name, item.entry)
+      return true
     }
-    this.opendir(ino, read)
+    this.#locked([ino], true, answer, answered =>
+      this.call<void>(
+        `readdir ${ino} from ${position}`,
+        reply => this.#frontend.readdir(caller, ino, handle, position, true, add, reply),
+        errno => answered(errno, items),
+      ),
+    )
+  }
+
+  closedir(ino: number, handle: number): void {
+    this.#frontend.releasedir(ino, handle, { ok: () => {}, fail: () => {}, onInterrupt: () => {} })
+  }
+
+  /** Lists a directory at once. Answers the names. */
+  list(ino: number, answer: Answer<string[]>): void {
+    this.opendir(ino, (errno, opened) => {
+      if (opened === undefined) return answer(errno, undefined)
+      this.getdents(ino, opened.handle, 0n, Infinity, (failed, items) => {
+        this.closedir(ino, opened.handle)
+        answer(
+          failed,
+          items?.map(({ name }) => name),
+        )
+      })
+    })
   }
 }

@@ -59,6 +59,7 @@ export class User {
   #uncertain = false
   /** The root, opened once: what it tells by fsync is about all names. */
   #root: number | undefined
+  #listing: { readonly ino: number; readonly handle: number; position: bigint } | undefined
   #moved = 0
   /** Attempts to make its own file: one that was given up may still come about. */
   #tries = 0
@@ -146,7 +147,7 @@ export class User {
         this.#done(`mkdir ${at}`)(errno)
       })
     } else if (dice < 81) kernel.symlink(parent, name, 'target', this.#done(`symlink ${at}`))
-    else if (dice < 85) kernel.list(parent, this.#done(`list ${parent}`))
+    else if (dice < 85) this.#listOn(parent)
     else if (dice < 86) this.#linkNameless(parent, name)
     else {
       kernel.lookup(parent, name, (errno, found) => {
@@ -172,6 +173,27 @@ export class User {
         } else kernel.removexattr(ino, `user.${this.#pick(pool)}`, this.#done(`removexattr ${ino}`))
       })
     }
+  }
+
+  /** Begins a listing, or reads on in one, a few names at a time: meanwhile they change. */
+  #listOn(parent: number): void {
+    const kernel = this.#kernel
+    const listing = this.#listing
+    if (listing === undefined) {
+      return kernel.opendir(parent, (errno, opened) => {
+        if (opened !== undefined) this.#listing = { ino: parent, handle: opened.handle, position: 0n }
+        this.#done(`opendir ${parent}`)(errno)
+      })
+    }
+    const { ino, handle, position } = listing
+    kernel.getdents(ino, handle, position, 1 + this.#world.rng.below(3), (errno, items) => {
+      const last = items?.at(-1)
+      if (last === undefined) {
+        kernel.closedir(ino, handle)
+        this.#listing = undefined
+      } else listing.position = last.offset
+      this.#done(`list ${ino} from ${position}`)(errno)
+    })
   }
 
   /** Moves what others move, too, to a name of its own; when fsync of the directory says so, it is there. And back. */

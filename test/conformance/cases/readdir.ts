@@ -1,6 +1,6 @@
 import { cases } from '../case.js'
 import { equal, fails, ok } from '../kit/check.js'
-import { entries, entriesOf, file, list } from '../kit/files.js'
+import { entries, entriesOf, file, list, text } from '../kit/files.js'
 import { DT, O, S, SEEK } from '../kit/flags.js'
 import { sys } from '../kit/sys.js'
 import { largeEntries, largeEntriesSeconds, manyEntries, manyEntriesSeconds } from '../limits.js'
@@ -246,6 +246,32 @@ export const readdir = cases('readdir', add => {
     ok(!(rest.includes('f49') && rest.includes('moved')), 'not under both names')
     equal(list('d').length, 50)
   })
+  add(
+    'a listing that goes on takes no name back to what it was',
+    'rename(2): no point at which newpath is missing',
+    () => {
+      sys.mkdir('d')
+      const names = counted(50)
+      const replace = (version: number): void => {
+        for (const name of names) {
+          if (version > 0) sys.rename(`d/${name}.new`, `d/${name}`)
+          file(`d/${name}.new`, String(version))
+        }
+      }
+      replace(0)
+      replace(1)
+      const fd = sys.open('d', O.DIRECTORY)
+      // some list what is made meanwhile, too: there the listing has no end
+      for (let version = 1; version < 12; version++) {
+        const some = sys.getdents(fd, 500)
+        for (const name of names) {
+          equal([text(`d/${name}`), text(`d/${name}.new`)], [String(version - 1), String(version)], name)
+        }
+        if (some.length === 0) break
+        replace(version + 1)
+      }
+    },
+  )
   add('a reference without a file is not listed', 'open(2): O_PATH: EBADF', () => {
     fails('EBADF', () => sys.getdents(sys.open('.', O.PATH | O.DIRECTORY)))
   })

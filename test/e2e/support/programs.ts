@@ -8,7 +8,7 @@ def start(work, *args):
     if pid: return pid
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # none outlives this program
     try: work(*args)
-    except BaseException as error: print(prefix, *args, repr(error), flush=True)
+    except BaseException as error: print(prefix, *args, type(error).__name__, error, flush=True)
     os._exit(0)
 `
 
