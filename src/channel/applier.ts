@@ -105,6 +105,7 @@ export class Applier {
       const size = getInode(views.table, operation.ino)?.size ?? 0
       if (size !== own.shownOffset) views.appendMoved(operation.ino, size, own.shownOffset)
     }
+    if (laid) views.rememberShown(operation, stale)
     const errno = views.apply(entry, operation, shown)
     if (errno !== 0) this.#ports.report('error', `entry ${entry.index} does not apply`, { errno })
     const told = laid && errno === 0 ? toldAgain(operation, stale, views.view) : stale

@@ -360,6 +360,7 @@ export class Channel implements TransportEvents {
     this.#parts.waiters.check()
     const { stale } = this.#views
     if (stale || this.#views.mayJoin) this.#parts.own.refresh()
+    this.#views.tellDifferences()
     if (stale) this.#views.viewChanged()
     this.#parts.own.drain()
     const push = this.#agenda.takePush(this.#parts.waiters.any || this.#parts.own.anyUnanswered)

@@ -1,4 +1,4 @@
-import type { Operation } from '../fs/operation.js'
+import { isContentOperation, type Operation } from '../fs/operation.js'
 import type { View } from '../fs/view.js'
 import type { Invalidation } from './mount-port.js'
 
@@ -71,14 +71,27 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
 }
 
 /**
- * Of what an operation made stale, what kernels have to be told once more although they were shown it: not the name that it
- * made, if that leads where it did. Dropped, it would be missing (getcwd(3): ENOENT) for whoever works there. A rename's
- * names are told: a kernel moves what it took for them (d_move).
+ * Of what an operation made stale, what kernels have to be told once more although they were shown it. Of content: all. Of
+ * names: not the one that it made, if that leads where it did: dropped, it would be missing (getcwd(3): ENOENT) for whoever
+ * works there. A rename's names are told: a kernel moves what it took for them (d_move). For inodes see `ShownInodes`.
  */
 export function toldAgain(operation: Operation, stale: readonly Invalidation[], view: View): readonly Invalidation[] {
-  if (operation.kind !== 'make' && operation.kind !== 'link') return stale
-  const holds = view.get('entry', operation.parent, operation.name)?.ino === operation.ino
-  return holds ? stale.filter(({ kind }) => kind !== 'entry') : stale
+  if (isOfPages(operation)) return stale
+  if (operation.kind === 'make' || operation.kind === 'link') {
+    if (view.get('entry', operation.parent, operation.name)?.ino === operation.ino) return []
+  }
+  return stale.filter(({ kind }) => kind !== 'inode')
+}
+
+/** Whether what an operation makes stale are pages of a file, which its inode does not tell. */
+export function isOfPages(operation: Operation): boolean {
+  return operation.kind === 'clone' || isContentOperation(operation)
+}
+
+/** The inodes that an operation concerns; `stale`: what it made stale. */
+export function inodesOf(operation: Operation, stale: readonly Invalidation[]): readonly number[] {
+  const inodes = stale.map(inodeOf).filter(ino => ino !== undefined)
+  return operation.kind === 'make' ? [...inodes, operation.ino] : inodes
 }
 
 /** Whether what one operation makes stale concerns the same inodes at two times. */

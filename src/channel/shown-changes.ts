@@ -3,7 +3,7 @@ import { apply, getInode } from '../fs/apply.js'
 import { cutOf, payloadCuts } from '../fs/extents.js'
 import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
-import { concernsSame, toldAgain } from './invalidations.js'
+import { concernsSame, inodesOf, toldAgain } from './invalidations.js'
 import type { BlobId } from './log-port.js'
 import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
@@ -73,22 +73,31 @@ export class ShownChanges {
    */
   maybeJoin(): ReadonlySet<PendingChange> {
     const appeared = new Set<PendingChange>()
-    let first: number | undefined
     if (!this.#views.mayJoin) return appeared
+    /** The sequence number of the first that concerns an inode. */
+    const firsts = new Map<number, number>()
+    for (const { visible, operation, stale } of this.#pending.values()) {
+      if (visible) this.#views.rememberShown(operation, stale)
+    }
     for (const change of this.#pending.values()) {
       if (change.visible || change.proposal.session !== this.#session) continue
       // where it does not fit there, a newer one that was shown at once is in its way
       if (this.show(change) !== 0) this.#views.shows(change, this.#views.staleBy(change.operation))
-      first ??= change.proposal.sequence
+      for (const ino of inodesOf(change.operation, change.stale)) {
+        if (!firsts.has(ino)) firsts.set(ino, change.proposal.sequence)
+      }
       appeared.add(change)
     }
     this.#views.join()
     this.#stillShown.clear()
-    // shown before something that they rest on was
     for (const change of this.#pending.values()) {
       if (appeared.has(change) || !change.visible) continue
-      if (change.proposal.sequence > (first ?? Infinity) || !isContentOperation(change.operation))
-        this.#views.invalidate(toldAgain(change.operation, change.stale, this.#views.view), undefined)
+      const { operation, stale, proposal } = change
+      // content that was shown before something that it rests on was
+      const rests = isContentOperation(operation) && proposal.sequence > (firsts.get(operation.ino) ?? Infinity)
+      if (rests || !isContentOperation(operation)) {
+        this.#views.invalidate(toldAgain(operation, stale, this.#views.view), undefined)
+      }
     }
     return appeared
   }

@@ -14,6 +14,7 @@ import type { LogAnchor } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
 import { awaitedBy, type PendingChange } from './pending-changes.js'
 import type { ChannelObserver } from './ports.js'
+import { ShownInodes } from './shown-inodes.js'
 
 /** Committed changes that the overlay may still show before it is made anew. */
 const placedMax = 4096
@@ -40,6 +41,7 @@ export class Views {
   /** Where this session's changes that the overlay still shows stand in the log, by sequence number. */
   readonly #placed = new Map<number, number>()
   readonly #observers = new Set<ChannelObserver>()
+  readonly #shownInodes = new ShownInodes()
 
   /** `damaged` is told of each read of the state that failed. */
   constructor(state: StateStore, hasher: Hasher, damaged: (error: unknown) => void) {
@@ -213,6 +215,16 @@ export class Views {
     change.visible = true
     change.lacking = false
     change.stale = stale
+  }
+
+  /** The state under an own change that kernels were shown is about to move; `stale`: what it made stale. */
+  rememberShown(operation: Operation, stale: readonly Invalidation[]): void {
+    this.#shownInodes.remember(operation, stale, this.view)
+  }
+
+  /** Own changes are laid over the state as it is now: kernels learn what came of those that they were shown. */
+  tellDifferences(): void {
+    this.invalidate(this.#shownInodes.take(this.view), undefined)
   }
 
   /** An append stands elsewhere than it was shown: kernels read again from there. */

@@ -344,6 +344,66 @@ void t.test('what waited for others is shown below what was made after it', t =>
   t.end()
 })
 
+void t.test('what a kernel was shown is not told of again because it is applied beside what was hidden', t => {
+  const cluster = new Cluster(3)
+  const members = cluster.roles() as Three
+  const [leader, ...others] = members
+  const mount = new Mount(cluster, leader)
+  const { ino } = mount.create('f')
+  cluster.settle()
+  for (const { id } of others) cluster.network.mute(leader.id, id, 150)
+  const set = mount.call<void>(answer => mount.kernel.setxattr(ino, 'user.x', Buffer.from('value'), answer))
+  t.equal(set.errno, 0, 'shown at once')
+  const before = leader.channel.lastIndex
+  const made = others[0]!.create('g')
+  while (leader.channel.lastIndex === before) cluster.advance(1)
+  for (const directory of [rootInode, ino]) {
+    mount.call<unknown>(answer => mount.kernel.getattr(directory, answer))
+    t.ok(mount.kernel.attributes.has(directory))
+  }
+  again(cluster, leader)
+  t.equal(cluster.answered(made.answer), 0)
+  cluster.settle()
+  t.ok(leader.leads, 'it was not deposed')
+  t.ok(leader.channel.appliedIndex > before)
+  t.equal(mount.kernel.attributes.has(ino), true, 'a GETATTR under way is not overtaken')
+  t.equal(mount.kernel.attributes.has(rootInode), false, 'what the other member changed is told')
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
+void t.test('content that was shown is told of again for what comes into sight under it, and for nothing else', t => {
+  const cluster = new Cluster(3)
+  const [leader, ...others] = cluster.roles() as Three
+  const mount = new Mount(cluster, leader)
+  const [bystander, target, source] = ['bystander', 'target', 'source'].map(name => mount.create(name))
+  mount.call<number>(answer => mount.kernel.write(source!.ino, source!.handle, 0, Buffer.from('source'), 2, answer))
+  cluster.settle()
+  const before = leader.channel.lastIndex
+  others[0].create('hidden')
+  while (leader.channel.lastIndex === before) cluster.advance(1)
+  // it is on its way to the others; what follows is not
+  cluster.advance(4)
+  for (const { id } of others) cluster.network.mute(leader.id, id, 150)
+  t.equal(leader.lookup('hidden'), undefined)
+  const cloned = leader.change(clone(source!.ino, target!.ino))
+  for (const { ino, handle } of [bystander!, target!]) {
+    const write = mount.call<number>(answer => mount.kernel.write(ino, handle, 0, Buffer.from('OWN'), 2, answer))
+    t.equal(write.errno, 0)
+    mount.call<unknown>(answer => mount.kernel.getattr(ino, answer))
+  }
+  t.equal(cloned.errno, undefined, 'it waits for what is hidden')
+  t.equal(cluster.answered(cloned), 0)
+  t.equal(leader.channel.appliedIndex, before + 1, 'it came into sight before it was applied')
+  again(cluster, leader)
+  cluster.settle()
+  t.equal(mount.kernel.attributes.has(bystander!.ino), true)
+  t.equal(mount.kernel.attributes.has(target!.ino), false)
+  t.equal(leader.content(target!.ino), 'OWNrce')
+  mount.check(t, 'the kernel has heard of it')
+  t.end()
+})
+
 void t.test('an open file that another member removes is changed as a file without a name', t => {
   const cluster = new Cluster(3)
   const [leader, follower] = cluster.roles() as Three
