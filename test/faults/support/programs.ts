@@ -183,7 +183,8 @@ for journal in sys.argv[2:]:
         elif int(found[0].split()[1]) < int(of('version')[-1]): print('current-' + name, 'is', found[0], 'after', of('version')[-1])
     elif kind == 'database' and of('row'):
         import sqlite3
-        link = sqlite3.connect('file:rows.db?mode=ro', uri=True)
+        # to be read and written: what a transaction that failed left has to be rolled back first, which is a write
+        link = sqlite3.connect('file:rows.db?mode=rw', uri=True)
         if (state := link.execute('PRAGMA integrity_check').fetchall()) != [('ok',)]: print('rows.db', state[:3])
         rows = {number: text for number, text in link.execute('SELECT number, text FROM row')}
         for number in map(int, of('row')):
