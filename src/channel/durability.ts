@@ -22,6 +22,8 @@ export class Durability {
   readonly #agenda: Agenda
   readonly #health: Health
   #index: number
+  /** A sync is due though the log may not have grown. */
+  #due = false
 
   constructor({ ports, log, raft, views, agenda, health }: Core) {
     this.#store = ports.log
@@ -50,10 +52,17 @@ export class Durability {
     return true
   }
 
-  /** Has all that is written synced; a turn follows. */
+  /** What this turn writes is synced at its end, whatever it is: the log's end alone tells nothing of the journal. */
+  demand(): void {
+    this.#due = true
+    this.#agenda.hurry()
+  }
+
+  /** Has all that is written synced, if entries or `demand` ask for it; a turn follows. */
   sync(): void {
     this.note()
-    if (this.#index >= this.#log.lastIndex) return
+    if (this.#index >= this.#log.lastIndex && !this.#due) return
+    this.#due = false
     const { generation } = this.#log
     this.#store.sync(() => {
       if (this.#agenda.closed) return

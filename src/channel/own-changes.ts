@@ -12,6 +12,7 @@ import { compareChanges, lastPlaced } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
+import type { Durability } from './durability.js'
 import type { Forwarding } from './forwarding.js'
 import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
@@ -61,6 +62,7 @@ export class OwnChanges {
   readonly #order: LeaderOrder
   readonly #forwarding: Forwarding
   readonly #waiters: Waiters
+  readonly #durability: Durability
   #waiting: Waiting[] = []
   #nextSequence = 1
   /** When a tick first found nobody to order changes. */
@@ -76,6 +78,7 @@ export class OwnChanges {
     order: LeaderOrder,
     forwarding: Forwarding,
     waiters: Waiters,
+    durability: Durability,
   ) {
     this.#self = self
     this.#session = session
@@ -93,6 +96,7 @@ export class OwnChanges {
     this.#order = order
     this.#forwarding = forwarding
     this.#waiters = waiters
+    this.#durability = durability
   }
 
   get lastSequence(): number {
@@ -338,6 +342,8 @@ export class OwnChanges {
       change.lost?.(errno)
       const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''
       this.#events.lostChange(change.operation, change.proposal.payload, errno, path)
+      // a journal that a loss of power brought back would have it proposed again: reported twice, or done after all
+      this.#durability.demand()
     }
     if (change.visible) {
       this.#shown.withdraw(change)

@@ -53,13 +53,14 @@ export function makeParts(
   const order = new LeaderOrder(core, shown, writes, appender, writers)
   const forwarding = new Forwarding(core)
   const waiters = new Waiters(core)
-  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters)
+  const durability = new Durability(core)
+  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, durability)
   const positions = new Positions(core)
   const digests = new DigestExchange(core)
   const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? shown.blob(id) : log.recentBlob(id)))
   blobs.onDamage = error => health.damaged(error)
   return {
-    durability: new Durability(core),
+    durability,
     link: new RaftLink(core),
     writers,
     shown,

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { ConflictDescription } from './control-protocol.js'
 
 /** Changes that a program believed done and the order refused: their data stays on this machine (DESIGN §2, promise 5). */
@@ -18,13 +19,15 @@ export class Conflicts {
     return this.#count
   }
 
+  /** All of it is on stable storage when it returns: what is reported leaves the journal, and stands nowhere else. */
   add(path: string, reason: string, data: Uint8Array): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) fsyncDirectory(dirname(this.#folder))
     const time = new Date().toISOString()
     const copy = join(this.#folder, `${time.replaceAll(':', '')}-${this.#count + 1}.data`)
     writeFileSync(copy, data, { mode: 0o600, flush: true })
     const line: ConflictDescription = { time, path, reason, copy }
-    appendFileSync(this.#list, `${JSON.stringify(line)}\n`, { mode: 0o600 })
+    appendFileSync(this.#list, `${JSON.stringify(line)}\n`, { mode: 0o600, flush: true })
+    fsyncDirectory(this.#folder)
     this.#count++
   }
 

@@ -53,6 +53,24 @@ t.test('… nor what waited for nothing', t => {
   t.end()
 })
 
+t.test('… nor propose again, or report twice, what was reported as lost', t => {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower] = cluster.roles() as Three
+    const { ino, answer } = leader.create('file')
+    ok(t, cluster, answer)
+    cluster.settle()
+    const gone = leader.change({ kind: 'unlink', parent: rootInode, name: 'file' })
+    const write = follower.write(ino, 0, 'too late')
+    ok(t, cluster, gone, write)
+    cluster.settle()
+    t.equal(follower.lost.length, 1)
+    losePower(cluster, follower)
+    t.equal(follower.lost.length, 1, `seed ${seed}: its journal has it no more`)
+  }
+  t.end()
+})
+
 t.test('what was answered outlives the process, and what is not goes with it', t => {
   const cluster = new Cluster(3)
   const [leader, follower] = cluster.roles() as Three

@@ -51,7 +51,13 @@ await t.test('a failpoint that there is not, and an action that there is not, ar
 function chosen(asked: string): Failpoint[] {
   if (asked === 'all') return names
   const count = Number(asked)
-  if (Number.isNaN(count)) return asked.split(',') as Failpoint[]
+  if (Number.isNaN(count)) {
+    return asked.split(',').map(name => {
+      const known = names.find(one => one === name)
+      if (known === undefined) throw new Error(`CRASH_POINTS: no failpoint "${name}"; there are: ${names.join(', ')}`)
+      return known
+    })
+  }
   const left = [...names]
   return Array.from({ length: Math.min(count, left.length) }, () => left.splice(rng.below(left.length), 1)[0]!)
 }
