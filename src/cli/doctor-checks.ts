@@ -182,7 +182,7 @@ function certificates(home: string): Finding[] {
     const day = validTo.toISOString().slice(0, 10)
     const remedy = existsSync(join(home, 'csp', 'keystore', `${channel}-ca.pem`))
       ? 'this node owns the channel and renews it at its next start: rkfs stop, then start it again'
-      : `renew it: the owner of ${channel} runs rkfs member invite ${channel}, this node rkfs join <token>`
+      : `renew it: the owner of ${channel} runs rkfs member invite ${channel}, this node rkfs join`
     if (days < 0) return fail('certificate', `for ${channel}: expired on ${day}`, remedy)
     if (days < 30) return warn('certificate', `for ${channel}: expires on ${day}, in ${days} days`, remedy)
     return ok('certificate', `for ${channel}: valid until ${day}`)

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { exitCodeOf, exitCodes } from './exit-codes.js'
+import { withoutTokens } from './hidden-token.js'
 import { printable } from './output.js'
 
 /** What a command's failure means for the user: one line (none where commander has printed help), and the exit code. */
@@ -18,5 +19,9 @@ export function explain(error: unknown): { code: number; message: string } {
 }
 
 function oneLine(text: string): string {
-  return printable(text.replace(/\s*\n\s*/g, ' ').trim())
+  return printable(
+    withoutTokens(text)
+      .replace(/\s*\n\s*/g, ' ')
+      .trim(),
+  )
 }

@@ -28,7 +28,7 @@ export function createProgram(): Command {
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no quorum, 4 not a member or refused.
 
 A first try:      rkfs mount photos ~/photos
-With others:      rkfs member invite photos      here, and  rkfs join <token>  there`,
+With others:      rkfs member invite photos      here, and  rkfs join  there, which asks for the token`,
     )
   const add = [
     addMount,

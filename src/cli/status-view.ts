@@ -9,7 +9,7 @@ export function formatStatus(report: StatusReport): string {
     `home ${printable(node.home)}`,
   ]
   if (report.channels.length + report.closed.length === 0) {
-    lines.push('', 'no channels: `rkfs channel create <channel>` makes one, `rkfs join <token>` joins one')
+    lines.push('', 'no channels: `rkfs channel create <channel>` makes one, `rkfs join` joins one')
   }
   for (const channel of report.channels) lines.push('', ...formatChannel(channel))
   if (report.closed.length > 0) {

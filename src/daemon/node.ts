@@ -127,7 +127,7 @@ export class Node {
     throw new RkfsError(
       'not-found',
       `this node has no channel ${channel}${known.length > 0 ? ` (it has: ${known.join(', ')})` : ''}: ` +
-        `\`rkfs channel create ${channel}\` makes one, \`rkfs join <token>\` joins another's`,
+        `\`rkfs channel create ${channel}\` makes one, \`rkfs join\` joins another's`,
     )
   }
 

@@ -4,6 +4,7 @@ import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { ensureNode } from '../node-process.js'
 import { hint, say } from '../output.js'
+import { readToken } from '../read-token.js'
 
 const LIMIT_SECONDS = 600
 
@@ -13,24 +14,34 @@ export function addJoin(program: Command): void {
     .description(
       'become a member of a channel, with a token from `rkfs member invite`; on a member, renew its certificate',
     )
-    .argument('<token>', 'the whole line that `rkfs member invite` printed')
+    .argument('[token]', 'the whole line that `rkfs member invite` printed; without it, it is read from standard input')
+    .option('--token-file <file>', 'read the token from this file')
     .option('--listen <host:port>', 'where this node listens for other members, if it is started by this command')
     .option('--timeout <time>', `how long it may take, ${timeForms} (default: 10m)`, parseDuration)
-    .addHelpText('after', '\nExamples:\n  rkfs join rkfs1-…\n  rkfs join rkfs1-… --listen 192.0.2.7:7400')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rkfs join                                  asks for the token; it is not shown\n' +
+        '  rkfs join --listen 192.0.2.7:7400 <token\n' +
+        '  rkfs join --token-file /root/token\n' +
+        '\nA token that is given as an argument stands in the shell’s history and, for a moment, in the process list.',
+    )
     .action(join)
 }
 
 interface Options {
+  tokenFile?: string
   listen?: string
   timeout?: number
 }
 
-async function join(token: string, options: Options, command: Command): Promise<void> {
+async function join(argument: string | undefined, options: Options, command: Command): Promise<void> {
+  const timeoutSeconds = options.timeout ?? LIMIT_SECONDS
+  const token = await readToken({ argument, file: options.tokenFile }, timeoutSeconds * 1000)
   // A damaged token is told before a node is started for it.
   decodeToken(token, Math.floor(Date.now() / 1000))
   const home = homeOf(command)
   await ensureNode(home, { listen: options.listen })
-  const joined = await ask(home, 'join', { token: token.trim() }, { timeoutSeconds: options.timeout ?? LIMIT_SECONDS })
+  const joined = await ask(home, 'join', { token: token.trim() }, { timeoutSeconds })
   if (joined.renewedUntil !== undefined) {
     return say(
       `certificate renewed until ${joined.renewedUntil.slice(0, 10)}: this node stays a member of ${joined.channel}`,

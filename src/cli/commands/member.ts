@@ -18,7 +18,10 @@ export function addMember(program: Command): void {
     .description('print a token, on standard output alone, with which one machine can join')
     .argument('<channel>')
     .option('--expires <time>', `how long the token can be used, ${timeForms} (default: 24h)`, parseDuration)
-    .addHelpText('after', '\nExamples:\n  rkfs member invite demo\n  token=$(rkfs member invite demo --expires 1h)')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rkfs member invite demo\n  rkfs member invite demo --expires 1h | ssh beta rkfs join',
+    )
     .action(invite)
   member
     .command('add')
@@ -55,7 +58,9 @@ async function invite(channel: string, options: { expires?: number }, command: C
   const warning = reachWarning(address)
   if (warning !== undefined) hint(warning)
   if (process.stderr.isTTY)
-    hint('on the new machine: `rkfs join <token>`. It can be used once; whoever has it can join.')
+    hint(
+      'on the new machine: `rkfs join`, and paste it when you are asked. It can be used once; whoever has it can join.',
+    )
 }
 
 interface AddOptions {

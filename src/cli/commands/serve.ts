@@ -35,6 +35,8 @@ interface Options {
 
 async function serve(options: Options, command: Command): Promise<void> {
   installFailpoint(process.env)
+  // Whatever this process makes (keys, logs, databases, copies) is its owner's alone; what others may read says so.
+  process.umask(0o077)
   const home = openHome(homeOf(command))
   const flags = { listen: options.listen, name: options.name, log_level: options.logLevel }
   const { config } = loadConfig(home, process.env, flags)
