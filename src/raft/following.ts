@@ -7,22 +7,23 @@ import type { RaftEntry, RaftMessage } from './types.js'
 type Append<D> = Extract<RaftMessage<D>, { kind: 'append' }>
 
 /**
- * A follower of one leader in one term (or of none yet): made anew when either changes.
+ * A follower of one leader in one term (or of none yet): made anew when either changes, and with each connection.
  *
- * INVARIANT: commitIndex ≤ matched ≤ lastIndex. `matched` is what this leader has confirmed to be equal to its own log;
- * what is committed is in every later leader's log (Raft §5.4.3). A suffix that an earlier leader left here may be
- * durable and still be wrong, so only min(durable, matched) is ever acknowledged.
+ * INVARIANT: matched ≤ lastIndex. `matched` is what this leader has shown to be equal to its own log, over this
+ * connection. A suffix that an earlier leader left here may be durable and still be wrong; what is committed here is in
+ * every later leader's log by the rules (Raft §5.4.3), but not in that of one whose voters' disks went back in time. So
+ * only min(durable, matched) is ever acknowledged, and nothing before the leader has shown something.
  */
 export class Following<D> {
   readonly #state: State<D>
-  #matched: number
+  #matched = 0
+  /** No answer by itself is worth less than what is committed: that much is told when the leader asks. */
   #acknowledged: number
   #answerOwed = false
 
   constructor(state: State<D>) {
     this.#state = state
-    this.#matched = state.commitIndex
-    this.#acknowledged = this.acknowledgeable
+    this.#acknowledged = state.commitIndex
   }
 
   /** The log equals the leader's up to here and is on stable storage. */
@@ -33,7 +34,9 @@ export class Following<D> {
   append(from: MemberId, message: Append<D>): void {
     const state = this.#state
     const { previousIndex, previousTerm, entries } = message
-    if (previousIndex >= state.commitIndex && state.log.term(previousIndex) !== previousTerm)
+    // Nothing can be compared with what this log has given up: the answer's hint says where it begins.
+    if (previousIndex + entries.length < state.log.firstIndex - 1) return void (this.#answerOwed = true)
+    if (previousIndex >= state.log.firstIndex - 1 && state.log.term(previousIndex) !== previousTerm)
       return this.#refuse(from, previousIndex, previousTerm)
     const missing = this.#missing(entries)
     if (missing === undefined) return
@@ -61,16 +64,21 @@ export class Following<D> {
     const { log } = this.#state
     for (let i = 0; i < entries.length; i++) {
       const { index, term } = entries[i]!
-      if (index < log.firstIndex) continue
+      if (index < log.firstIndex - 1) continue
       if (log.term(index) === term) continue
-      return index <= this.#matched ? undefined : entries.slice(i)
+      return index <= this.#settled ? undefined : entries.slice(i)
     }
     return []
   }
 
+  /** What no honest leader contradicts: what this one has shown, and what is committed. */
+  get #settled(): number {
+    return Math.max(this.#matched, this.#state.commitIndex)
+  }
+
   #refuse(from: MemberId, rejectedIndex: number, previousTerm: number): void {
     const { log, term } = this.#state
-    const hintIndex = lastPossibleMatch(log, Math.min(rejectedIndex, log.lastIndex), previousTerm, this.#matched)
+    const hintIndex = lastPossibleMatch(log, Math.min(rejectedIndex, log.lastIndex), previousTerm, this.#settled)
     const hintTerm = log.term(hintIndex) ?? 0
     this.#state.send(from, { kind: 'append-reply', term, success: false, match: 0, rejectedIndex, hintIndex, hintTerm })
   }
@@ -94,9 +102,9 @@ export class Following<D> {
     this.#matched = Math.min(this.#matched, index - 1)
   }
 
-  /** A snapshot was installed: all of it is committed, so it matches. */
+  /** A snapshot was installed: the leader is told where to go on, and shows whether that is its own log. */
   restored(): void {
-    this.#matched = Math.min(Math.max(this.#matched, this.#state.commitIndex), this.#state.log.lastIndex)
+    this.#matched = Math.min(this.#matched, this.#state.log.lastIndex)
     this.#answerOwed = true
   }
 
@@ -107,8 +115,8 @@ export class Following<D> {
     if (leader === undefined || (!this.#answerOwed && match <= this.#acknowledged)) return
     this.#answerOwed = false
     this.#acknowledged = match
-    // The hint of a success tells what matches and is perhaps not synced yet: the leader need not send it again.
-    const hintIndex = this.#matched
+    // The hint of a success tells what matches and is perhaps not synced, or not shown, yet: the leader need not send it.
+    const hintIndex = this.#settled
     const hintTerm = log.term(hintIndex) ?? 0
     const reply = { kind: 'append-reply', term, success: true, match, rejectedIndex: 0, hintIndex, hintTerm } as const
     this.#state.send(leader, reply)

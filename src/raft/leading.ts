@@ -86,7 +86,7 @@ export class Leading<D> {
     progress.maybeUpdate(reply.match)
     const matches = Math.min(Math.max(reply.hintIndex, progress.match), log.lastIndex)
     if (progress.state === 'probe') progress.becomeReplicate(matches + 1)
-    else this.#maybeEndSnapshot(progress)
+    else this.#maybeEndSnapshot(progress, matches)
   }
 
   heartbeatReply(from: MemberId, reply: HeartbeatReply): void {
@@ -94,17 +94,17 @@ export class Leading<D> {
     if (!progress || reply.round > this.#round || reply.match > this.#state.log.lastIndex) return
     progress.round = Math.max(progress.round, reply.round)
     progress.maybeUpdate(reply.match)
-    progress.heartbeatAnswered(reply.round)
-    this.#maybeEndSnapshot(progress)
+    progress.heartbeatAnswered(reply.round, reply.match)
+    this.#maybeEndSnapshot(progress, progress.match)
     // The request, or the fetch that it began, may have failed: ask again now and then.
     const { now, options } = this.#state
     if (progress.snapshotAskedAt !== undefined && now - progress.snapshotAskedAt >= options.electionTimeoutTicks)
       progress.snapshotAskedAt = undefined
   }
 
-  #maybeEndSnapshot(progress: Progress): void {
-    if (progress.state === 'snapshot' && progress.match + 1 >= this.#state.log.firstIndex)
-      progress.becomeReplicate(progress.match + 1)
+  /** `held`: what the member says to have; what is sent next shows whether it is the same. */
+  #maybeEndSnapshot(progress: Progress, held: number): void {
+    if (progress.state === 'snapshot' && held + 1 >= this.#state.log.firstIndex) progress.becomeReplicate(held + 1)
   }
 
   // Leadership transfer (thesis §3.10)

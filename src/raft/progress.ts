@@ -103,12 +103,13 @@ export class Progress {
 
   /**
    * A heartbeat was answered. All that was sent before that heartbeat should have arrived by then: if the member's
-   * match is behind, it is either still syncing or has lost something, and an empty append tells which.
+   * match is behind, it is either still syncing or has lost something, or was shown nothing over this connection, and an
+   * empty append tells which. `match`: what the answer says.
    */
-  heartbeatAnswered(round: number): void {
+  heartbeatAnswered(round: number, match: number): void {
     if (this.state === 'probe') {
       if (this.paused) this.becomeProbe(this.next, false)
-    } else if (this.state === 'replicate' && round === this.heartbeatRound && this.match < this.heartbeatLast)
+    } else if (this.state === 'replicate' && round === this.heartbeatRound && match < this.heartbeatLast)
       this.questionDue = true
   }
 }

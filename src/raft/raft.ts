@@ -142,6 +142,8 @@ export class Raft<D> implements RaftCore<D> {
 
   disconnected(member: MemberId): void {
     this.#leading?.disconnected(member)
+    // What it showed over the last connection says nothing of what it has now: its disk may be an older copy.
+    if (member === this.leader && !this.#leading) this.#following = new Following(this.#state)
   }
 
   transferLeadership(to: MemberId): boolean {
