@@ -1,6 +1,7 @@
 import { EIO, ENOENT } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
-import { blobsPerEntryMax, ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
+import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
+import { placeOfBlob } from '../fs/extents.js'
 import { getInode } from '../fs/inodes.js'
 import type { Operation } from '../fs/operation.js'
 import { isRegular, type Inode } from '../fs/records.js'
@@ -297,7 +298,7 @@ function orphanPorts(channel: Channel, ports: FrontendPorts): OrphanPorts {
   const { blobs, pinned } = channel
   return {
     blob: id => blobs.get(id),
-    isSettled: id => id >= 0 && Math.floor(id / blobsPerEntryMax) <= channel.appliedIndex,
+    isSettled: id => id >= 0 && placeOfBlob(id).number <= channel.appliedIndex,
     openSpill: () => ports.openSpill(),
     pin: ids => {
       for (const id of ids) pinned.set(id, (pinned.get(id) ?? 0) + 1)

@@ -1,6 +1,7 @@
 import { ByteReader, ByteWriter } from '../base/bytes.js'
 import type { Hasher } from '../base/hash.js'
 import { chunkBytes, KiB } from '../base/limits.js'
+import { cutOf, payloadCuts } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
 import type { AppendOperation, Operation, WriteOperation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
@@ -21,7 +22,8 @@ export function isSmallWrite(operation: Operation): operation is WriteOperation 
  * it. So a log written line by line makes one entry a batch, one blob and one extent, instead of one a line. Each part is
  * in the journal before its caller has the answer.
  *
- * INVARIANT: all of it is one blob (part 0 of `payloadCuts`).
+ * INVARIANT: it grows only where all of it is, and stays, one blob (part 0 of `payloadCuts`); one that begins across a
+ * chunk's end has two blobs, and goes as it is.
  */
 export class OpenWrite {
   readonly change: PendingChange
@@ -29,6 +31,7 @@ export class OpenWrite {
   end: number
   /** The place in the log that it will take; undefined where this member does not lead. */
   readonly place: number | undefined
+  readonly #cuts: readonly number[]
   readonly #room: number
   #buffer: Uint8Array
   #length: number
@@ -40,6 +43,7 @@ export class OpenWrite {
     const { payload, time } = change.proposal
     this.change = change
     this.place = place
+    this.#cuts = payloadCuts(change.operation)
     this.#room = change.operation.kind === 'append' ? chunkBytes : chunkBytes - (start % chunkBytes)
     this.#buffer = payload
     this.#length = payload.length
@@ -51,6 +55,12 @@ export class OpenWrite {
     return this.#buffer.subarray(0, this.#length)
   }
 
+  /** The part of it that is the blob number `part`; undefined when there is none. */
+  blob(part: number): Uint8Array | undefined {
+    if (this.#cuts.length > 1) return cutOf(this.#cuts, this.#buffer, part)
+    return part === 0 ? this.payload : undefined
+  }
+
   /** Whether an operation goes on where this one ends, as far as can be told without the file's size. */
   continues(operation: WriteOperation | AppendOperation, mount: number | undefined): boolean {
     const mine = this.change.operation
@@ -58,7 +68,7 @@ export class OpenWrite {
     if (operation.killPrivileges !== (mine as AppendOperation).killPrivileges || mount !== this.change.mount)
       return false
     if (operation.kind === 'write' && operation.offset !== this.end) return false
-    return this.#length + operation.length <= this.#room
+    return this.#cuts.length === 1 && this.#length + operation.length <= this.#room
   }
 
   /** Takes a part in. Answers the journal's record of it. */

@@ -1,6 +1,5 @@
-import { blobsPerEntryMax } from '../base/limits.js'
 import { apply, getInode } from '../fs/apply.js'
-import { cutOf, payloadCuts } from '../fs/extents.js'
+import { blobId, cutOf, payloadCuts, placeOfBlob } from '../fs/extents.js'
 import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
 import { concernsSame, inodesOf, toldAgain } from './invalidations.js'
@@ -136,14 +135,14 @@ export class ShownChanges {
 
   /** A blob of a change that has no index, or had none when it was shown (a negative id). */
   blob(id: BlobId): Uint8Array | undefined {
-    const sequence = Math.floor(-id / blobsPerEntryMax)
-    const part = -id % blobsPerEntryMax
+    const { number, part } = placeOfBlob(id)
+    const sequence = -number
     const change = this.#pending.get(this.#session, sequence) ?? this.#stillShown.get(sequence)
     if (change !== undefined) return cutOf(payloadCuts(change.operation), change.proposal.payload, part)
     // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
     const index = this.#views.placeOf(sequence)
     if (index === undefined) return undefined
-    const logged = index * blobsPerEntryMax + part
+    const logged = blobId(index, part)
     return this.#log.recentBlob(logged) ?? this.#ports.log.blob(logged)
   }
 }

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.js'
 import { apply, getInode } from '../fs/apply.js'
 import { extendWrite } from '../fs/content.js'
-import { firstBlob } from '../fs/extents.js'
+import { placeOfBlob } from '../fs/extents.js'
 import type { AppendOperation, Operation, WriteOperation } from '../fs/operation.js'
 import { rememberPlace } from './change-number.js'
 import type { Agenda } from './agenda.js'
@@ -136,12 +136,11 @@ export class SmallWrites {
     change.ordered = open.place
   }
 
-  /** The blob of the open write. */
+  /** A blob of the open write, by the number under which mounts are shown it. */
   blob(id: BlobId): Uint8Array | undefined {
     const open = this.#open
     if (open === undefined) return undefined
-    const isIts =
-      id === firstBlob(-open.change.proposal.sequence) || (open.place !== undefined && id === firstBlob(open.place))
-    return isIts ? open.payload : undefined
+    const { number, part } = placeOfBlob(id)
+    return number === open.place || number === -open.change.proposal.sequence ? open.blob(part) : undefined
   }
 }

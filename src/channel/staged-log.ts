@@ -3,8 +3,8 @@ import { equalBytes } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { Hasher } from '../base/hash.js'
-import { blobsPerEntryMax, MiB } from '../base/limits.js'
-import { cutOf, payloadCuts } from '../fs/extents.js'
+import { MiB } from '../base/limits.js'
+import { cutOf, payloadCuts, placeOfBlob } from '../fs/extents.js'
 import { decodeOperation } from '../fs/operation-codec.js'
 import type { Operation } from '../fs/operation.js'
 import { decodeEntry, hashOfEncoded } from '../oplog/codec.js'
@@ -132,10 +132,9 @@ export class StagedLog implements RaftLog<StoredEntry> {
 
   /** A blob of an entry that is still in memory. */
   recentBlob(id: BlobId): Uint8Array | undefined {
-    const recent = this.#recent.get(Math.floor(id / blobsPerEntryMax))
-    return recent === undefined
-      ? undefined
-      : cutOf(payloadCuts(recent.operation), recent.payload, id % blobsPerEntryMax)
+    const { number, part } = placeOfBlob(id)
+    const recent = this.#recent.get(number)
+    return recent === undefined ? undefined : cutOf(payloadCuts(recent.operation), recent.payload, part)
   }
 
   /** Entries `from..to` as they are sent. */

@@ -8,7 +8,7 @@ import type { View } from './view.js'
 
 export { getInode } from './inodes.js'
 
-/** Where a change stands: its time at its origin, and the number that names its blobs (`firstBlob`). */
+/** Where a change stands: its time at its origin, and the number that names its blobs (`blobId`). */
 export interface Place {
   readonly time: bigint
   /** The entry's index, or minus the sequence number of a change that is not ordered yet. */

@@ -2,7 +2,7 @@ import { EAGAIN, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP } from '../ba
 import { cloneBytesMax, fileSizeMax, reservedRangesMax } from '../base/limits.js'
 import type { Place } from './apply.js'
 import {
-  firstBlob,
+  blobId,
   payloadCuts,
   placeBlobs,
   placeExtent,
@@ -67,7 +67,7 @@ export function write(view: View, operation: WriteOperation | AppendOperation, {
   const end = offset + operation.length
   if (end > fileSizeMax) return EFBIG
   const allocation = new Allocation(inode, decodeReserved(inode.target))
-  placeBlobs(view, operation.ino, offset, payloadCuts(operation), firstBlob(number), allocation.uncovered)
+  placeBlobs(view, operation.ino, offset, payloadCuts(operation), number, allocation.uncovered)
   allocation.covered(offset, end)
   if ((inode.mode & 0o111) !== 0) dropCapability(view, operation.ino)
   putInode(view, operation.ino, {
@@ -83,7 +83,7 @@ export function write(view: View, operation: WriteOperation | AppendOperation, {
 
 /**
  * Lays the next part of an open write over a view that shows the ones before it: `length` bytes at `offset`, which are
- * those of the blob `firstBlob(place.number)` from `from` on. What it amounts to is one `write` of all parts.
+ * those of the first blob of `place.number` from `from` on. What it amounts to is one `write` of all parts.
  */
 export function extendWrite(
   view: View,
@@ -98,7 +98,7 @@ export function extendWrite(
   const end = offset + length
   if (end > fileSizeMax) return EFBIG
   const allocation = new Allocation(inode, decodeReserved(inode.target))
-  placeExtent(view, ino, offset, length, firstBlob(number), from, allocation.uncovered)
+  placeExtent(view, ino, offset, length, blobId(number, 0), from, allocation.uncovered)
   allocation.covered(offset, end)
   putInode(view, ino, {
     ...inode,

@@ -35,9 +35,14 @@ export function cutOf(cuts: readonly number[], payload: Uint8Array, part: number
   return length === undefined ? undefined : payload.subarray(at, at + length)
 }
 
-/** The id of the first blob of the entry at `index`; negative for a journalled change. */
-export function firstBlob(index: number): number {
-  return index * blobsPerEntryMax
+/** The id of the blob number `part` of the entry at `number`; of a change without a place, `number` is minus its sequence number. */
+export function blobId(number: number, part: number): number {
+  return number * blobsPerEntryMax + (number < 0 ? -part : part)
+}
+
+/** What `blobId` made an id of. */
+export function placeOfBlob(id: number): { readonly number: number; readonly part: number } {
+  return { number: Math.trunc(id / blobsPerEntryMax), part: Math.abs(id % blobsPerEntryMax) }
 }
 
 /** Cuts `[from, to)` out of a chunk. Offsets within the chunk. */
@@ -165,18 +170,18 @@ export function placeExtent(
   }
 }
 
-/** Puts blobs over `[offset, offset + sum of cuts)` of a file. */
+/** Puts the blobs of the entry, or change, `number` over `[offset, offset + sum of cuts)` of a file. */
 export function placeBlobs(
   view: View,
   ino: number,
   offset: number,
   cuts: readonly number[],
-  first: number,
+  number: number,
   uncovered: Uncovered,
 ): void {
   let at = offset
   cuts.forEach((cut, part) => {
-    placeExtent(view, ino, at, cut, first + (first < 0 ? -part : part), 0, uncovered)
+    placeExtent(view, ino, at, cut, blobId(number, part), 0, uncovered)
     at += cut
   })
 }

@@ -25,6 +25,8 @@ export interface SimOptions {
   readonly faults: readonly FaultKind[]
   /** The liveness phase begins with so many voters out of reach, fewer than half. */
   readonly leftOut: boolean
+  /** A program on each member reads back at once what it writes. */
+  readonly byteUsers: boolean
 }
 
 export const faultKinds = [
@@ -75,5 +77,6 @@ export function drawOptions(rng: Rng): SimOptions {
     faultMs: pick(rng, [100, 300, 1000]),
     faults,
     leftOut: rng.below(3) === 0,
+    byteUsers: rng.below(2) === 0,
   }
 }

@@ -10,6 +10,7 @@ import { membersDescriptor } from '../../src/fs/apply.js'
 import { rootInode } from '../../src/fs/records.js'
 import { recordHash } from '../../src/fs/table-view.js'
 import { Cluster, type Member } from '../channel/support/cluster.js'
+import { ByteUser } from './byte-users.js'
 import { Acknowledged } from './checkers/acknowledged.js'
 import { checkAnswers } from './checkers/answers.js'
 import { checkBounds, checkNetwork } from './checkers/bounds.js'
@@ -75,7 +76,7 @@ export class Simulation {
   readonly #acknowledged = new Acknowledged()
   readonly #kernels = new Map<Member, Kernel>()
   readonly #history: History
-  #users: User[] = []
+  #users: (User | ByteUser)[] = []
   #linear: LinearUsers | undefined
   #faults: Faults | undefined
   #snapshots: Snapshots | undefined
@@ -247,6 +248,7 @@ export class Simulation {
       for (let n = 0; n < this.options.users; n++) {
         this.#users.push(new User(`m${member.slot - 1}.${n}`, member, kernel, world))
       }
+      if (this.options.byteUsers) this.#users.push(new ByteUser(`m${member.slot - 1}.bytes`, member, kernel, world))
       this.#linear?.join(member, kernel)
     }
     begin()

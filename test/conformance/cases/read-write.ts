@@ -86,6 +86,24 @@ export const read = cases('read', add => {
       }
     },
   )
+  add(
+    'small writes, one where the other ended, are there at once',
+    'POSIX write: any successful read returns the data written',
+    () => {
+      for (const size of [1000, 4096, 30_000, 32_768, 40_000]) {
+        for (const flags of [0, O.APPEND]) {
+          const fd = fresh(`f${size}.${flags}`, '', flags)
+          const data = pattern(600_000)
+          for (let at = 0; at < data.length; at += size) {
+            const part = data.subarray(at, at + size)
+            sys.pwrite(fd, part, at)
+            equal(sys.pread(fd, size, at), part, `${size} bytes at ${at}`)
+          }
+          equal(whole(fd), data)
+        }
+      }
+    },
+  )
   add('what another process wrote is there at once', 'POSIX write: reads by other processes', async ({ actor }) => {
     const other = await actor()
     const fd = fresh('f', 'before')

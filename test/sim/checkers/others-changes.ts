@@ -1,4 +1,4 @@
-import { firstBlob, readPieces } from '../../../src/fs/extents.js'
+import { placeOfBlob, readPieces } from '../../../src/fs/extents.js'
 import { getInode } from '../../../src/fs/inodes.js'
 import type { Member } from '../../channel/support/cluster.js'
 import { check } from './violation.js'
@@ -17,7 +17,7 @@ export function checkOthersChanges({ channel, id, slot }: Member): void {
       check(name, getInode(view, operation.ino) === undefined, () => `${who}: made inode ${operation.ino}`)
     } else if (operation.kind === 'write' || operation.kind === 'append') {
       const pieces = readPieces(view, operation.ino, 0, getInode(view, operation.ino)?.size ?? 0)
-      const isIts = (blob: number): boolean => blob >= firstBlob(index) && blob < firstBlob(index + 1)
+      const isIts = (blob: number): boolean => blob >= 0 && placeOfBlob(blob).number === index
       const shown = pieces.some(({ blob }) => blob !== undefined && isIts(blob))
       check(name, !shown, () => `${who}: content of inode ${operation.ino}`)
     }
