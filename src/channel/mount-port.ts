@@ -275,6 +275,10 @@ export interface Mounted {
   readonly errors: number
   /** Requests that were read and not answered yet. */
   readonly waiting: number
+  /** Whether the kernel's table of mounts has it at its directory; not after `umount -l`. True for one that has ended: it is dead. */
+  readonly attached: boolean
+  /** `major:minor` in that table, while it is known. */
+  readonly device: string | undefined
   /** Queues a notification for the kernel; never blocks, never fails. */
   invalidate(items: readonly Invalidation[]): void
   /** Calls back when the kernel has taken all that was queued before; at once when the mount has ended. */
@@ -286,7 +290,10 @@ export interface Mounted {
    * always ends. Resolves when the reader thread has ended.
    */
   unmount(force: boolean): Promise<void>
-  /** Resolves when the mount has ended, whoever ended it (umount(8) by hand, too). */
+  /**
+   * Resolves when nobody serves the mount any more, whoever ended it (umount(8) by hand, too). Where nobody has unmounted
+   * it (its connection was aborted, the reader failed) it stays in the table, dead: all calls get ENOTCONN.
+   */
   readonly ended: Promise<void>
 }
 

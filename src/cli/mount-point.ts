@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { mountsAt, readMounts, RKFS_TYPE, type MountEntry } from '../adapters/fuse/mountinfo.js'
 import { messageOf, RkfsError } from '../base/errors.js'
+import { counted, printable } from './output.js'
 
 /** A mount point as /proc/self/mountinfo names it, found without looking at what is mounted there. */
 export interface MountPoint {
@@ -35,8 +36,21 @@ export function locateMountPoint(directory: string, mounts: readonly MountEntry[
   return { path: real, mounts: mountsAt(real, mounts), inside: rkfsMountAround(real, mounts) }
 }
 
-/** Checks a mount point for `rkfs mount`, makes it when it is missing, and answers its canonical path. */
-export function prepareDirectory(directory: string, home: string, options: { nonEmpty: boolean }): string {
+/** A directory that a mount can be made at. */
+export interface PreparedDirectory {
+  /** Its canonical path. */
+  readonly directory: string
+  /** With `nonempty`: which files the mount hides, and how to bring them into the channel. */
+  readonly hidden?: string
+}
+
+/** Checks a mount point for `rkfs mount`, and makes it when it is missing. */
+export function prepareDirectory(
+  directory: string,
+  home: string,
+  channel: string,
+  options: { nonEmpty: boolean },
+): PreparedDirectory {
   const mounts = readMounts()
   const point = locateMountPoint(directory, mounts)
   if (point.inside !== undefined) {
@@ -46,16 +60,29 @@ export function prepareDirectory(directory: string, home: string, options: { non
     )
   }
   refuseOverlap(point.path, home)
-  if (point.mounts.length > 0) return point.path
+  if (point.mounts.length > 0) return { directory: point.path }
   if (isMissing(point.path)) {
     createDirectory(point.path)
     // Its parents are there now, and may have been reached over symbolic links.
     const path = realpathSync(point.path)
     refuseOverlap(path, home)
-    return path
+    return { directory: path }
   }
-  checkDirectory(point.path, options.nonEmpty)
-  return point.path
+  const names = namesIn(point.path)
+  if (names.length === 0) return { directory: point.path }
+  const found = describeFiles(names)
+  const way = bringIn(point.path, channel)
+  if (options.nonEmpty) {
+    return {
+      directory: point.path,
+      hidden: `${point.path} itself holds ${found}, which the mount hides. To bring them into ${channel}: \`rkfs umount ${quote(point.path)}\`, ${way}`,
+    }
+  }
+  throw new RkfsError(
+    'failed',
+    `the mount point ${point.path} is not empty: it holds ${found}, which are not in ${channel}, and a mount would hide ` +
+      `them. To bring them into ${channel}: ${way}. Or choose another directory, or hide them with -o nonempty`,
+  )
 }
 
 /** The rkfs mount that a path is inside of, if any. */
@@ -105,20 +132,38 @@ function createDirectory(path: string): void {
   }
 }
 
-function checkDirectory(path: string, nonEmpty: boolean): void {
+function namesIn(path: string): string[] {
   try {
     if (!statSync(path).isDirectory()) {
       throw new RkfsError('failed', `the mount point ${path} is not a directory: choose another one`)
     }
-    if (nonEmpty || readdirSync(path).length === 0) return
+    return readdirSync(path).sort()
   } catch (error) {
     if (error instanceof RkfsError) throw error
     throw new RkfsError('failed', `the mount point ${path} cannot be used: ${systemReason(error)}`, { cause: error })
   }
-  throw new RkfsError(
-    'failed',
-    `the mount point ${path} is not empty, and a mount would hide what is in it: choose another directory, or add -o nonempty`,
-  )
+}
+
+/** Files that are named; the first ones are enough to know which they are. */
+const FILES_NAMED_MAX = 5
+
+function describeFiles(names: readonly string[]): string {
+  const named = names.slice(0, FILES_NAMED_MAX).join(', ')
+  const more = names.length > FILES_NAMED_MAX ? ', …' : ''
+  return `${counted(names.length, 'name')} (${printable(named)}${more})`
+}
+
+/** The commands that bring what a bare directory holds into the channel that is mounted there. */
+function bringIn(path: string, channel: string): string {
+  let aside = `${path}.aside`
+  for (let i = 2; !isMissing(aside); i++) aside = `${path}.aside${i}`
+  const [from, to] = [quote(aside), quote(path)]
+  return `\`mv ${to} ${from}\`, \`rkfs mount ${channel} ${to}\`, \`cp -a ${from}/. ${to}/\``
+}
+
+/** As a word of a shell. */
+function quote(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
 function isMissing(path: string): boolean {
@@ -144,7 +189,7 @@ function systemReason(error: unknown): string {
     case 'EROFS':
       return 'its file system is read-only'
     case 'ENOTCONN':
-      return 'it is in a dead mount (umount -l clears it)'
+      return 'it is in a dead mount (`rkfs umount` clears it)'
     default:
       return messageOf(error)
   }

@@ -23,11 +23,19 @@ export interface NodeStart {
   readonly started: ChildProcess | undefined
 }
 
+export interface StartOptions {
+  /** The node writes its log to our standard error instead of `node.log`. */
+  readonly foreground?: boolean
+  /** Where the caller is about to mount: a dead mount that is there is left to it. */
+  readonly mounting?: string
+}
+
 /**
  * Starts the home's node in the background unless it runs, and waits until it answers. If it does not come up, fails
- * with what it said. `foreground`: the node writes its log to our standard error instead of `node.log`.
+ * with what it said.
  */
-export async function ensureNode(home: string, flags: ConfigFlags, foreground = false): Promise<NodeStart> {
+export async function ensureNode(home: string, flags: ConfigFlags, options: StartOptions = {}): Promise<NodeStart> {
+  const { foreground = false, mounting } = options
   if (await answers(home)) {
     await checkListen(home, flags)
     return { started: undefined }
@@ -41,7 +49,7 @@ export async function ensureNode(home: string, flags: ConfigFlags, foreground = 
   const logStart = fstatSync(log).size
   const child = spawn(
     process.execPath,
-    [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords(flags)],
+    [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords({ ...flags, mounting })],
     {
       detached: true,
       cwd: '/',
@@ -102,7 +110,7 @@ async function checkListen(home: string, flags: ConfigFlags): Promise<void> {
   )
 }
 
-function flagWords(flags: ConfigFlags): string[] {
+function flagWords(flags: ConfigFlags & { readonly mounting: string | undefined }): string[] {
   return Object.entries(flags).flatMap(([key, value]) =>
     value === undefined ? [] : [`--${key.replaceAll('_', '-')}`, String(value)],
   )

@@ -100,13 +100,27 @@ function mountLines(c: ChannelStatus): string[] {
     const errors = m.errors === 0 ? '' : `, ${counted(m.errors, 'error')}`
     const label = i === 0 ? 'mounts' : ''
     return [
-      `  ${label.padEnd(9)}  ${printable(m.dir)} (${m.driver}, ${m.options}), ${counted(m.operations, 'operation')}${errors}`,
+      `  ${label.padEnd(9)}  ${printable(m.dir)} (${m.driver}, ${m.options}), ${mountWords(c, m)}${errors}`,
       // A node of another version may not say.
       ...(m.limits ?? []).map(
         (limit, i) => `  ${''.padEnd(9)}    ${i === 0 ? 'limits' : '      '}  ${printable(limit)}`,
       ),
     ]
   })
+}
+
+function mountWords(c: ChannelStatus, m: ChannelStatus['mounts'][number]): string {
+  switch (m.state) {
+    case 'dead': {
+      const dir = printable(m.dir)
+      return `DEAD: ${printable(m.problem ?? '')}; \`rkfs mount ${c.name} ${dir}\` takes its place, \`rkfs umount ${dir}\` clears it`
+    }
+    case 'detached':
+      return `no longer mounted there, but programs or another mount namespace (a container) still use it, ${counted(m.operations, 'operation')}`
+    default:
+      // A node of another version may not say.
+      return counted(m.operations, 'operation')
+  }
 }
 
 function problems(c: ChannelStatus): string[] {

@@ -30,10 +30,10 @@ export interface ControlVerbs {
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
   /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
   join: { args: { token: string }; result: { channel: string; member: string; renewedUntil?: string } }
-  /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already. */
+  /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already (`already`). */
   mount: {
     args: { channel: string; directory: string; options: string[]; create: boolean }
-    result: { directory: string; driver: string; created: boolean }
+    result: { directory: string; driver: string; created: boolean; already: boolean }
   }
   /** `timeout`: how long pending changes are waited for; 30 when it is left out. Fails with `no-quorum` when they remain. */
   umount: { args: { directory: string; force: boolean; timeout?: number }; result: { directory: string } }
@@ -113,18 +113,27 @@ export interface ChannelStatus {
   /** Ranges that programs here hold through mounts with `locks=channel`. */
   readonly locks: number
   readonly bytes: { readonly log: number; readonly data: number }
-  readonly mounts: readonly {
-    readonly dir: string
-    readonly driver: string
-    /** What programs cannot do in this mount, and can with the usual driver. */
-    readonly limits: readonly string[]
-    readonly options: string
-    readonly operations: number
-    readonly errors: number
-    /** Calls of programs that have no answer yet. */
-    readonly waiting: number
-    readonly openFiles: number
-  }[]
+  readonly mounts: readonly MountStatus[]
+}
+
+export interface MountStatus {
+  readonly dir: string
+  readonly driver: string
+  /**
+   * `detached`: no longer at its directory (umount -l), and served for programs, or another mount namespace, that still use
+   * it. `dead`: at its directory, and served by nobody, so that all calls fail with ENOTCONN.
+   */
+  readonly state: 'mounted' | 'detached' | 'dead'
+  /** Why it is dead. */
+  readonly problem: string | null
+  /** What programs cannot do in this mount, and can with the usual driver. */
+  readonly limits: readonly string[]
+  readonly options: string
+  readonly operations: number
+  readonly errors: number
+  /** Calls of programs that have no answer yet. */
+  readonly waiting: number
+  readonly openFiles: number
 }
 
 export interface MemberStatus {

@@ -25,8 +25,14 @@ export interface RunningDaemon {
 }
 
 /** Starts a node on a home: lock, identity, port, channels, then the control socket, which says that it is ready. */
-export async function runDaemon(options: { home: string; config: Config; log: Log }): Promise<RunningDaemon> {
-  const { home, config, log } = options
+export async function runDaemon(options: {
+  home: string
+  config: Config
+  log: Log
+  /** Where the command that starts this node is about to mount: what an earlier run left dead there is left to it. */
+  mounting?: string | undefined
+}): Promise<RunningDaemon> {
+  const { home, config, log, mounting } = options
   const lock = acquireHomeLock(home)
   boundHeap()
   let end: (code: number) => void
@@ -42,7 +48,7 @@ export async function runDaemon(options: { home: string; config: Config; log: Lo
       end(0)
     }
     const stop = (force: boolean): Promise<void> => {
-      if (force && stopping !== undefined) forced ??= node.mounts.unmountAll(() => true, true)
+      if (force && stopping !== undefined) forced ??= node.mounts.unmountAll(undefined, true)
       stopping ??= finish(force)
       return force && forced !== undefined ? Promise.race([stopping, forced.then(() => stopping)]) : stopping
     }
@@ -53,6 +59,7 @@ export async function runDaemon(options: { home: string; config: Config; log: Lo
       await node.stop(true)
       throw error
     }
+    node.restoreMounts(mounting)
     return { stop, done, listen: node.listen }
   } catch (error) {
     lock.release()

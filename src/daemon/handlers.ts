@@ -52,8 +52,9 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       const created = create && !node.has(channel)
       if (created) await node.createChannel(channel)
       const host = await node.reopen(channel)
+      const before = node.mounts.all
       const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds)
-      return { directory: mount.directory, driver: mount.driver, created }
+      return { directory: mount.directory, driver: mount.driver, created, already: before.includes(mount) }
     },
     umount: async ({ directory, force, timeout }, context) => {
       const host = node.mounts.all.find(mount => mount.directory === directory)?.host

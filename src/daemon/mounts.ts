@@ -1,17 +1,23 @@
 import { relative, resolve } from 'node:path'
 import { FuseNativeDriver } from '../adapters/fuse-native/native-driver.js'
 import { KernelDriver } from '../adapters/fuse/kernel-driver.js'
-import { RkfsError } from '../base/errors.js'
+import { clearDeadMounts } from '../adapters/fuse/mount-point.js'
+import { messageOf, RkfsError } from '../base/errors.js'
 import { Frontend } from '../channel/frontend.js'
 import type { MountDriver, Mounted } from '../channel/mount-port.js'
 import type { ChannelHost } from './channel-host.js'
+import { DeadMounts, type DeadMount } from './dead-mounts.js'
 import type { Log } from './log.js'
+import { writeMountRecord, type RecordedMount } from './mount-record.js'
 import { checkDriver, formatMountOptions, parseMountOptions, type MountChoices } from './mount-options.js'
 
 export interface ActiveMount {
   readonly directory: string
   readonly driver: string
+  /** In force. */
   readonly options: string
+  /** As they were given. */
+  readonly given: readonly string[]
   readonly host: ChannelHost
   readonly mounted: Mounted
   readonly frontend: Frontend
@@ -27,25 +33,41 @@ function driverOf({ driver, timeoutSeconds, locks }: MountChoices): MountDriver 
   return new FuseNativeDriver({ deadlineMs: 2000 * timeoutSeconds + deadlineGraceMs })
 }
 
-/** The mounts of this node. */
+/**
+ * The mounts of this node. One goes away only where somebody asks for it; what a crash or an abort leaves in the kernel's
+ * table is a dead mount, and the next mount at that directory takes its place.
+ */
 export class Mounts {
   readonly #home: string
   readonly #log: Log
-  readonly #active = new Map<string, ActiveMount>()
-  readonly #starting = new Set<string>()
+  readonly #active = new Set<ActiveMount>()
+  readonly #dead: DeadMounts
+  /** By directory; resolves when it is mounted, or has failed. */
+  readonly #starting = new Map<string, Promise<unknown>>()
   #next = 1
 
   constructor(home: string, log: Log) {
     this.#home = home
     this.#log = log
+    this.#dead = new DeadMounts(log)
   }
 
   of(host: ChannelHost): ActiveMount[] {
-    return [...this.#active.values()].filter(mount => mount.host === host)
+    return this.all.filter(mount => mount.host === host)
   }
 
   get all(): ActiveMount[] {
-    return [...this.#active.values()]
+    return [...this.#active]
+  }
+
+  /** What nobody serves, and what the kernel's table still has. */
+  deadOf(channel: string): DeadMount[] {
+    return this.#dead.all.filter(mount => mount.channel === channel)
+  }
+
+  /** The mount that a directory shows; not one that was detached from it, and lives on for who uses it. */
+  #at(directory: string): ActiveMount | undefined {
+    return this.all.find(mount => mount.directory === directory && mount.mounted.attached)
   }
 
   /** Mounts a channel. Harmless when it is mounted there already with the same options. */
@@ -56,8 +78,24 @@ export class Mounts {
     timeoutSeconds: number,
   ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
-    const options = formatMountOptions(choices)
     checkDriver(choices)
+    this.#checkDirectory(directory)
+    while (this.#starting.has(directory)) await this.#starting.get(directory)
+    const there = this.#at(directory)
+    if (there !== undefined) return alreadyThere(there, host, choices)
+    const starting = this.#start(host, directory, given, choices)
+    this.#starting.set(
+      directory,
+      starting.catch(() => undefined),
+    )
+    try {
+      return await starting
+    } finally {
+      this.#starting.delete(directory)
+    }
+  }
+
+  #checkDirectory(directory: string): void {
     if (resolve(directory) !== directory) throw new RkfsError('usage', `${directory} is not an absolute path`)
     const inHome = relative(this.#home, directory)
     if (inHome === '' || !inHome.startsWith('..')) {
@@ -66,63 +104,96 @@ export class Mounts {
         `${directory} lies inside the node's home ${this.#home}: choose a directory elsewhere`,
       )
     }
-    const there = this.#active.get(directory)
-    if (there !== undefined) {
-      if (there.host === host && there.options === options && there.driver === choices.driver) return there
-      const what =
-        there.host === host
-          ? `${host.name} with other options (${there.options}, driver ${there.driver})`
-          : `channel ${there.host.name}`
-      throw new RkfsError('busy', `${directory} has ${what} mounted: \`rkfs umount ${directory}\` first`)
+  }
+
+  async #start(
+    host: ChannelHost,
+    directory: string,
+    given: readonly string[],
+    choices: MountChoices,
+  ): Promise<ActiveMount> {
+    const options = formatMountOptions(choices)
+    const frontend = new Frontend(
+      host.channel,
+      {
+        mount: this.#next++,
+        sync: choices.sync,
+        timeoutMs: choices.timeoutSeconds * 1000,
+        latest: choices.read === 'latest',
+        noAccessTimes: choices.noAccessTimes || choices.readOnly,
+        channelLocks: choices.locks === 'channel',
+      },
+      {
+        now: () => host.now(),
+        nextInode: () => host.nextInode(),
+        openSpill: () => host.openSpill(),
+        statistics: () => host.statistics(),
+        delay: (ms, callback) => void setTimeout(callback, ms).unref(),
+      },
+    )
+    await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
+    frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
+    const mounted = await driverOf(choices).mount(
+      {
+        directory,
+        source: `rkfs:${host.name}`,
+        readOnly: choices.readOnly,
+        allowOther: choices.allowOther,
+        log: (level, message, fields) => this.#log[level](message, { directory, ...fields }),
+      },
+      frontend,
+    )
+    frontend.mounted = mounted
+    const leave = host.channel.observe(frontend)
+    const active: ActiveMount = { directory, driver: choices.driver, options, given, host, mounted, frontend }
+    this.#active.add(active)
+    this.#dead.delete(directory)
+    void mounted.ended.then(() => {
+      leave()
+      frontend.close()
+      this.#ended(active)
+    })
+    this.#log.info('mounted', { directory, channel: host.name, options })
+    this.#record()
+    return active
+  }
+
+  #ended(active: ActiveMount): void {
+    const { directory, mounted, host } = active
+    this.#active.delete(active)
+    if (mounted.attached) {
+      const problem = 'its connection to the kernel was aborted'
+      this.#dead.add({ ...recordOf(active), problem })
+      this.#log.error('a mount is dead', { directory, channel: host.name })
+    } else {
+      this.#log.info('unmounted', { directory, channel: host.name })
+      // one that this mount came over (`takePlace`)
+      void clearDeadMounts(directory).catch(error => this.#log.warn(messageOf(error)))
     }
-    if (this.#starting.has(directory)) throw new RkfsError('busy', `${directory} is being mounted already`)
-    this.#starting.add(directory)
+    this.#record()
+  }
+
+  /** What a crash leaves dead is found again by this. Without it (a full disk) a mount works all the same. */
+  #record(): void {
+    const mounts = [...this.all.filter(mount => mount.mounted.attached).map(recordOf), ...this.#dead.all]
     try {
-      const frontend = new Frontend(
-        host.channel,
-        {
-          mount: this.#next++,
-          sync: choices.sync,
-          timeoutMs: choices.timeoutSeconds * 1000,
-          latest: choices.read === 'latest',
-          noAccessTimes: choices.noAccessTimes || choices.readOnly,
-          channelLocks: choices.locks === 'channel',
-        },
-        {
-          now: () => host.now(),
-          nextInode: () => host.nextInode(),
-          openSpill: () => host.openSpill(),
-          statistics: () => host.statistics(),
-          delay: (ms, callback) => void setTimeout(callback, ms).unref(),
-        },
+      writeMountRecord(
+        this.#home,
+        mounts.map(({ directory, channel, options, device }) => ({ directory, channel, options, device })),
       )
-      await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
-      frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
-      const mounted = await driverOf(choices).mount(
-        {
-          directory,
-          source: `rkfs:${host.name}`,
-          readOnly: choices.readOnly,
-          allowOther: choices.allowOther,
-          log: (level, message, fields) => this.#log[level](message, { directory, ...fields }),
-        },
-        frontend,
-      )
-      frontend.mounted = mounted
-      const leave = host.channel.observe(frontend)
-      const active: ActiveMount = { directory, driver: choices.driver, options, host, mounted, frontend }
-      this.#active.set(directory, active)
-      void mounted.ended.then(() => {
-        leave()
-        frontend.close()
-        if (this.#active.get(directory) === active) this.#active.delete(directory)
-        this.#log.info('unmounted', { directory, channel: host.name })
-      })
-      this.#log.info('mounted', { directory, channel: host.name, options })
-      return active
-    } finally {
-      this.#starting.delete(directory)
+    } catch (error) {
+      this.#log.warn('the mounts could not be noted down: after a crash they must be mounted by hand', { error })
     }
+  }
+
+  /**
+   * Mounts anew what an earlier run of this node left dead; `open` fails until a channel can be mounted. `except`: the
+   * directory that somebody is about to mount at.
+   */
+  restore(open: (channel: string) => ChannelHost, timeoutSeconds: number, except: string | undefined): void {
+    const mount = async ({ channel, directory, options }: RecordedMount): Promise<unknown> =>
+      this.mount(open(channel), directory, options, timeoutSeconds)
+    this.#dead.restore(this.#home, mount, except)
   }
 
   /**
@@ -130,21 +201,29 @@ export class Mounts {
    * `no-quorum` when changes are left after `timeout` seconds; the mount then stays.
    */
   async unmount(directory: string, force: boolean, timeout = drainSeconds): Promise<void> {
-    const active = this.#active.get(directory)
-    if (active === undefined) {
+    const active = this.#at(directory) ?? this.all.find(mount => mount.directory === directory)
+    if (active !== undefined) {
+      if (!force) await drain(active, timeout)
+      await active.mounted.unmount(force)
+    } else if (!this.#dead.has(directory)) {
       const known = this.all.map(mount => mount.directory).join(', ')
       throw new RkfsError(
         'not-found',
         `nothing of this node is mounted at ${directory}${known === '' ? '' : ` (mounted: ${known})`}`,
       )
     }
-    if (!force) await drain(active, timeout)
-    await active.mounted.unmount(force)
+    await this.#clearDead(directory)
   }
 
-  /** At the end of the node: in order if possible, by force otherwise. */
-  async unmountAll(hosts: (mount: ActiveMount) => boolean = () => true, force = false): Promise<void> {
-    const all = this.all.filter(hosts)
+  async #clearDead(directory: string): Promise<void> {
+    this.#dead.delete(directory)
+    await clearDeadMounts(directory)
+    this.#record()
+  }
+
+  /** At the end of the node, or of a channel: in order if possible, by force otherwise. */
+  async unmountAll(channel?: string, force = false): Promise<void> {
+    const all = this.all.filter(({ host }) => channel === undefined || host.name === channel)
     await Promise.all(
       all.map(async ({ mounted, directory }) => {
         try {
@@ -156,7 +235,29 @@ export class Mounts {
         }
       }),
     )
+    const dead = this.#dead.all.filter(mount => channel === undefined || mount.channel === channel)
+    await Promise.all(dead.map(({ directory }) => this.#clearDead(directory)))
   }
+
+  /** No mount is restored any more. */
+  close(): void {
+    this.#dead.close()
+  }
+}
+
+function recordOf({ directory, host, given, mounted }: ActiveMount): RecordedMount {
+  return { directory, channel: host.name, options: given, device: mounted.device ?? '' }
+}
+
+function alreadyThere(there: ActiveMount, host: ChannelHost, choices: MountChoices): ActiveMount {
+  const { directory } = there
+  const options = formatMountOptions(choices)
+  if (there.host === host && there.options === options && there.driver === choices.driver) return there
+  const what =
+    there.host === host
+      ? `${host.name} with other options (${there.options}, driver ${there.driver})`
+      : `channel ${there.host.name}`
+  throw new RkfsError('busy', `${directory} has ${what} mounted: \`rkfs umount ${directory}\` first`)
 }
 
 async function drain({ host, directory }: Pick<ActiveMount, 'host' | 'directory'>, seconds: number): Promise<void> {

@@ -185,7 +185,7 @@ export class Node {
   async closeChannel(name: string, force: boolean): Promise<void> {
     const host = this.host(name)
     if (!force) await host.drained(changeMs)
-    await this.mounts.unmountAll(mount => mount.host === host, force)
+    await this.mounts.unmountAll(name, force)
     await host.handOver()
     this.#closeAddressBook(name)
     this.#hosts.delete(name)
@@ -480,12 +480,18 @@ export class Node {
     })
   }
 
+  /** Mounts that an earlier run left dead come back; but for the one at `except`, where somebody is about to mount. */
+  restoreMounts(except: string | undefined): void {
+    this.mounts.restore(channel => this.host(channel), this.config.timeoutSeconds, except)
+  }
+
   async stop(force: boolean): Promise<void> {
+    this.mounts.close()
     if (!force) {
       await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
     }
     failpoint('stop-drained')
-    await this.mounts.unmountAll(() => true, force)
+    await this.mounts.unmountAll(undefined, force)
     failpoint('stop-unmounted')
     if (!force) await Promise.all(this.hosts.map(host => host.handOver()))
     for (const host of this.hosts) {

@@ -3,8 +3,10 @@ import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
-import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus } from './control-protocol.js'
-import type { Mounts } from './mounts.js'
+import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
+import type { DeadMount } from './dead-mounts.js'
+import { parseMountOptions } from './mount-options.js'
+import type { ActiveMount, Mounts } from './mounts.js'
 
 const expirySoonMs = 30 * 86_400_000
 
@@ -152,16 +154,37 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     conflicts: host.conflicts.count,
     locks: channel.locks.heldCount,
     bytes: host.bytes,
-    mounts: mounts.of(host).map(({ directory, driver, options, mounted, frontend }) => ({
-      dir: directory,
-      driver,
-      limits: driver === 'fuse-native' ? fuseNativeLimits.map(describeLimit) : [],
-      options,
-      operations: mounted.operations,
-      errors: mounted.errors,
-      waiting: mounted.waiting,
-      openFiles: frontend.openFiles,
-    })),
+    mounts: [...mounts.of(host).map(mountStatus), ...mounts.deadOf(host.name).map(deadMountStatus)],
+  }
+}
+
+function mountStatus({ directory, driver, options, mounted, frontend }: ActiveMount): MountStatus {
+  return {
+    dir: directory,
+    driver,
+    state: mounted.attached ? 'mounted' : 'detached',
+    problem: null,
+    limits: driver === 'fuse-native' ? fuseNativeLimits.map(describeLimit) : [],
+    options,
+    operations: mounted.operations,
+    errors: mounted.errors,
+    waiting: mounted.waiting,
+    openFiles: frontend.openFiles,
+  }
+}
+
+export function deadMountStatus({ directory, options, problem }: DeadMount): MountStatus {
+  return {
+    dir: directory,
+    driver: parseMountOptions(options).driver,
+    state: 'dead',
+    problem,
+    limits: [],
+    options: options.join(','),
+    operations: 0,
+    errors: 0,
+    waiting: 0,
+    openFiles: 0,
   }
 }
 

@@ -183,7 +183,7 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
       }),
     mount: args => {
       mounts.push(args)
-      return Promise.resolve({ directory: args.directory, driver: 'kernel', created: false })
+      return Promise.resolve({ directory: args.directory, driver: 'kernel', created: false, already: true })
     },
   })
   const folder = join(home, '..')
@@ -200,13 +200,18 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
   writeFileSync(join(folder, 'full', 'file'), '')
   const full = await rkfs(['mount', 'demo', join(folder, 'full')], { home })
   t.equal(full.code, 1)
-  t.match(full.stderr, /is not empty.*-o nonempty/)
+  t.match(
+    full.stderr,
+    /is not empty: it holds 1 name \(file\).*`mv .*full .*full\.aside`, `rkfs mount demo .*full`, `cp -a .*-o nonempty/,
+  )
   const file = await rkfs(['mount', 'demo', join(folder, 'full', 'file')], { home })
   t.match(file.stderr, /is not a directory/)
   t.same(mounts, [])
 
   const good = await rkfs(['mount', 'demo', join(folder, 'new', 'deep'), '-o', 'ro,timeout=5'], { home })
-  t.equal(good.code, 0, good.stderr)
+  t.equal(good.code, 1, 'this node only says so')
+  t.equal(good.stdout, '')
+  t.match(good.stderr, /nothing is mounted there for this command: it runs in another mount namespace/)
   t.same(mounts, [
     { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: false },
   ])

@@ -1,7 +1,10 @@
 /** What every `MountDriver` must do, with the kernel and with programs in processes of their own. */
 import { spawn, spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { FuseNativeLimitId } from '../../src/adapters/fuse-native/driver-limits.js'
+import { mountsAt } from '../../src/adapters/fuse/mountinfo.js'
 import { canMount, isMounted, TestMount, until, withMount } from '../adapters/fuse/harness.js'
 
 /** A driver as the test daemon (test/adapters/fuse/daemon.ts) knows it. */
@@ -164,37 +167,80 @@ print('fine')`
     }),
   )
 
-  void t.test(`${name}: kill -9 leaves no mount`, options, t =>
+  /** Dead, and still there: no program writes into the directory below. */
+  const isDead = (mount: TestMount): boolean => {
+    const { status, stderr } = spawnSync('stat', ['-f', '--', mount.directory], { encoding: 'utf8', timeout: 10_000 })
+    return isMounted(mount.directory) && status !== 0 && /not connected/.test(stderr)
+  }
+
+  void t.test(`${name}: kill -9 leaves a dead mount`, options, t =>
     onMount(async mount => {
       mount.child.kill('SIGKILL')
-      await until(() => !isMounted(mount.directory), 'the watchdog unmounts')
-      t.pass('gone')
+      await until(() => mount.exited && isDead(mount), 'it is dead')
+      t.match(mount.shell('echo x > y').stderr, /not connected/)
     }),
   )
 
-  void t.test(`${name}: an uncaught exception ends the daemon and the mount`, options, t =>
+  void t.test(`${name}: kill -9 with a notification that waits for a call`, options, t =>
+    onMount(async mount => {
+      // a notification about this directory waits in the kernel for the call that is not answered
+      mount.shell('mkdir slow')
+      const caller = spawn('timeout', ['-k', '1', '20', 'mkdir', join(mount.directory, 'unanswered')])
+      const ended = new Promise(resolve => caller.once('exit', resolve))
+      await mount.line(/^unanswered$/)
+      await mount.command('put beside x')
+      mount.child.kill('SIGKILL')
+      await ended
+      t.equal(caller.signalCode, null)
+      t.not(caller.exitCode, 124, 'the caller was told in time')
+      await until(() => isDead(mount), 'it is dead')
+    }),
+  )
+
+  void t.test(`${name}: an uncaught exception ends the daemon, and leaves a dead mount`, options, t =>
     onMount(async mount => {
       mount.child.stdin!.write('crash\n')
-      await until(() => mount.exited && !isMounted(mount.directory), 'the end')
-      t.pass('gone')
+      await until(() => mount.exited && isDead(mount), 'the end')
+      t.pass('dead')
     }),
   )
 
-  void t.test(`${name}: a dead mount is cleared, a living one refused`, options, async t => {
+  void t.test(`${name}: an aborted connection leaves a dead mount`, options, t =>
+    onMount(async mount => {
+      const client = spawn('timeout', ['30', 'sleep', '30'], { cwd: mount.directory, stdio: 'ignore' })
+      await until(() => client.pid !== undefined, 'the client')
+      // umount(2): MNT_FORCE aborts the connection, and then finds that the mount is in use
+      const forced = spawnSync('umount', ['-f', '-i', '-c', mount.directory], { encoding: 'utf8', timeout: 10_000 })
+      t.match(forced.stderr, /busy/)
+      await mount.line(/^ended$/)
+      await until(() => mount.exited && isDead(mount), 'dead')
+      client.kill()
+    }),
+  )
+
+  void t.test(`${name}: a dead mount is replaced, a living one refused`, options, async t => {
     const first = new TestMount(undefined, driver.args)
     await first.line(/^mounted$/)
     const second = new TestMount(first.directory, driver.args)
     t.match(await second.line(/^error/), /^error busy rkfs-test \(fuse.rkfs\) is already mounted/)
-    // The watchdog is stopped first, with the guard that it started, so that the dead mount stays.
-    const children = spawnSync('pgrep', ['-P', String(first.child.pid), '-f', 'rkfs-watchdog'])
-    process.kill(-Number(String(children.stdout).trim()), 'SIGKILL')
-    await first.line(/watchdog of the mount ended/)
     first.child.kill('SIGKILL')
-    await until(() => first.exited, 'killed')
-    t.ok(isMounted(first.directory), 'dead, and still there')
+    await until(() => first.exited && isDead(first), 'killed')
+    // programs that try again and again: none may find the bare directory
+    const writer = spawn(
+      '/bin/sh',
+      ['-c', 'i=0; while :; do i=$((i+1)); echo x > "$0/stray-$i"; done', first.directory],
+      {
+        stdio: 'ignore',
+      },
+    )
+    await until(() => writer.pid !== undefined, 'the writer')
     const third = new TestMount(first.directory, driver.args)
     await third.line(/^mounted$/)
     t.equal(third.shell('echo x > y; cat y').stdout, 'x\n')
+    writer.kill('SIGKILL')
+    t.equal(mountsAt(first.directory).length, 1, 'the dead one is gone')
+    await third.command('unmount', /^unmounted/)
+    t.same(readdirSync(first.directory), [], 'nothing is in the bare directory')
     second.child.kill()
     await third.close()
   })

@@ -347,7 +347,7 @@ await t.test('log.db-wal cut after a kill -9', async t => {
   const writer = new Writer(machine, 'w', 2000, 0)
   await until('it writes', () => writer.acknowledged > 100)
   const pid = await machine.kill('SIGKILL')
-  await until('it is gone', () => !isRunning(pid) && !isMounted(machine.directory), 5)
+  await until('it is gone', () => !isRunning(pid), 5)
   await writer.stop()
   const folder = machine.folder()
   const whole = join(cluster.root, 'whole-torn')

@@ -1,6 +1,5 @@
 /** The end of a mount: whatever the node and the programs inside do, it comes, and nobody hangs. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { clusterOf, isMounted, isRunning, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
@@ -52,26 +51,6 @@ async function allTold(t: Test, programs: readonly Inside[]): Promise<void> {
   for (const { text } of programs) t.match(text, /^in\n(ENOTCONN|ECONNABORTED|EIO|ENOENT)\n$/)
 }
 
-/** The child of a node that waits for its death; it leads a group. */
-function watchdogOf(node: number): number | undefined {
-  return readdirSync('/proc')
-    .filter(entry => /^\d+$/.test(entry))
-    .map(Number)
-    .find(pid => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-        return words.includes('rkfs-watchdog') && words.includes(String(node)) && parentOf(pid) === node
-      } catch {
-        return false
-      }
-    })
-}
-
-function parentOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
-}
-
 await t.test('a busy mount names its users, and stays', async t => {
   await solo.must('mount', 'demo', solo.directory)
   const programs = await programsInside(t, solo, 1)
@@ -110,12 +89,11 @@ await t.test('umount --force while the node is stopped', async t => {
   t.equal(await solo.pid(), node)
 })
 
-await t.test('umount of the mount of a dead node, whose watchdog is dead, too', async t => {
+await t.test('umount of the mount of a dead node', async t => {
   for (const force of [false, true]) {
     await solo.must('mount', 'demo', solo.directory)
     const node = await solo.pid()
     const programs = await programsInside(t, solo)
-    process.kill(-watchdogOf(node)!, 'SIGKILL')
     process.kill(node, 'SIGKILL')
     await until('it is gone', () => !isRunning(node))
     await allTold(t, programs)
@@ -132,9 +110,6 @@ await t.test(`the same command takes over from a node that crashed, ${crashes} t
   for (let round = 0; round < crashes; round++) {
     const programs = await programsInside(t, solo, 2)
     const node = await solo.pid()
-    // half the time nobody clears the mount before the next node comes
-    const watchdog = watchdogOf(node)
-    if (round % 2 === 0 && watchdog !== undefined) process.kill(watchdog, 'SIGKILL')
     process.kill(node, 'SIGKILL')
     const again = await solo.rkfs('mount', 'demo', solo.directory)
     t.equal(again.code, 0, `round ${round}: ${again.stderr}`)

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Rng } from '../../src/base/rng.js'
-import { Cluster, isMounted, isRunning, skip, sleep, until } from '../e2e/support/cluster.js'
+import { Cluster, isDead, isRunning, skip, sleep, until } from '../e2e/support/cluster.js'
 import { check } from './checker.js'
 import { fileModel, type FileOperation } from './file-model.js'
 import { saveLines } from './history.js'
@@ -60,7 +60,7 @@ async function disturb(t: Test, rng: Rng, workload: Workload): Promise<string> {
   t.teardown(resume)
   try {
     const before = workload.returned
-    if (kills) await until('the dead mount disappears', () => !isMounted(victim.directory), 10)
+    if (kills) await until('the mount is dead', () => isDead(victim.directory), 10)
     // a leader that is stopped for less is still the leader
     else await sleep(rng.below(4000))
     await until('others go on', () => workload.returned > before + 10, 20)

@@ -46,6 +46,8 @@ const pagesMax = 64 * 1024
  * that are looked at here.
  */
 export class Kernel implements Mounted {
+  readonly attached = true
+  readonly device = undefined
   readonly directory = ''
   readonly operations = 0
   readonly errors = 0

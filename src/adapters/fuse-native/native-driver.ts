@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, MountDriver, Mounted, MountOptions } from '../../channel/mount-port.js'
-import { prepareMountPoint } from '../fuse/mount-point.js'
+import { examineMountPoint } from '../fuse/mount-point.js'
 import { deviceError } from '../fuse/mount-root.js'
 import { loadBinding } from './binding.js'
 import { NativeMount } from './native-mount.js'
@@ -29,8 +29,8 @@ export class FuseNativeDriver implements MountDriver {
 
   async mount(options: MountOptions, handler: FileSystemHandler): Promise<Mounted> {
     const binding = loadBinding()
-    const directory = await prepareMountPoint(options.directory, options.log)
-    if (Buffer.byteLength(directory) > DIRECTORY_BYTES_MAX) {
+    const point = await examineMountPoint(options.directory)
+    if (Buffer.byteLength(point.path) > DIRECTORY_BYTES_MAX) {
       throw new RkfsError(
         'usage',
         `fuse-native mounts at paths of ${DIRECTORY_BYTES_MAX} bytes at most: choose another directory, or leave driver=fuse-native out`,
@@ -41,6 +41,6 @@ export class FuseNativeDriver implements MountDriver {
     } catch (error) {
       throw deviceError(error)
     }
-    return NativeMount.start(binding, { ...options, directory }, handler, this.#deadlineMs)
+    return NativeMount.start(binding, point, options, handler, this.#deadlineMs)
   }
 }

@@ -3,9 +3,10 @@ import { messageOf, RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, Mounted, MountOptions } from '../../channel/mount-port.js'
 import { abortConnection } from '../fuse/abort.js'
 import { deferred } from '../fuse/deferred.js'
+import type { MountPoint } from '../fuse/mount-point.js'
 import { readMounts } from '../fuse/mountinfo.js'
+import { takePlace } from '../fuse/take-place.js'
 import { newestDevice, Unmounting } from '../fuse/unmounting.js'
-import { Watchdog } from '../fuse/watchdog.js'
 import type { Binding } from './binding.js'
 import { NativeDispatcher } from './dispatch.js'
 import { libfuseOptions } from './libfuse-options.js'
@@ -29,10 +30,9 @@ export class NativeMount implements Mounted {
   readonly #memory = new ProcessMemory()
   readonly #dispatcher: NativeDispatcher
   readonly #thread: Buffer
-  readonly #watchdog: Watchdog
   readonly #initialized = deferred<void>()
   readonly #ended = deferred<void>()
-  readonly #poll: NodeJS.Timeout
+  #poll: NodeJS.Timeout | undefined
   /** libfuse's descriptor of /dev/fuse; it closes it when its threads have ended. */
   #fd: number | undefined
   /** `major:minor` of the mount. */
@@ -40,8 +40,14 @@ export class NativeMount implements Mounted {
   #isEnded = false
   readonly #unmounting: Unmounting
 
-  private constructor(binding: Binding, options: MountOptions, handler: FileSystemHandler, deadlineMs: number) {
-    this.directory = options.directory
+  private constructor(
+    binding: Binding,
+    directory: string,
+    options: MountOptions,
+    handler: FileSystemHandler,
+    deadlineMs: number,
+  ) {
+    this.directory = directory
     this.ended = this.#ended.promise
     this.#initialized.promise.catch(() => undefined)
     this.#binding = binding
@@ -56,39 +62,46 @@ export class NativeMount implements Mounted {
         directory: this.directory,
         ended: this.ended,
         deviceNumber: () => this.#deviceNumber,
-        isMounted: () => this.#isMounted(),
+        isMounted: () => this.attached,
         isEnding: () => this.#look(),
         abort: () => this.#abort(),
         stuck: () => {
-          if (this.#isMounted()) throw new RkfsError('failed', `the mount at ${this.directory} cannot be detached`)
+          if (this.attached) throw new RkfsError('failed', `the mount at ${this.directory} cannot be detached`)
           this.#finish()
         },
       },
       options.log,
     )
-    this.#watchdog = new Watchdog(this.directory, options.log)
-    this.#poll = setInterval(() => this.#look(), POLL_MS)
   }
 
   /** Mounts, and resolves when the kernel has agreed on the protocol. */
   static async start(
     binding: Binding,
+    point: MountPoint,
     options: MountOptions,
     handler: FileSystemHandler,
     deadlineMs: number,
   ): Promise<NativeMount> {
-    const mount = new NativeMount(binding, options, handler, deadlineMs)
+    const mount = new NativeMount(binding, point.path, options, handler, deadlineMs)
     const timer = setTimeout(
       () =>
         mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${mount.directory}`)),
       INIT_TIMEOUT_MS,
     )
     try {
-      mount.#mount(options)
+      await takePlace(
+        point,
+        options.log,
+        async directory => mount.#mount(options, directory),
+        () => mount.unmount(true),
+      )
+      mount.#poll = setInterval(() => mount.#look(), POLL_MS)
       await mount.#initialized.promise
       return mount
     } catch (error) {
-      await mount.unmount(true)
+      // in the place of a dead mount one must stay: nobody has asked for the bare directory
+      if (point.dead > 0) await mount.#abort()
+      else await mount.unmount(true)
       throw error
     } finally {
       clearTimeout(timer)
@@ -107,6 +120,15 @@ export class NativeMount implements Mounted {
     return this.#dispatcher.pending
   }
 
+  get attached(): boolean {
+    const device = this.#deviceNumber
+    return device !== undefined && readMounts().some(m => m.device === device && m.mountPoint === this.directory)
+  }
+
+  get device(): string | undefined {
+    return this.#deviceNumber
+  }
+
   /** The kernel keeps nothing of this mount, so nothing becomes stale. */
   invalidate(): void {}
 
@@ -119,7 +141,7 @@ export class NativeMount implements Mounted {
     return this.#unmounting.run(force)
   }
 
-  #mount(options: MountOptions): void {
+  #mount(options: MountOptions, directory: string): void {
     const before = fuseDescriptors()
     const allocate = (bytes: number): Buffer => {
       const buffer = Buffer.alloc(bytes)
@@ -128,7 +150,7 @@ export class NativeMount implements Mounted {
     }
     try {
       this.#binding.fuse_native_mount(
-        this.directory,
+        directory,
         libfuseOptions(options, process.geteuid!() === 0),
         this.#thread,
         this,
@@ -139,18 +161,19 @@ export class NativeMount implements Mounted {
     } catch (cause) {
       throw new RkfsError(
         'failed',
-        `libfuse did not mount at ${this.directory}, for a reason that it does not tell: without driver=fuse-native you learn it`,
+        `libfuse did not mount at ${directory}, for a reason that it does not tell: without driver=fuse-native you learn it`,
         { cause },
       )
     } finally {
       this.#fd = fuseDescriptors().find(fd => !before.includes(fd))
-      this.#deviceNumber = newestDevice(this.directory)
+      this.#deviceNumber = newestDevice(directory)
     }
   }
 
-  /** Whether libfuse has closed its device, which it does when the mount is gone and its threads have ended. */
+  /** Whether libfuse has closed its device, which it does when the mount is gone, or aborted, and its threads have ended. */
   #look(): boolean {
-    if (!this.#isMounted() && !fuseDescriptors().includes(this.#fd ?? -1)) this.#finish()
+    const served = this.#fd === undefined ? this.attached : fuseDescriptors().includes(this.#fd)
+    if (!served) this.#finish()
     return this.#isEnded
   }
 
@@ -169,11 +192,6 @@ export class NativeMount implements Mounted {
     }
   }
 
-  #isMounted(): boolean {
-    const device = this.#deviceNumber
-    return device !== undefined && readMounts().some(m => m.device === device && m.mountPoint === this.directory)
-  }
-
   #finish(): void {
     if (this.#isEnded) return
     this.#isEnded = true
@@ -182,8 +200,9 @@ export class NativeMount implements Mounted {
     this.#dispatcher.close()
     this.#binding.fuse_native_unmount(this.directory, this.#thread)
     this.#memory.close()
-    this.#watchdog.dismiss()
-    this.#log('info', 'unmounted', { directory: this.directory, operations: this.operations, errors: this.errors })
+    const { directory, operations, errors, attached } = this
+    if (attached) this.#log('error', 'the mount is dead: its connection was aborted', { directory, operations, errors })
+    else this.#log('info', 'unmounted', { directory, operations, errors })
     this.#ended.resolve()
   }
 }

@@ -1,41 +1,32 @@
-import { mkdtemp, rmdir, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { RkfsError } from '../../base/errors.js'
-import { readMounts } from './mountinfo.js'
 import { run } from './run.js'
 
-const MOUNT_TIMEOUT_MS = 10_000
+const ABORT_TIMEOUT_MS = 10_000
 
 /**
- * Ends a FUSE connection whatever state its requests are in, through fusectl (Documentation/filesystems/fuse.rst):
- * all waiting callers get an error and the reader ENODEV. `device`: the mount's `major:minor`.
+ * Shell: ends a FUSE connection whatever state its requests are in, through fusectl (Documentation/filesystems/fuse.rst);
+ * `$minor` is that of the mount's device. The mount stays in the table, and is dead. Where nobody has mounted fusectl, root
+ * mounts it in a mount namespace of its own, which nobody else sees and which is gone with this shell.
  */
-export async function abortConnection(device: string): Promise<void> {
-  const minor = device.slice(device.indexOf(':') + 1)
-  const mounted = readMounts().find(entry => entry.type === 'fusectl' && entry.root === '/')
-  if (mounted !== undefined) return writeAbort(mounted.mountPoint, minor)
-  const directory = await mkdtemp(join(tmpdir(), 'rkfs-fusectl-'))
-  try {
-    const { status, stderr } = await run('mount', ['-i', '-t', 'fusectl', '--', 'fusectl', directory], {
-      timeoutMs: MOUNT_TIMEOUT_MS,
-    })
-    if (status !== 0) throw new RkfsError('failed', `the FUSE control file system cannot be mounted: ${stderr}`)
-    try {
-      await writeAbort(directory, minor)
-    } finally {
-      await run('umount', ['-l', '-i', '--', directory], { timeoutMs: MOUNT_TIMEOUT_MS })
-    }
-  } finally {
-    await rmdir(directory)
-  }
+export const ABORT_SCRIPT = `
+connections=/sys/fs/fuse/connections
+if grep -q " / $connections .* fusectl " /proc/self/mountinfo; then
+  [ ! -e "$connections/$minor" ] || echo 1 >"$connections/$minor/abort"
+else
+  unshare -m --propagation private /bin/sh -c '
+    mount -i -t fusectl fusectl "$1" && { [ ! -e "$1/$2" ] || echo 1 >"$1/$2/abort"; }' sh "\${TMPDIR:-/tmp}" "$minor"
+fi`
+
+export function minorOf(device: string): string {
+  return device.slice(device.indexOf(':') + 1)
 }
 
-async function writeAbort(fusectl: string, minor: string): Promise<void> {
-  try {
-    await writeFile(join(fusectl, minor, 'abort'), '1')
-  } catch (error) {
-    // The connection ended by itself in between.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
+/**
+ * Ends a FUSE connection: all waiting callers get an error, and the reader ENODEV. `device`: the mount's `major:minor`.
+ * Fails where it is not permitted: for a user, where fusectl is not mounted.
+ */
+export async function abortConnection(device: string): Promise<void> {
+  const args = ['-c', `minor=$1${ABORT_SCRIPT}`, 'rkfs-abort', minorOf(device)]
+  const { status, stderr } = await run('/bin/sh', args, { timeoutMs: ABORT_TIMEOUT_MS })
+  if (status !== 0) throw new RkfsError('failed', `the FUSE connection cannot be aborted: ${stderr}`)
 }

@@ -1,9 +1,11 @@
+import { closeSync } from 'node:fs'
 import type { FileSystemHandler, MountDriver, Mounted, MountOptions } from '../../channel/mount-port.js'
 import type { Features } from './features.js'
 import { KernelMount } from './kernel-mount.js'
-import { prepareMountPoint } from './mount-point.js'
+import { examineMountPoint, isRoot } from './mount-point.js'
 import { mountAsRoot } from './mount-root.js'
 import { mountAsUser } from './mount-user.js'
+import { takePlace } from './take-place.js'
 
 export interface KernelDriverOptions {
   /** flock(2) and fcntl(2) locks reach the handler; otherwise the kernel keeps them, for this mount alone. */
@@ -18,8 +20,8 @@ export interface KernelDriverOptions {
 
 /**
  * Speaks the FUSE protocol on /dev/fuse. As root it mounts by itself, otherwise through fusermount3. The process that
- * mounts must never touch the mounted directory itself, and can only end after it unmounted: `process.exit` waits for the
- * reader thread, which waits for the kernel (FUSE.md §1). SIGKILL works; the watchdog then unmounts.
+ * mounts must never touch the mounted directory itself, and can only end in order after it unmounted: `process.exit` waits
+ * for the reader thread, which waits for the kernel (FUSE.md §1). SIGKILL works; the mount then stays, dead (`Guard`).
  */
 export class KernelDriver implements MountDriver {
   readonly name = 'kernel'
@@ -31,9 +33,14 @@ export class KernelDriver implements MountDriver {
   }
 
   async mount(options: MountOptions, handler: FileSystemHandler): Promise<Mounted> {
-    const directory = await prepareMountPoint(options.directory, options.log)
-    const mount = process.geteuid?.() === 0 ? mountAsRoot : mountAsUser
-    const fd = await mount(directory, options)
-    return KernelMount.start(fd, directory, options, handler, this.#features)
+    const point = await examineMountPoint(options.directory)
+    const mount = isRoot() ? mountAsRoot : mountAsUser
+    const fd = await takePlace(
+      point,
+      options.log,
+      directory => mount(directory, options),
+      async fd => closeSync(fd),
+    )
+    return KernelMount.start(fd, point, options, handler, this.#features)
   }
 }

@@ -9,13 +9,13 @@ import { deferred } from './deferred.js'
 import { Device } from './device.js'
 import { Dispatcher } from './dispatch.js'
 import type { Features } from './features.js'
+import { Guard } from './guard.js'
 import type { Protocol } from './init.js'
 import { Invalidator } from './invalidations.js'
-import { runUnmount } from './mount-point.js'
+import type { MountPoint } from './mount-point.js'
 import { mountsAt, readMounts } from './mountinfo.js'
 import type { ReaderEnd, ReaderStart } from './reader.js'
 import { newestDevice, Unmounting } from './unmounting.js'
-import { Watchdog } from './watchdog.js'
 import { startWorker } from './worker-start.js'
 
 const INIT_TIMEOUT_MS = 15_000
@@ -29,7 +29,7 @@ export class KernelMount implements Mounted {
   readonly #log: MountOptions['log']
   readonly #device: Device
   readonly #dispatcher: Dispatcher
-  readonly #watchdog: Watchdog
+  #guard: Guard | undefined
   readonly #reader: Worker
   readonly #shared = new Int32Array(new SharedArrayBuffer(8))
   readonly #initialized = deferred<Protocol>()
@@ -59,7 +59,7 @@ export class KernelMount implements Mounted {
         directory,
         ended: this.ended,
         deviceNumber: () => this.#deviceNumber,
-        isMounted: () => this.#isMounted(),
+        isMounted: () => this.attached,
         isEnding: () => this.#isEnded,
         abort: () => this.#abort(),
         stuck: () => {
@@ -68,7 +68,6 @@ export class KernelMount implements Mounted {
       },
       options.log,
     )
-    this.#watchdog = new Watchdog(directory, options.log)
     this.#device = new Device(fd, (message, fields) => {
       this.#dispatcher.errors++
       options.log('error', message, fields)
@@ -88,13 +87,15 @@ export class KernelMount implements Mounted {
   /** Starts to serve and resolves when the kernel has agreed on the protocol. */
   static async start(
     fd: number,
-    directory: string,
+    point: MountPoint,
     options: MountOptions,
     handler: FileSystemHandler,
     features: Features,
   ): Promise<KernelMount> {
+    const directory = point.path
     const mount = new KernelMount(fd, directory, options, handler, features)
     mount.#deviceNumber = newestDevice(directory)
+    if (mount.#deviceNumber !== undefined) mount.#guard = new Guard(mount.#deviceNumber, options.log)
     const timer = setTimeout(
       () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${directory}`)),
       INIT_TIMEOUT_MS,
@@ -105,7 +106,9 @@ export class KernelMount implements Mounted {
       await mount.#raiseReadAhead()
       return mount
     } catch (error) {
-      await mount.unmount(true)
+      // in the place of a dead mount one must stay: nobody has asked for the bare directory
+      if (point.dead > 0) await mount.#abort()
+      else await mount.unmount(true)
       throw error
     } finally {
       clearTimeout(timer)
@@ -114,7 +117,7 @@ export class KernelMount implements Mounted {
 
   /**
    * `process.exit` and uncaught exceptions wait for ever for the reader thread, and everybody who uses the mount with
-   * them (FUSE.md §1). So a process that ends without unmounting ends the hard way, and the watchdog unmounts.
+   * them (FUSE.md §1). So a process that ends without unmounting ends the hard way. The mount stays, and is dead.
    */
   readonly #exiting = (): void => {
     process.kill(process.pid, 'SIGKILL')
@@ -130,6 +133,14 @@ export class KernelMount implements Mounted {
 
   get waiting(): number {
     return this.#dispatcher.pending
+  }
+
+  get attached(): boolean {
+    return mountsAt(this.directory).some(entry => entry.device === this.#deviceNumber)
+  }
+
+  get device(): string | undefined {
+    return this.#deviceNumber
   }
 
   invalidate(items: readonly Invalidation[]): void {
@@ -174,35 +185,25 @@ export class KernelMount implements Mounted {
     return true
   }
 
-  #isMounted(): boolean {
-    return mountsAt(this.directory).at(-1)?.device === this.#deviceNumber
-  }
-
   /** The reader thread has ended: nothing reads the device any more. */
   async #finish(): Promise<void> {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#initialized.reject(new RkfsError('failed', `the mount at ${this.directory} ended while it started`))
     this.#device.close()
-    try {
-      if (this.#readerError !== undefined) {
-        this.#log('error', 'the reader of the mount failed', { directory: this.directory, error: this.#readerError })
-      }
-      // After an abort, and after a failure of the reader, the mount is still there, and dead.
-      if (this.#deviceNumber !== undefined && this.#isMounted()) await runUnmount(this.directory, true)
+    if (this.#readerError !== undefined) {
+      this.#log('error', 'the reader of the mount failed', { directory: this.directory, error: this.#readerError })
       // A notification may be blocked by a request that nobody will answer now.
-      if (this.#readerError !== undefined && this.#deviceNumber !== undefined) {
-        await abortConnection(this.#deviceNumber)
-      }
-    } catch (error) {
-      this.#log('error', 'clearing the mount failed', { directory: this.directory, error: messageOf(error) })
+      await this.#abort()
     }
     this.#dispatcher.interruptAll()
     await this.#invalidator?.close()
     closeSync(this.#fd)
     process.off('exit', this.#exiting)
-    this.#watchdog.dismiss()
-    this.#log('info', 'unmounted', { directory: this.directory, operations: this.operations, errors: this.errors })
+    this.#guard?.dismiss()
+    const { directory, operations, errors, attached } = this
+    if (attached) this.#log('error', 'the mount is dead: its connection was aborted', { directory, operations, errors })
+    else this.#log('info', 'unmounted', { directory, operations, errors })
     this.#ended.resolve()
   }
 

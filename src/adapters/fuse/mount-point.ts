@@ -1,20 +1,16 @@
 import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf, RkfsError } from '../../base/errors.js'
-import type { MountOptions } from '../../channel/mount-port.js'
-import { mountsAt, RKFS_TYPE } from './mountinfo.js'
+import { mountsAt, RKFS_TYPE, type MountEntry } from './mountinfo.js'
 import { run, type RunResult } from './run.js'
-import { watchdogsEnd } from './watchdogs-end.js'
 
 const UNMOUNT_TIMEOUT_MS = 30_000
 /** How long to ask a mount whether it lives; one that does not answer belongs to a daemon that hangs. */
 const PROBE_TIMEOUT_MS = 5_000
-/** The watchdog of a daemon that was killed a moment ago gets this long to clear its mount itself, and to be gone. */
-const WATCHDOGS_MS = 5_000
 /** Mounts one above the other that are cleared at one point. */
 const STACKED_MAX = 32
 
-const isRoot = (): boolean => process.geteuid?.() === 0
+export const isRoot = (): boolean => process.geteuid?.() === 0
 
 /** Unmounts by umount(8) without helpers, or by fusermount3 for a user. `lazy`: MNT_DETACH. */
 export function unmountCommand(directory: string, lazy: boolean): { program: string; args: string[] } {
@@ -71,38 +67,40 @@ async function isDead(directory: string): Promise<boolean> {
   return status !== 0 && /not connected|connection abort/i.test(stderr)
 }
 
+/** A mount point that was looked at. */
+export interface MountPoint {
+  /** Its canonical path. */
+  readonly path: string
+  /** Mounts of daemons that are gone, one above the other, which a new mount takes the place of. */
+  readonly dead: number
+}
+
+/** How many dead rkfs mounts lie at a directory, where all that is mounted there is that; else what lives there. */
+async function deadMounts(path: string): Promise<number | MountEntry> {
+  const mounts = mountsAt(path)
+  const top = mounts.at(-1)
+  if (top === undefined) return 0
+  if (top.type !== RKFS_TYPE || !(await isDead(path))) return top
+  const living = mounts.findLast(entry => entry.type !== RKFS_TYPE)
+  return living === undefined ? mounts.length : mounts.length - 1 - mounts.indexOf(living)
+}
+
 /**
- * Makes the mount point ready and answers its canonical path: it is a directory, and mounts that a dead rkfs left there
- * are gone. Fails with `busy` if a living file system is mounted exactly there.
+ * Looks at a mount point: it is a directory, and nothing that lives is mounted exactly there; else fails, with `busy` for
+ * the latter. What a dead rkfs left there stays: below it lies a directory into which programs would write.
  */
-export async function prepareMountPoint(directory: string, log: MountOptions['log']): Promise<string> {
+export async function examineMountPoint(directory: string): Promise<MountPoint> {
   const path = canonicalPath(directory)
-  let waited = false
-  for (let round = 0; ; round++) {
-    const top = mountsAt(path).at(-1)
-    const dead = top?.type === RKFS_TYPE && round < STACKED_MAX && (await isDead(path))
-    if (top !== undefined && !dead) {
-      // a watchdog may have cleared it in between, and what answered is the directory below
-      if (round < STACKED_MAX && !mountsAt(path).some(entry => entry.id === top.id)) continue
-      throw new RkfsError(
-        'busy',
-        `${top.source} (${top.type}) is already mounted at ${path}: unmount it first (umount ${path}) or choose another directory`,
-      )
-    }
-    if (!waited) {
-      waited = true
-      if (!(await watchdogsEnd(path, WATCHDOGS_MS))) {
-        log('warn', 'the watchdog of an earlier mount does not end', { directory: path })
-      }
-      continue
-    }
-    if (top === undefined) break
-    log('warn', 'clearing the mount of a daemon that is gone', { directory: path })
-    const { status, stderr } = await runUnmount(path, true)
-    if (status !== 0) {
-      throw new RkfsError('busy', `a dead rkfs mount at ${path} cannot be cleared (try umount -l ${path}): ${stderr}`)
-    }
+  const found = await deadMounts(path)
+  if (typeof found !== 'number') {
+    // it may have gone in between, and what answered is the directory below
+    if (!mountsAt(path).some(entry => entry.id === found.id)) return examineMountPoint(directory)
+    throw new RkfsError(
+      'busy',
+      `${found.source} (${found.type}) is already mounted at ${path}: unmount it first (umount ${path}) or choose another directory`,
+    )
   }
+  if (found > 0) return { path, dead: found }
   let stats
   try {
     stats = statSync(path)
@@ -110,5 +108,17 @@ export async function prepareMountPoint(directory: string, log: MountOptions['lo
     throw unusable(path, error)
   }
   if (!stats.isDirectory()) throw new RkfsError('failed', `the mount point ${path} is not a directory`)
-  return path
+  return { path, dead: 0 }
+}
+
+/** Takes the mounts of dead daemons away from a directory, but for the last `keep`. What lives there stays. */
+export async function clearDeadMounts(path: string, keep = 0): Promise<void> {
+  for (let round = 0; round < STACKED_MAX; round++) {
+    const found = await deadMounts(path)
+    if (typeof found !== 'number' || found <= keep) return
+    const { status, stderr } = await runUnmount(path, true)
+    if (status !== 0) {
+      throw new RkfsError('busy', `a dead rkfs mount at ${path} cannot be cleared (try umount -l ${path}): ${stderr}`)
+    }
+  }
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChildProcess } from 'node:child_process'
-import { mountsAt } from '../../adapters/fuse/mountinfo.js'
+import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
+import { lockHolder } from '../../adapters/host/lock-holder.js'
+import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { checkDriver, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
@@ -55,17 +57,18 @@ async function mount(channel: string, dir: string, options: Options, command: Co
   const choices = parseMountOptions(options.o ?? [])
   checkDriver(choices)
   const home = homeOf(command)
-  const directory = prepareDirectory(dir, home, choices)
+  const { directory, hidden } = prepareDirectory(dir, home, channel, choices)
   const foreground = options.foreground === true
   // From the start on: who is told to end while the mount is being made leaves neither mount nor node behind.
   const isToldToEnd = foreground ? catchSignals() : undefined
-  const { started } = await ensureNode(home, { listen: options.listen }, foreground)
+  const { started } = await ensureNode(home, { listen: options.listen }, { foreground, mounting: directory })
   try {
     await mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []))
   } catch (error) {
     if (foreground && started !== undefined) await stopNode(home, started)
     throw error
   }
+  if (hidden !== undefined) hint(`rkfs: ${hidden}`)
   if (isToldToEnd !== undefined) await stayForeground(home, directory, started, isToldToEnd)
 }
 
@@ -86,23 +89,49 @@ async function mountOnNode(home: string, channel: string, directory: string, opt
   }
   const create = known.length === 0
   const mounted = await ask(home, 'mount', { channel, directory, options, create }, { timeoutSeconds: agreeSeconds })
+  await checkVisible(home, channel, mounted)
   say(
     `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,
   )
 }
 
-/** Until the mount ends: by a signal to us, by `rkfs umount` or umount(8), or with the node. */
+/** The node mounts in its own mount namespace, which need not be ours: only what our table has is mounted for who asked. */
+async function checkVisible(
+  home: string,
+  channel: string,
+  { directory, already }: { readonly directory: string; readonly already: boolean },
+): Promise<void> {
+  if (mountsAt(directory).at(-1)?.type === RKFS_TYPE) return
+  const node = lockHolder(home)
+  if (!already) await ask(home, 'umount', { directory, force: true }, { timeoutSeconds: quickSeconds })
+  const kept = already ? '' : ', and was unmounted again'
+  throw new RkfsError(
+    'failed',
+    `${channel} was mounted at ${directory} where its node runs${node === undefined ? '' : ` (process ${node})`}${kept}, but ` +
+      `nothing is mounted there for this command: it runs in another mount namespace (a container, or a service with ` +
+      `PrivateMounts). Run it where the node runs (nsenter -m -t ${node ?? 'PROCESS'}), or stop the node and start it here`,
+  )
+}
+
+/** Until the mount ends: by a signal to us, by `rkfs umount` or umount(8), or with the node, which leaves it dead. */
 async function stayForeground(
   home: string,
   directory: string,
   started: ChildProcess | undefined,
   isToldToEnd: () => boolean,
 ): Promise<void> {
-  const gone = (): boolean => started !== undefined && (started.exitCode !== null || started.signalCode !== null)
+  const node = started?.pid ?? lockHolder(home)
+  const gone = (): boolean => node !== undefined && !isRunning(node)
   const mounted = (): boolean => mountsAt(directory).length > 0
   while (!isToldToEnd() && mounted() && !gone()) await sleep(POLL_MS)
   if (isToldToEnd() && mounted() && !gone()) await leave(home, directory)
-  if (gone() && !isToldToEnd()) throw new RkfsError('failed', `the node on ${home} ended: its reason stands above`)
+  if (gone() && !isToldToEnd()) {
+    const dead = mounted()
+      ? `; the mount at ${directory} is dead until \`rkfs mount\` or \`rkfs serve\` takes its place`
+      : ''
+    const reason = started === undefined ? `see node.log in it` : 'its reason stands above'
+    throw new RkfsError('failed', `the node on ${home} ended: ${reason}${dead}`)
+  }
   if (started !== undefined) await stopNode(home, started)
 }
 

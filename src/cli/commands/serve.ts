@@ -1,15 +1,11 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { spawn } from 'node:child_process'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
-import { messageOf } from '../../base/errors.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
 import { openHome } from '../../daemon/home.js'
 import { createLog, type Log } from '../../daemon/log.js'
 import { homeOf } from '../context.js'
-
-/** After a fault that nobody caught, what is left of an orderly end gets this long. */
-const LAST_RESORT_MS = 2000
 
 type Running = Awaited<ReturnType<typeof runDaemon>>
 
@@ -20,9 +16,12 @@ export function addServe(program: Command): void {
     .option('--listen <host:port>', 'where to listen for other members (default: 127.0.0.1:7400)')
     .option('--name <name>', 'the node’s name for people (default: the machine’s)')
     .option('--log-level <level>', 'debug, info, warn or error (default: info)')
+    .addOption(new Option('--mounting <dir>', 'where the command that starts this node is about to mount').hideHelp())
     .addHelpText(
       'after',
-      '\nExamples:\n  rkfs serve --listen 0.0.0.0:7400\n  RKFS_HOME=/var/lib/rkfs rkfs serve --listen files.example.org:7400',
+      '\nSIGINT or SIGTERM stops the node in order, and unmounts; a second one by force. A node that is killed leaves its mounts' +
+        ' dead (ENOTCONN), and the next start on the same home mounts them anew.\n' +
+        '\nExamples:\n  rkfs serve --listen 0.0.0.0:7400\n  RKFS_HOME=/var/lib/rkfs rkfs serve --listen files.example.org:7400',
     )
     .action(serve)
 }
@@ -31,6 +30,7 @@ interface Options {
   listen?: string
   name?: string
   logLevel?: string
+  mounting?: string
 }
 
 async function serve(options: Options, command: Command): Promise<void> {
@@ -43,7 +43,7 @@ async function serve(options: Options, command: Command): Promise<void> {
   const log = createLog({ level: config.logLevel, pretty: process.stderr.isTTY })
   let running: Running | undefined
   let stopRequests = 0
-  catchFaults(log, () => running)
+  catchFaults(log)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       stopRequests++
@@ -56,7 +56,7 @@ async function serve(options: Options, command: Command): Promise<void> {
   }
   // Loaded here alone: the other commands start in a fraction of the time without it.
   const { runDaemon } = await import('../../daemon/daemon.js')
-  running = await runDaemon({ home, config, log })
+  running = await runDaemon({ home, config, log, mounting: options.mounting })
   log.info('ready', { listen: running.listen, home })
   if (stopRequests > 0) void stop(running, false, log)
   const code = await running.done
@@ -72,19 +72,14 @@ async function stop(running: Running, force: boolean, log: Log): Promise<void> {
   }
 }
 
-/** A fault of ours: logged, then the end, even while a thread blocks in the kernel (where process.exit would hang). */
-function catchFaults(log: Log, running: () => Running | undefined): void {
-  let fallen = false
+/**
+ * A fault of ours: logged, then the end, as if killed. Nothing is unmounted: programs that try again would write into the
+ * bare directory. What they were told of is in the journal.
+ */
+function catchFaults(log: Log): void {
   const fall = (error: unknown, origin: string): void => {
-    log.error('a fault of rkfs ends this node: start it again', { origin, error })
-    if (fallen) return
-    fallen = true
-    setTimeout(() => process.kill(process.pid, 'SIGKILL'), LAST_RESORT_MS)
-    const stopped = running()?.stop(true) ?? Promise.resolve()
-    stopped.then(
-      () => leave(1),
-      failure => log.error('and it could not be stopped in order', { error: messageOf(failure) }),
-    )
+    log.error('a fault of rkfs ends this node: start it again; its mounts are dead until then', { origin, error })
+    leave(1)
   }
   process.on('uncaughtException', fall)
   process.on('unhandledRejection', reason => fall(reason, 'unhandledRejection'))

@@ -7,9 +7,10 @@ import { checkChannelName } from '../arguments.js'
 import { homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { statusOnDisk } from '../home-on-disk.js'
-import { say } from '../output.js'
+import { hint, printable, say } from '../output.js'
 import { formatStatus } from '../status-view.js'
 import { inspectHome } from '../../daemon/home.js'
+import { recordedMounts } from '../../daemon/mount-record.js'
 
 export function addStatus(program: Command): void {
   program
@@ -58,12 +59,22 @@ async function oneStatus(home: string, channel: string | undefined, options: Opt
     text = options.json ? JSON.stringify(report, null, options.watch ? 0 : 2) : formatStatus(report)
   } catch (error) {
     if (options.watch && !options.json) return `rkfs: ${messageOf(error)}`
+    if (isNoNode(error) && !options.json) nameDeadMounts(home)
     if (!isNoNode(error) || !options.json) throw error
     process.exitCode = exitCodes.failed
     text = JSON.stringify(await statusOnDisk(home), null, options.watch ? 0 : 2)
   }
   if (!options.watch) say(text)
   return text
+}
+
+function nameDeadMounts(home: string): void {
+  for (const { directory, channel } of recordedMounts(home)) {
+    const at = printable(directory)
+    hint(
+      `rkfs: the mount of ${channel} at ${at} is dead, since its node is gone: \`rkfs mount ${channel} ${at}\` takes its place`,
+    )
+  }
 }
 
 export function exitCodeOfStatus(report: StatusReport): number {

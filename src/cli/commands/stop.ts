@@ -1,23 +1,27 @@
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { clearDeadMounts } from '../../adapters/fuse/mount-point.js'
 import { lockHolder } from '../../adapters/host/lock-holder.js'
 import { commandLine, isRunning } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
+import { recordedMounts } from '../../daemon/mount-record.js'
 import { parseDuration, timeForms } from '../arguments.js'
 import { homeOf, quickSeconds } from '../context.js'
 import { ProgressBar } from '../progress.js'
-import { say } from '../output.js'
+import { hint, printable, say } from '../output.js'
 
 const LIMIT_SECONDS = 120
+/** How long a killed node may take to be gone. */
+const KILL_MS = 5000
 
 export function addStop(program: Command): void {
   program
     .command('stop')
     .description(
       'stop this home’s node. Pending changes get 5 s to be committed, the rest stays in the journal and goes on at the ' +
-        'next start; mounts are taken away, also from programs that use them',
+        'next start; mounts are taken away, also from programs that use them, and so are dead ones that a crash left',
     )
     .option('--force', 'do not wait for pending changes; a node that does not answer is killed')
     .option('--timeout <time>', `how long to wait for its end, ${timeForms} (default: 2m)`, parseDuration)
@@ -43,7 +47,10 @@ async function stop(options: { force?: boolean; timeout?: number }, command: Com
   } catch (error) {
     // It may close the connection before its answer is through.
     const leaving = error instanceof RkfsError && error.code === 'failed' && pid !== undefined && !isRunning(pid)
-    if (isNoNode(error) && !isNode(pid)) return say(`no node is running on ${home}`)
+    if (isNoNode(error) && !isNode(pid)) {
+      say(`no node is running on ${home}`)
+      return clearDead(home)
+    }
     if (!leaving && !force && !isNoNode(error)) throw error
   } finally {
     bar.end()
@@ -57,8 +64,18 @@ async function stop(options: { force?: boolean; timeout?: number }, command: Com
       )
     }
     process.kill(pid, 'SIGKILL')
+    while (isNode(pid) && performance.now() < deadline + KILL_MS) await sleep(50)
   }
+  await clearDead(home)
   say(`the node on ${home} has stopped`)
+}
+
+/** What a node that was killed, or died before, left mounted: who stops it wants it away. */
+async function clearDead(home: string): Promise<void> {
+  for (const { directory, channel } of recordedMounts(home)) {
+    await clearDeadMounts(directory)
+    hint(`rkfs: the dead mount of ${channel} at ${printable(directory)} is cleared`)
+  }
 }
 
 /** A pid from a file may be another program's by now. */

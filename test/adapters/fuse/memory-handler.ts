@@ -54,7 +54,7 @@ const now = (): bigint => BigInt(Date.now()) * 1_000_000n
 /**
  * A file system in memory behind the mount port, for tests of drivers: everything may be cached for an hour, so what a
  * test sees afresh came through a notification. Names with a meaning: `hang*` never answers a lookup until interrupted,
- * `throw*` throws, `null*` discards what is written, `slow*` answers a lookup after 20 ms.
+ * `throw*` throws, `null*` discards what is written, `slow*` answers a lookup after 20 ms, `unanswered*` never answers a mkdir.
  */
 export class MemoryHandler implements FileSystemHandler {
   readonly nodes = new Map<number, Node>()
@@ -198,7 +198,8 @@ export class MemoryHandler implements FileSystemHandler {
   }
 
   mkdir(caller: Caller, parent: number, name: string, mode: number, reply: Reply<Entry>): void {
-    this.mknod(caller, parent, name, S_IFDIR | mode, 0, reply)
+    if (name.startsWith('unanswered')) this.events('unanswered')
+    else this.mknod(caller, parent, name, S_IFDIR | mode, 0, reply)
   }
 
   unlink(_: Caller, parent: number, name: string, reply: Reply<void>): void {

@@ -57,6 +57,8 @@ export const channel: ChannelStatus = {
     {
       dir: '/mnt/x',
       driver: 'kernel',
+      state: 'mounted',
+      problem: null,
       limits: [],
       options: 'rw,sync=close',
       operations: 5,

@@ -153,10 +153,8 @@ export class Places {
     const wrong = writers.flatMap(({ machine, error }) =>
       machine !== victim && error ? `${machine.name}: ${error}` : [],
     )
-    // one that was too late for the mount met no error: it wrote into the directory below
+    // a node that died before it had mounted left the bare directory, and one that is too late for the mount writes there
     const inMount = writers.filter(writer => writer.machine !== victim || writer.error !== undefined)
-    // the mount of a node that died while it mounted stays until the next one
-    await until('the dead mount disappears', () => !isMounted(victim.directory), 3).catch(() => undefined)
     if (!isMounted(victim.directory)) await victim.shell('rm -f -- ./*')
     await victim.mount()
     return [...wrong, ...(await this.#wrong([victim, ...others], inMount))]

@@ -43,6 +43,13 @@ export function isMounted(directory: string): boolean {
   return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${directory} `)
 }
 
+/** Whether a mount is there that nobody serves. Asked by a child, since it may hang. */
+export async function isDead(directory: string): Promise<boolean> {
+  if (!isMounted(directory)) return false
+  const { code, stderr } = await run('stat', ['-f', '--', directory], { limitSeconds: 5 })
+  return code !== 0 && /not connected/.test(stderr)
+}
+
 export function isRunning(pid: number): boolean {
   try {
     // a process that ended and was not waited for is in state Z

@@ -70,7 +70,7 @@ function removeNamespace(name: string): void {
   const inside = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8', timeout: 10_000 }).stdout ?? ''
   for (const pid of inside.split('\n').filter(text => text !== '')) {
     try {
-      // the nodes: their watchdogs then unmount, and end by themselves
+      // the nodes: the guards of their mounts then end by themselves
       if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes('serve'))
         process.kill(Number(pid), 'SIGKILL')
     } catch {
