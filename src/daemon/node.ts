@@ -282,6 +282,7 @@ export class Node {
     const token = encodeToken({
       channel: name,
       channelId: host.identity.channelId,
+      owner: host.identity.memberId,
       addresses: [this.advertised],
       caFingerprint: Buffer.from(ca.fingerprint256.replaceAll(':', ''), 'hex'),
       secret,
@@ -398,7 +399,12 @@ export class Node {
   /** Asks the token's owner for a certificate and stores it. */
   async #enroll(token: Token, signal: AbortSignal): Promise<Enrolled> {
     const csrDer = await createSigningRequest(this.#key.key, this.config.name)
-    const enrolled = await enroll({ token, csrDer, name: this.config.name, listenAddress: this.advertised, signal })
+    const { name } = this.config
+    const enrolled = await enroll({ token, csrDer, memberId: this.id, name, listenAddress: this.advertised, signal })
+    const { id, owner, name: channel } = decodeDescriptor(enrolled.descriptor)
+    if (id !== token.channelId || owner !== token.owner || channel !== token.channel) {
+      throw new RkfsError('refused', `the owner answered with the descriptor of another channel than ${token.channel}`)
+    }
     const pem = (der: Uint8Array): string => new X509Certificate(der).toString()
     await this.csp.storeMembership(token.channel, pem(enrolled.ca), pem(enrolled.certificate))
     return enrolled

@@ -105,12 +105,12 @@ t.test('member invite prints the token alone; what is wrong with the address goe
   const home = await nodeWith(t, {
     'member.invite': args => {
       expires = args.expires
-      return Promise.resolve({ token: 'rkfs1-abc', expires: 1, address })
+      return Promise.resolve({ token: 'rkfs2-abc', expires: 1, address })
     },
   })
   const { code, stdout } = await rkfs(['member', 'invite', 'demo', '--expires', '2h'], { home })
   t.equal(code, 0)
-  t.equal(stdout, 'rkfs1-abc\n')
+  t.equal(stdout, 'rkfs2-abc\n')
   t.equal(expires, 7200)
   for (const [local, word] of [
     ['127.0.0.1:7400', /other machines cannot reach 127\.0\.0\.1:7400.*--listen/],
@@ -119,7 +119,7 @@ t.test('member invite prints the token alone; what is wrong with the address goe
     address = local
     const warned = await rkfs(['member', 'invite', 'demo'], { home })
     t.equal(warned.code, 0)
-    t.equal(warned.stdout, 'rkfs1-abc\n')
+    t.equal(warned.stdout, 'rkfs2-abc\n')
     t.match(warned.stderr, word)
   }
   t.equal(expires, 86_400)
@@ -291,6 +291,7 @@ t.test('join on a member says until when its certificate holds', async t => {
   const token = encodeToken({
     channel: 'demo',
     channelId: '00112233445566aa',
+    owner: 'a'.repeat(16),
     addresses: ['127.0.0.1:7400'],
     caFingerprint: new Uint8Array(32),
     secret: new Uint8Array(16),

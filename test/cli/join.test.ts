@@ -13,6 +13,7 @@ import { fakeNode } from './support/fake-node.js'
 const token = encodeToken({
   channel: 'demo',
   channelId: '00112233445566aa',
+  owner: 'aa66554433221100',
   addresses: ['alpha.example.org:7400'],
   caFingerprint: new Uint8Array(32).fill(1),
   secret: new Uint8Array(16).fill(2),

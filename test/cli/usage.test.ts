@@ -4,7 +4,7 @@ import { explain } from '../../src/cli/explain.js'
 import { createProgram } from '../../src/cli/program.js'
 import { rkfs } from './support/cli.js'
 
-const token = 'rkfs1-damaged'
+const token = 'rkfs2-damaged'
 
 /** Wrong usage, and what the one line about it must name. */
 const wrong: readonly [args: string, word: RegExp][] = [

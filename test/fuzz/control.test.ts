@@ -28,7 +28,7 @@ const requests: readonly object[] = [
   { verb: 'member.add', args: { channel: 'demo', certificatePem: 'x', address: '127.0.0.1:1', name: 'x' } },
   { verb: 'member.remove', args: { channel: 'demo', member: 'nobody' } },
   { verb: 'member.list', args: { channel: 'demo' } },
-  { verb: 'join', args: { token: 'rkfs1-x' } },
+  { verb: 'join', args: { token: 'rkfs2-x' } },
   { verb: 'mount', args: { channel: 'nope', directory: '/nonexistent', options: ['ro'], create: false } },
   { verb: 'umount', args: { directory: '/nonexistent', force: false, timeout: 1 } },
   { verb: 'sync', args: { channel: 'demo', all: false, timeout: 1 } },

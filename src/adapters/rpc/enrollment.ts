@@ -11,10 +11,11 @@ import {
   type EnrollRequest,
 } from '../../gen/rkfs/v1/enrollment_pb.js'
 import { checkNodeName, openSigningRequest } from '../pki/authority.js'
+import { memberIdOfKey } from '../pki/member-id.js'
 import type { Token } from '../pki/token.js'
-import { verifyMemberCertificate } from '../pki/verify.js'
+import { readCertificate, verifyMemberCertificate } from '../pki/verify.js'
 import { parseAddress } from './address.js'
-import { connectPeer, shownCertificates } from './peer-client.js'
+import { checkServer, connectPeer, shownCertificates, type PeerTarget } from './peer-client.js'
 import { enrollmentService } from './services.js'
 import { errorOfCall } from './status.js'
 import { enrollConnectMs, enrollMs } from './tuning.js'
@@ -67,6 +68,8 @@ export interface EnrollOptions {
   readonly token: Token
   /** PKCS #10, DER. */
   readonly csrDer: Uint8Array
+  /** Whose signing request it is. */
+  readonly memberId: MemberId
   readonly name: string
   /** host:port where this node listens, as the others reach it. */
   readonly listenAddress: string
@@ -74,47 +77,80 @@ export interface EnrollOptions {
 }
 
 /**
- * The new member's side: finds the owner at one of the token's addresses, makes sure that it holds the token's CA, and
- * asks for a certificate. Nothing is sent before the other side has proved itself. Throws `refused` with the owner's
- * reason, `unavailable` or `timeout` when no address answers.
+ * The new member's side: finds the owner at one of the token's addresses and asks it for a certificate. Nothing is sent
+ * before the other side has proved that it holds the owner's key and a certificate of the token's CA: any other member, or
+ * one that was removed, would spend the secret itself. Throws `refused` with the owner's reason, or when others than the
+ * owner answer; `unavailable` when no address answers.
  */
 export async function enroll(options: EnrollOptions): Promise<Enrolled> {
   const { token, signal } = options
-  const problems: string[] = []
+  const problems: RkfsError[] = []
   for (const address of token.addresses) {
+    let caPem: string
     try {
-      const caPem = await findAuthority(address, token, signal)
+      caPem = await findOwner(address, token, signal)
+    } catch (error) {
+      problems.push(problemOf(error, signal))
+      continue // it was sent nothing
+    }
+    try {
       return checkReply(await request(address, caPem, options), caPem, options)
     } catch (error) {
-      if (!(error instanceof RkfsError)) throw error
-      if (signal?.aborted) throw new RkfsError('unavailable', 'given up', { cause: error })
-      if (error.code !== 'unavailable' && error.code !== 'timeout' && error.code !== 'version') throw error
-      problems.push(error.message)
+      const problem = problemOf(error, signal)
+      if (problem.code !== 'unavailable' && problem.code !== 'timeout' && problem.code !== 'version') throw problem
+      problems.push(problem)
     }
   }
-  throw new RkfsError('unavailable', `nobody who could admit this node answers: ${problems.join('; ')}`)
+  const refusal = problems.find(({ code }) => code === 'refused')
+  if (refusal !== undefined && problems.length === 1) throw refusal
+  const words = problems.map(({ message }) => message).join('; ')
+  throw new RkfsError(
+    refusal === undefined ? 'unavailable' : 'refused',
+    `nobody who could admit this node answers: ${words}`,
+  )
 }
 
-/** The CA with the token's fingerprint, from the chain that is shown there. */
-async function findAuthority(address: string, token: Token, signal: AbortSignal | undefined): Promise<string> {
+function problemOf(error: unknown, signal: AbortSignal | undefined): RkfsError {
+  if (!(error instanceof RkfsError)) throw error
+  if (signal?.aborted) throw new RkfsError('unavailable', 'given up', { cause: error })
+  return error
+}
+
+/** Makes sure that the token's owner answers there. Returns the CA with the token's fingerprint, which it showed. */
+async function findOwner(address: string, token: Token, signal: AbortSignal | undefined): Promise<string> {
   const chain = await shownCertificates(address, token.channelId, enrollConnectMs, signal)
-  const certificates = chain.map(der => new X509Certificate(der))
+  const certificates = chain.map(der => readCertificate(der, `what ${address} shows`))
   const ca = certificates.find(each => {
     return equalBytes(Buffer.from(each.fingerprint256.replaceAll(':', ''), 'hex'), token.caFingerprint)
   })
   if (!ca || !certificates[0]) {
+    if (certificates[0] && isKeyOf(certificates[0], token.owner)) {
+      throw new RkfsError('unavailable', `the owner answers at ${address}, but does not serve ${token.channel} (yet)`)
+    }
     throw new RkfsError(
       'refused',
       `who answers at ${address} does not belong to channel ${token.channel} (CA fingerprint)`,
     )
   }
-  verifyMemberCertificate(certificates[0], ca, token.channelId, Date.now())
+  checkServer(ownerOf(token, address, ca.toString()), certificates[0].raw)
   return ca.toString()
+}
+
+function isKeyOf({ publicKey }: X509Certificate, member: MemberId): boolean {
+  try {
+    return memberIdOfKey(publicKey) === member
+  } catch {
+    return false // a kind of key that Node does not know
+  }
+}
+
+function ownerOf({ channelId, owner }: Token, address: string, caPem: string): PeerTarget {
+  return { address, channelId, caPem, member: owner }
 }
 
 function request(address: string, caPem: string, options: EnrollOptions): Promise<EnrollReply> {
   const { token, csrDer, name, listenAddress, signal } = options
-  const client = connectPeer({ address, channelId: token.channelId, caPem })
+  const client = connectPeer(ownerOf(token, address, caPem))
   const { path, requestSerialize, responseDeserialize } = enrollmentService.enroll
   const message = create(EnrollRequestSchema, {
     channelId: token.channelId,
@@ -151,7 +187,8 @@ function checkReply(reply: EnrollReply, caPem: string, options: EnrollOptions): 
     throw new RkfsError('refused', 'the owner answered with another CA than that of the token')
   if (descriptor.length > descriptorBytesMax) throw new RkfsError('corrupt', "the channel's descriptor is too long")
   try {
-    verifyMemberCertificate(certificate, known, options.token.channelId, Date.now())
+    const { memberId } = verifyMemberCertificate(certificate, known, options.token.channelId, Date.now())
+    if (memberId !== options.memberId) throw new RkfsError('refused', `it is for member ${memberId}`)
   } catch (cause) {
     throw new RkfsError('refused', `the owner issued a certificate that is not valid here: ${messageOf(cause)}`, {
       cause,

@@ -4,7 +4,7 @@ import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { ensureNode } from '../node-process.js'
 import { hint, say } from '../output.js'
-import { readToken } from '../read-token.js'
+import { tokenFrom } from '../token-source.js'
 
 const LIMIT_SECONDS = 600
 
@@ -36,7 +36,7 @@ interface Options {
 
 async function join(argument: string | undefined, options: Options, command: Command): Promise<void> {
   const timeoutSeconds = options.timeout ?? LIMIT_SECONDS
-  const token = await readToken({ argument, file: options.tokenFile }, timeoutSeconds * 1000)
+  const token = await tokenFrom({ argument, file: options.tokenFile }, timeoutSeconds * 1000)
   // A damaged token is told before a node is started for it.
   decodeToken(token, Math.floor(Date.now() / 1000))
   const home = homeOf(command)

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 
 import t from 'tap'
 
@@ -15,13 +15,14 @@ t.test('a token', async t => {
     const token = {
       channel: 'demo',
       channelId: '0123456789abcdef',
+      owner: 'fedcba9876543210',
       addresses,
       caFingerprint: new Uint8Array(randomBytes(32)),
       secret: new Uint8Array(randomBytes(16)),
       expires: 2_000_000_000,
     }
     const text = encodeToken(token)
-    t.match(text, /^rkfs1-[A-Za-z0-9_-]+$/)
+    t.match(text, /^rkfs2-[A-Za-z0-9_-]+$/)
     t.same(decodeToken(`  ${text}\n`, 1_999_999_999), token)
     t.throws(() => decodeToken(text, 2_000_000_000), {
       code: 'refused',
@@ -50,4 +51,22 @@ t.test('a token', async t => {
     refused(`${text.slice(0, 20)} ${text.slice(20)}`)
     t.pass('every damage was named')
   }
+})
+
+t.test('a token of another version is named as such', async t => {
+  // as an owner of version 0.1.0 before this one printed it
+  const old =
+    'rkfs1-BABkZW1vASNFZ4mrze8BDgAxMjcuMC4wLjE6NzQwMAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAgICAgICAgICAgICAgICAgCUNXcAAAAALNdebTcw0FQ'
+  t.throws(() => decodeToken(old, 1_999_999_999), {
+    code: 'refused',
+    message:
+      'the token is of an older rkfs, which does not say who the owner is: upgrade rkfs there, and ask for another',
+  })
+  t.throws(() => decodeToken(`${old.slice(0, -1)}A`, 1_999_999_999), { code: 'refused', message: /damaged/ })
+  const body = Buffer.from('whatever a later version has')
+  const sum = createHash('sha256').update('rkfs12-').update(body).digest().subarray(0, 8)
+  t.throws(() => decodeToken(`rkfs12-${Buffer.concat([body, sum]).toString('base64url')}`, 0), {
+    code: 'refused',
+    message: /of a newer rkfs \(version 12\): upgrade rkfs here/,
+  })
 })

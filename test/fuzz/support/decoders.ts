@@ -166,6 +166,7 @@ function judgeCertificate(bytes: Uint8Array | string): void {
 const token = encodeToken({
   channel: 'demo',
   channelId: '00112233445566aa',
+  owner: 'aa66554433221100',
   addresses: ['127.0.0.1:7400', '[::1]:1'],
   caFingerprint: bytesOf(1, 32),
   secret: bytesOf(2, 16),
@@ -174,8 +175,8 @@ const token = encodeToken({
 
 /** A token whose checksum is right, whatever its fields say. */
 function resealedToken(body: Uint8Array): string {
-  const sum = hasher.sha256(Buffer.from('rkfs1-'), body).subarray(0, 8)
-  return `rkfs1-${Buffer.concat([body, sum]).toString('base64url')}`
+  const sum = hasher.sha256(Buffer.from('rkfs2-'), body).subarray(0, 8)
+  return `rkfs2-${Buffer.concat([body, sum]).toString('base64url')}`
 }
 const tokenBody = Buffer.from(token.slice(6), 'base64url').subarray(0, -8)
 

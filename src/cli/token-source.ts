@@ -18,7 +18,7 @@ export interface TokenSource {
  * The token: from the argument, the file, or standard input, where it is asked for without an echo on a terminal. Throws
  * `usage` when there is none or more than one, `timeout` when none comes within `timeoutMs` (0: no limit).
  */
-export async function readToken({ argument, file }: TokenSource, timeoutMs: number): Promise<string> {
+export async function tokenFrom({ argument, file }: TokenSource, timeoutMs: number): Promise<string> {
   if (argument !== undefined && file !== undefined) {
     throw new RkfsError('usage', 'there are two tokens, an argument and a --token-file: leave one out')
   }
