@@ -52,6 +52,8 @@ export const uncommittedBytesMax = 64 * MiB
 export const messageBytesMax = 4 * MiB
 /** Queued for one peer that does not read; beyond that the connection is closed and made anew. */
 export const outboxBytesMax = 48 * MiB
+/** Damaged blobs that are fetched from others though nobody waits for them; of more, these come first. */
+export const healingBlobsMax = 1024
 /** Cached blobs for reading. */
 export const blobCacheBytesMax = 64 * MiB
 /** Cached records of the applied state. */

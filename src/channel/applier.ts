@@ -14,7 +14,7 @@ import { awaitedBy, type PendingChange, type PendingChanges } from './pending-ch
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
-import type { StoredEntry } from './stored-entry.js'
+import type { DescribedEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 
 /** Entries applied in one turn. */
@@ -65,9 +65,9 @@ export class Applier {
     failpoint('commit-advanced')
     let budget = applyBudget
     while (this.#views.applied.index < index && budget-- > 0) {
-      let stored: StoredEntry
+      let stored: DescribedEntry
       try {
-        stored = this.#log.entry(this.#views.applied.index + 1)
+        stored = this.#log.described(this.#views.applied.index + 1)
       } catch (error) {
         return this.#health.fail(error)
       }
@@ -77,7 +77,7 @@ export class Applier {
     this.#digests.paused()
   }
 
-  #applyEntry(stored: StoredEntry): void {
+  #applyEntry(stored: DescribedEntry): void {
     const { entry, operation } = stored
     const own = entry.origin === this.#self ? this.#pending.get(entry.session, entry.sequence) : undefined
     if (this.#views.leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
@@ -93,7 +93,7 @@ export class Applier {
     this.#digests.reached(entry.index)
   }
 
-  #applyChange({ entry, operation }: StoredEntry, own: PendingChange | undefined): number {
+  #applyChange({ entry, operation }: DescribedEntry, own: PendingChange | undefined): number {
     const views = this.#views
     // changes of an earlier run of this member are on their way again, but not shown
     const laid = own?.visible === true && !own.lacking && entry.session === this.#session
@@ -119,7 +119,7 @@ export class Applier {
     const { ordered } = this.#views
     let bytes = 0
     for (let index = this.#views.applied.index + 1; index <= this.#log.lastIndex; index++) {
-      const { entry, operation } = this.#log.entry(index)
+      const { entry, operation } = this.#log.described(index)
       bytes += this.#log.size(index)
       if (entry.kind === 'noop') continue
       ordered.tag = index

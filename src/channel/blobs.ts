@@ -1,8 +1,7 @@
-import { RkfsError } from '../base/errors.js'
 import { blobCacheBytesMax } from '../base/limits.js'
 import { readPieces } from '../fs/extents.js'
 import type { View } from '../fs/view.js'
-import type { BlobId, LogStore } from './log-port.js'
+import { type BlobId, DamagedBlob, type LogStore } from './log-port.js'
 
 /** The content of files: blobs of the log and of this member's own changes, with a cache over them. */
 export class Blobs {
@@ -19,7 +18,7 @@ export class Blobs {
     this.#inMemory = inMemory
   }
 
-  /** A blob's bytes; throws `corrupt` when the log has lost or damaged it. */
+  /** A blob's bytes; throws `DamagedBlob` when the log has lost it or cannot read it. */
   get(id: BlobId): Uint8Array {
     const cached = this.#cache.get(id)
     if (cached !== undefined) {
@@ -32,7 +31,7 @@ export class Blobs {
     let data: Uint8Array | undefined
     try {
       data = id < 0 ? undefined : this.#log.blob(id)
-      if (data === undefined) throw new RkfsError('corrupt', `blob ${id} of the change log is missing`)
+      if (data === undefined) throw new DamagedBlob(id, `blob ${id} of the change log is missing`)
     } catch (error) {
       this.onDamage?.(error)
       throw error

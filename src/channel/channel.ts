@@ -16,14 +16,14 @@ import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor, t
 import type { Health } from './health.js'
 import { Inbox } from './inbox.js'
 import type { ChannelLocks } from './locks/channel-locks.js'
-import type { LogAnchor } from './log-port.js'
+import type { DamagedBlob, LogAnchor } from './log-port.js'
 import { makeParts, type Parts } from './parts.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { membersTopic, type Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
 import { makeCore, recoverPending, type ChannelOptions, type CoreHost } from './start.js'
-import type { StoredEntry } from './stored-entry.js'
+import type { DescribedEntry, StoredEntry } from './stored-entry.js'
 import type { PeerMessage, TransportEvents } from './transport-port.js'
 import { defaultRetention } from './upkeep.js'
 import type { Views } from './views.js'
@@ -154,9 +154,14 @@ export class Channel implements TransportEvents {
   get quarantine(): string | undefined {
     return this.#health.quarantine
   }
-  /** The first thing that could not be read from this member's disk; what is whole is still served. */
+  /** The first thing that could not be read from this member's disk, and no other member has; what is whole is still served. */
   get damage(): string | undefined {
-    return this.#health.damage
+    return this.#health.damage ?? this.#parts.healing.lost
+  }
+  /** Blobs that this member's disk has lost: those that others are asked for, and those that came from them. */
+  get healing(): { readonly wanted: number; readonly healed: number } {
+    const { wanted, healed } = this.#parts.healing
+    return { wanted, healed }
   }
   /**
    * Another member contradicts what is committed here, and no majority says which is right: the present leader's log, of
@@ -197,6 +202,11 @@ export class Channel implements TransportEvents {
   /** Whether the digest of what is stored is what its records amount to (`verify`). */
   checkDigest(records: Iterable<Uint8Array>): boolean {
     return this.#parts.digests.check(records)
+  }
+  /** An entry without its payload. */
+  describe(index: number): DescribedEntry | undefined {
+    if (index < this.#log.firstIndex || index > this.#log.lastIndex) return undefined
+    return this.#log.described(index)
   }
   entry(index: number): StoredEntry | undefined {
     if (index < this.#log.firstIndex || index > this.#log.lastIndex) return undefined
@@ -259,6 +269,11 @@ export class Channel implements TransportEvents {
     return this.#ports.transport.send(to, { kind: 'note', topic, body })
   }
 
+  /** See `BlobHealing.want`. */
+  heal(error: DamagedBlob, timeoutMs: number, done: (leftMs: number | undefined) => void): () => void {
+    return this.#parts.healing.want(error, timeoutMs, done)
+  }
+
   /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
   holdFlush(): { index: number; release: () => void } {
     return this.#parts.upkeep.hold()
@@ -282,6 +297,7 @@ export class Channel implements TransportEvents {
     if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') this.#parts.duties.tick(this.#ticks)
     this.#parts.upkeep.tick(this.#ticks)
+    this.#parts.healing.tick()
     this.#parts.locks.tick()
     this.#turn()
   }
@@ -498,6 +514,7 @@ export class Channel implements TransportEvents {
     this.#parts.own.failAll()
     this.#parts.waiters.failAll()
     this.#parts.locks.failAll()
+    this.#parts.healing.failAll()
   }
 
   /** Ends all waiting, writes the state out and lets go. The stores are closed by who opened them. */

@@ -1,10 +1,11 @@
-import { EBADF, EEXIST, EFBIG, EINVAL, EIO, ENOENT, ENOSPC, ENXIO, ESTALE } from '../base/errno.js'
+import { EBADF, EEXIST, EFBIG, EINTR, EINVAL, EIO, ENOENT, ENOSPC, ENXIO, ESTALE } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { accessReadBytesMax, fileSizeMax } from '../base/limits.js'
 import { inheritedOf } from '../fs/attributes.js'
 import { seek } from '../fs/extents.js'
 import { FALLOC_FL_PUNCH_HOLE, type Operation } from '../fs/operation.js'
 import { type Inode, isRegular, S_IFREG } from '../fs/records.js'
+import { DamagedBlob } from './log-port.js'
 import type { Caller, Entry, OpenFile, Reply } from './mount-port.js'
 import { losesSetGid, type MountState } from './mount-state.js'
 import type { NameCalls } from './name-calls.js'
@@ -227,15 +228,33 @@ export class FileCalls {
     const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     mount.accessed(ino, inode, isQuiet(mount.files.file(handle)?.flags ?? 0))
+    this.#readWhole(ino, offset, size, reply, mount.options.timeoutMs)
+  }
+
+  /** A part that is damaged here comes from another member; where none has it, the program is told, and the rest goes on. */
+  #readWhole(ino: number, offset: number, size: number, reply: Reply<Uint8Array[]>, leftMs: number): void {
+    const mount = this.#mount
+    const { channel } = mount
+    if (!channel.serving) return reply.fail(EIO)
+    const inode = mount.inode(ino)
+    if (inode === undefined) return reply.fail(ESTALE)
     const length = Math.min(size, inode.size - offset)
     if (length <= 0) return reply.ok([])
     try {
       const orphan = mount.orphans.get(ino)
       reply.ok(orphan?.read(offset, length) ?? channel.blobs.read(channel.view, ino, offset, length))
     } catch (error) {
-      // a blob that is damaged or gone: the program is told, the rest goes on
       if (!(error instanceof RkfsError)) throw error
-      reply.fail(EIO)
+      if (!(error instanceof DamagedBlob) || leftMs <= 0) return reply.fail(EIO)
+      let interrupted = false
+      const cancel = channel.heal(error, leftMs, left => {
+        if (left !== undefined) this.#readWhole(ino, offset, size, reply, left)
+        else reply.fail(interrupted ? EINTR : EIO)
+      })
+      reply.onInterrupt(() => {
+        interrupted = true
+        cancel()
+      })
     }
   }
 

@@ -23,7 +23,7 @@ export class Inbox {
   }
 
   take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' }>): void {
-    const { link, order, own, forwarding, digests, positions, locks } = this.#parts
+    const { link, order, own, forwarding, digests, positions, healing, locks } = this.#parts
     this.#raft.heard(from)
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {
@@ -48,6 +48,10 @@ export class Inbox {
       }
       case 'position':
         return positions.hear(from, message)
+      case 'blob-wanted':
+        return healing.serve(from, message.id, message.term)
+      case 'blob':
+        return healing.hear(from, message)
       case 'lock-calls':
         if (!order.serves(from)) return
         return locks.receive(from, message)

@@ -6,6 +6,7 @@
  * write first commits them. What was committed is safe from the death of the process, and after `sync` from the loss of
  * power.
  */
+import { RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { HardState } from '../raft/types.js'
@@ -19,6 +20,16 @@ export interface LogRecord extends EncodedEntry {
 
 /** A payload's blob: `index * blobsPerEntryMax + part`. Negative: of a journalled change, `-(sequence * blobsPerEntryMax + part)`. */
 export type BlobId = number
+
+/** A blob that should be here is damaged or missing, or the disk does not give it: another member may have it. */
+export class DamagedBlob extends RkfsError {
+  readonly blob: BlobId
+
+  constructor(blob: BlobId, message: string, options?: { cause?: unknown }) {
+    super('corrupt', message, options)
+    this.blob = blob
+  }
+}
 
 /** Where the log begins: the entry before `firstIndex`. Index 0, term 0 and zero hash for a log that was never cut. */
 export interface LogAnchor {
@@ -57,11 +68,11 @@ export interface LogStore {
   term(index: number): number | undefined
   /** The encoded header at an index after the anchor, else undefined. */
   header(index: number): Uint8Array | undefined
-  /** Entries `from..to` (inclusive) with their payloads put together. Fails with `corrupt` if one is missing or damaged. A blob that compaction dropped is not in this range. */
+  /** Entries `from..to` (inclusive) with their payloads put together. Throws `DamagedBlob`, or `corrupt` if an entry is missing or damaged. A blob that compaction dropped is not in this range. */
   read(from: number, to: number): EncodedEntry[]
   /** Bytes (header and payload) of the entry at an index. */
   size(index: number): number
-  /** A blob, its CRC checked (`corrupt` names it); undefined when it is not here. */
+  /** A blob, its CRC checked; undefined when it is not here. Throws `DamagedBlob` when it should be, and cannot be read. */
   blob(id: BlobId): Uint8Array | undefined
 
   /** Term and vote, on stable storage when it returns (ends the open transaction). */
@@ -90,15 +101,21 @@ export interface LogStore {
   compact(index: number, live: (blob: BlobId) => boolean): boolean
   /** Drops blobs of entries before the anchor that nothing refers to any more. */
   dropBlobs(ids: readonly BlobId[]): void
+  /**
+   * Puts a blob that cannot be read in its place again, as another member has it. Answers false, and changes nothing, when
+   * these are not its bytes, by its CRC, its length, or the hash of its entry's payload, as far as they are known here.
+   */
+  heal(id: BlobId, data: Uint8Array): boolean
   /** For the installation of a snapshot: stores blobs of entries that are not in the log; replaces what is there. */
   putBlob(id: BlobId, data: Uint8Array): void
   /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs of entries up to it stay. */
   reset(anchor: LogAnchor): void
   /**
    * Rewrites what is left in files whose content is mostly dead, so that their space is free; one bounded step. Answers
-   * whether more is left to do.
+   * whether more is left to do. `damaged` is told of each blob that could not be read; its file stays as it is until it is
+   * healed.
    */
-  clean(): boolean
+  clean(damaged: (blob: BlobId) => void): boolean
   /** Makes all that was committed visible to other readers of the database (a snapshot), on stable storage. */
   settle(): void
   /** All blob ids in ascending order from `after` on, at most `limit`. */

@@ -8,6 +8,7 @@ import type { Operation } from '../fs/operation.js'
 import type { Chunk, Inode, Records } from '../fs/records.js'
 import type { Table } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
+import { DamagedBlob } from './log-port.js'
 import type { Attributes } from './mount-port.js'
 
 /** Space on this member's disk for what is written to a file without a name. Offsets are the file's. */
@@ -61,12 +62,21 @@ export class OrphanFile implements View {
         this.#chunks.set(key, chunk)
         for (const { blob } of chunk) {
           if (ports.isSettled(blob)) this.#pinned.push(blob)
-          else if (!this.#kept.has(blob)) this.#kept.set(blob, ports.blob(blob))
+          else if (!this.#kept.has(blob)) this.#keep(blob)
         }
       })
       each(view, 'xattr', ino, (name, value) => this.#xattrs.set(name, value))
     }
     ports.pin(this.#pinned)
+  }
+
+  #keep(blob: number): void {
+    try {
+      this.#kept.set(blob, this.#ports.blob(blob))
+    } catch (error) {
+      // it is looked for again when it is read
+      if (!(error instanceof DamagedBlob)) throw error
+    }
   }
 
   get inode(): Inode {

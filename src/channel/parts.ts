@@ -1,5 +1,6 @@
 import { Applier } from './applier.js'
 import { Appender } from './appender.js'
+import { BlobHealing } from './blob-healing.js'
 import { Blobs } from './blobs.js'
 import type { Core } from './core.js'
 import { DigestExchange } from './digest-exchange.js'
@@ -8,7 +9,7 @@ import { Forwarding } from './forwarding.js'
 import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
 import { LeaderOrder } from './leader-order.js'
 import { ChannelLocks } from './locks/channel-locks.js'
-import type { BlobId } from './log-port.js'
+import { type BlobId, DamagedBlob } from './log-port.js'
 import { OwnChanges } from './own-changes.js'
 import { Positions } from './positions.js'
 import { RaftLink } from './raft-link.js'
@@ -34,6 +35,7 @@ export interface Parts {
   readonly digests: DigestExchange
   readonly applier: Applier
   readonly blobs: Blobs
+  readonly healing: BlobHealing
   readonly upkeep: Upkeep
   readonly locks: ChannelLocks
 }
@@ -57,11 +59,15 @@ export function makeParts(
   const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, durability)
   const positions = new Positions(core)
   const digests = new DigestExchange(core)
+  const healing = new BlobHealing(core, id => core.views.table.liveBytes(id) > 0 || pinned.has(id))
   const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? shown.blob(id) : log.recentBlob(id)))
-  blobs.onDamage = error => health.damaged(error)
+  blobs.onDamage = error => {
+    if (error instanceof DamagedBlob) healing.note(error)
+    else health.damaged(error)
+  }
   return {
     durability,
-    link: new RaftLink(core),
+    link: new RaftLink(core, healing),
     writers,
     shown,
     writes,
@@ -74,7 +80,8 @@ export function makeParts(
     digests,
     applier: new Applier(core, appender, own, digests),
     blobs,
-    upkeep: new Upkeep(core, positions, blobs, pinned, retention),
+    healing,
+    upkeep: new Upkeep(core, positions, blobs, healing, pinned, retention),
     locks: new ChannelLocks(core, waiters, (timeoutMs, done) => {
       writes.close()
       waiters.whenDurable(own.lastSequence, timeoutMs, done)

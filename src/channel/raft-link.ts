@@ -4,9 +4,11 @@ import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
 import type { RaftEntry, RaftMessage } from '../raft/types.js'
+import type { BlobHealing } from './blob-healing.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Health } from './health.js'
+import { DamagedBlob } from './log-port.js'
 import type { ChannelPorts } from './ports.js'
 import { raftEntryOf, type StagedLog } from './staged-log.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
@@ -21,9 +23,11 @@ export class RaftLink {
   readonly #raft: Raft<StoredEntry>
   readonly #health: Health
   readonly #complaints: Complaints
+  readonly #healing: BlobHealing
   #contradiction: { readonly from: MemberId; readonly term: number; readonly words: string } | undefined
 
-  constructor({ ports, log, raft, health, complaints }: Core) {
+  constructor({ ports, log, raft, health, complaints }: Core, healing: BlobHealing) {
+    this.#healing = healing
     this.#ports = ports
     this.#log = log
     this.#raft = raft
@@ -77,6 +81,17 @@ export class RaftLink {
     this.#contradiction = { from, term, words }
   }
 
+  /** Undefined when a payload cannot be read: it is fetched from a member that has it. */
+  #encoded(first: number, last: number): EncodedEntry[] | undefined {
+    try {
+      return this.#log.encoded(first, last)
+    } catch (error) {
+      if (!(error instanceof DamagedBlob)) throw error
+      this.#healing.note(error)
+      return undefined
+    }
+  }
+
   /** Sends what the core has to say by now. */
   send(): void {
     const { transport } = this.#ports
@@ -92,8 +107,14 @@ export class RaftLink {
       const key = `${message.term}/${message.previousIndex}/${message.first}/${message.last}/${message.commit}`
       let outgoing = shared.get(key)
       if (outgoing === undefined) {
+        const encoded = this.#encoded(message.first, message.last)
+        if (encoded === undefined) {
+          // it is sent what it lacks once this disk has it again
+          this.#raft.disconnected(to)
+          continue
+        }
         let index = message.first
-        const entries: RaftEntry<EncodedEntry>[] = this.#log.encoded(message.first, message.last).map(data => ({
+        const entries: RaftEntry<EncodedEntry>[] = encoded.map(data => ({
           index: index++,
           term: message.term,
           size: data.header.length + data.payload.length,

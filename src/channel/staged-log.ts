@@ -5,14 +5,12 @@ import { failpoint } from '../base/failpoint.js'
 import type { Hasher } from '../base/hash.js'
 import { MiB } from '../base/limits.js'
 import { cutOf, payloadCuts, placeOfBlob } from '../fs/extents.js'
-import { decodeOperation } from '../fs/operation-codec.js'
-import type { Operation } from '../fs/operation.js'
-import { decodeEntry, hashOfEncoded } from '../oplog/codec.js'
+import { hashOfEncoded } from '../oplog/codec.js'
 import type { EncodedEntry } from '../oplog/entry.js'
 import type { Configuration, RaftEntry, RaftLog } from '../raft/types.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import type { BlobId, JournalRecord, LogStore } from './log-port.js'
-import { openEntry, type StoredEntry } from './stored-entry.js'
+import { type DescribedEntry, describeEntry, openEntry, type StoredEntry } from './stored-entry.js'
 
 /** A write to the log that is decided but perhaps not in the store yet. */
 type StagedWrite =
@@ -121,7 +119,16 @@ export class StagedLog implements RaftLog<StoredEntry> {
     return end
   }
 
-  /** An entry with its payload. Fails with `corrupt` when the disk lost it. */
+  /** What an entry says and does, without its payload. Fails with `corrupt` when the disk lost it. */
+  described(index: number): DescribedEntry {
+    const recent = this.#recent.get(index)
+    if (recent !== undefined) return recent
+    const header = this.#store.header(index)
+    assert(header !== undefined, `the log has no entry ${index}`)
+    return describeEntry(header, this.#hasher)
+  }
+
+  /** An entry with its payload. Fails with `corrupt` when the disk lost it, with `DamagedBlob` when it lost the payload. */
   entry(index: number): StoredEntry {
     const recent = this.#recent.get(index)
     if (recent !== undefined) return recent
@@ -220,20 +227,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
     }
   }
 
-  /** What an entry does, without its payload. */
-  #operation(index: number): Operation {
-    const recent = this.#recent.get(index)
-    if (recent !== undefined) return recent.operation
-    const header = this.#store.header(index)
-    assert(header !== undefined, `the log has no entry ${index}`)
-    return decodeOperation(decodeEntry(header, this.#hasher).operation)
-  }
-
   /** The membership changes among the entries with index > `after`, in order. */
   descriptorsAfter(after: number): { index: number; descriptor: Descriptor }[] {
     const found: { index: number; descriptor: Descriptor }[] = []
     for (let index = Math.max(after, this.#store.anchor.index) + 1; index <= this.#lastIndex; index++) {
-      const operation = this.#operation(index)
+      const { operation } = this.described(index)
       if (operation.kind === 'members') found.push({ index, descriptor: decodeDescriptor(operation.descriptor) })
     }
     return found

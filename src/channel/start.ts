@@ -14,7 +14,7 @@ import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import { Health } from './health.js'
-import type { JournalRecord, LogAnchor } from './log-port.js'
+import { DamagedBlob, type JournalRecord, type LogAnchor } from './log-port.js'
 import { changeOfJournal } from './open-write.js'
 import { PendingChanges, type PendingChange } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
@@ -119,10 +119,11 @@ export function recoverPending({ self, ports, log, views, pending }: Core): void
   const found: PendingChange[] = []
   const inLog = new Set<string>()
   for (let index = views.applied.index + 1; index <= log.lastIndex; index++) {
-    const { entry, operation, payload } = log.entry(index)
+    const { entry, operation } = log.described(index)
     if (entry.origin !== self || entry.kind === 'noop') continue
     inLog.add(changeKey(entry))
-    found.push(pendingAgain({ ...entry, payload }, operation, index))
+    const payload = payloadOf(log, index, ports)
+    if (payload !== undefined) found.push(pendingAgain({ ...entry, payload }, operation, index))
   }
   const journalled = new Map<string, JournalRecord[]>()
   for (const record of ports.log.journal()) addToChange(journalled, record)
@@ -137,6 +138,17 @@ export function recoverPending({ self, ports, log, views, pending }: Core): void
   }
   found.sort((a, b) => compareChanges(a.proposal, b.proposal))
   for (const change of found) pending.add(change)
+}
+
+/** Undefined when the disk has lost it: the entry stays in its place in the log, but cannot be proposed again. */
+function payloadOf(log: StagedLog, index: number, ports: ChannelPorts): Uint8Array | undefined {
+  try {
+    return log.entry(index).payload
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    ports.report('error', `entry ${index}, of this member's own, cannot be proposed again: ${error.message}`)
+    return undefined
+  }
 }
 
 /** `ordered`: its place in the log; else it is the journal's. */

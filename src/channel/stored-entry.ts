@@ -6,10 +6,20 @@ import type { Operation } from '../fs/operation.js'
 import { decodeEntry, payloadMatches } from '../oplog/codec.js'
 import type { EncodedEntry, EntryHeader } from '../oplog/entry.js'
 
-/** An entry with what its bytes mean. */
-export interface StoredEntry extends EncodedEntry {
+/** An entry with what its bytes mean, but for its payload. */
+export interface DescribedEntry {
+  readonly header: Uint8Array
   readonly entry: EntryHeader
   readonly operation: Operation
+}
+
+/** An entry with what its bytes mean. */
+export interface StoredEntry extends EncodedEntry, DescribedEntry {}
+
+/** Decodes the header of an entry that came from the disk. */
+export function describeEntry(header: Uint8Array, hasher: Hasher): DescribedEntry {
+  const entry = decodeEntry(header, hasher)
+  return { header, entry, operation: decodeOperation(entry.operation) }
 }
 
 /** Decodes an entry that came from a peer or the disk and checks all that can be checked without its predecessor. */

@@ -6,6 +6,7 @@
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry, Proposal } from '../oplog/entry.js'
 import type { RaftMessage } from '../raft/types.js'
+import type { BlobId } from './log-port.js'
 import type { LockMessage } from './locks/lock-messages.js'
 
 export type PeerMessage =
@@ -43,6 +44,13 @@ export type PeerMessage =
       readonly durableIndex: number
       readonly appliedIndex: number
     }
+  /**
+   * The sender's disk has lost a blob: the receiver sends it, if it has the same entry. `term`: the entry's; 0 when the
+   * sender knows only that it is committed.
+   */
+  | { readonly kind: 'blob-wanted'; readonly id: BlobId; readonly term: number }
+  /** The answer; without `data`: it is not here. At most `chunkBytes`. */
+  | { readonly kind: 'blob'; readonly id: BlobId; readonly data: Uint8Array | undefined }
   /** The channel's locks: calls to the leader, and its answers. */
   | LockMessage
 

@@ -2,10 +2,11 @@ import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { blobsPerEntryMax } from '../base/limits.js'
 import type { StateStore } from '../fs/store-port.js'
+import type { BlobHealing } from './blob-healing.js'
 import type { Blobs } from './blobs.js'
 import type { Core } from './core.js'
 import { isDiskFull, type Health } from './health.js'
-import type { BlobId, LogStore } from './log-port.js'
+import { type BlobId, DamagedBlob, type LogStore } from './log-port.js'
 import type { Positions } from './positions.js'
 import type { Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
@@ -42,6 +43,7 @@ export class Upkeep {
   readonly #health: Health
   readonly #positions: Positions
   readonly #blobs: Blobs
+  readonly #healing: BlobHealing
   readonly #pinned: ReadonlyMap<BlobId, number>
   readonly #retention: Retention
   /** The state is written out up to here … */
@@ -60,6 +62,7 @@ export class Upkeep {
     { self, ports, log, views, roster, health }: Core,
     positions: Positions,
     blobs: Blobs,
+    healing: BlobHealing,
     pinned: ReadonlyMap<BlobId, number>,
     retention: Retention,
   ) {
@@ -73,6 +76,7 @@ export class Upkeep {
     this.#health = health
     this.#positions = positions
     this.#blobs = blobs
+    this.#healing = healing
     this.#pinned = pinned
     this.#flushed = ports.state.position?.index ?? 0
   }
@@ -141,7 +145,8 @@ export class Upkeep {
       this.#store.commit()
       for (const blob of pinned) this.#dead.add(blob)
       failpoint('compact-committed')
-      if (this.#store.clean()) this.#moreToCompact = true
+      const damaged = (id: BlobId): void => this.#healing.note(new DamagedBlob(id, `blob ${id} cannot be read`))
+      if (this.#store.clean(damaged)) this.#moreToCompact = true
     } catch (error) {
       // it is tried again with the next step
       if (!isDiskFull(error)) return this.#health.fail(error)
@@ -156,7 +161,9 @@ export class Upkeep {
       if (id !== this.#self) needed = Math.min(needed, this.#positions.of(id)?.durableIndex ?? 0)
     }
     const { margin, entriesMax } = this.#retention
-    return Math.max(needed, this.#flushed - entriesMax) - margin
+    // what nobody can be sent helps nobody: who lacks it gets a snapshot
+    const forsaken = Math.min(this.#healing.forsaken, this.#flushed)
+    return Math.max(Math.max(needed, this.#flushed - entriesMax) - margin, forsaken)
   }
 
   /** Dead blobs whose entries are gone, and which no open file without a name shows. */

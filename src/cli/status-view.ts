@@ -28,6 +28,7 @@ function formatChannel(c: ChannelStatus): string[] {
     `  safe       ${safeWords(c)}`,
     `  pending    ${pendingWords(c)}`,
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
+    ...healingLines(c),
     ...(c.locks > 0 ? [`  locks      ${counted(c.locks, 'range')} held by programs here`] : []),
     `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
     ...mountLines(c),
@@ -87,6 +88,15 @@ function safeWords(c: ChannelStatus): string {
   const behind = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''
   const applied = lacksFiles(c) ? '; none of it is here as files' : behind
   return (newer > 0 ? `${safe}, ${counted(newer, 'newer entry is', 'newer entries are')} not yet` : safe) + applied
+}
+
+function healingLines({ healing }: ChannelStatus): string[] {
+  // A node of another version may not say.
+  if (healing === undefined || healing.wanted + healing.healed === 0) return []
+  const wanted =
+    healing.wanted === 0 ? '' : `${counted(healing.wanted, 'part')} of files damaged here, asked of the others; `
+  const healed = `${counted(healing.healed, 'damaged part')} of files came from the others: look at this machine’s disk`
+  return [`  healing    ${wanted}${healed}`]
 }
 
 function pendingWords(c: ChannelStatus): string {

@@ -17,7 +17,7 @@ import { tickMs } from '../base/limits.js'
 import { Channel } from '../channel/channel.js'
 import { inodesPerSlot, type Descriptor } from '../channel/descriptor.js'
 import type { FileSystemStatistics } from '../channel/mount-port.js'
-import type { LogOwner } from '../channel/log-port.js'
+import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import type { Spill } from '../channel/orphan-file.js'
 import type { ChannelPorts } from '../channel/ports.js'
 import { channelFolder, readDescriptor, writeDescriptor } from './channel-folder.js'
@@ -29,6 +29,8 @@ import { openSpill } from './spill-file.js'
 import { Verification } from './verification.js'
 
 const inodesPerBlock = 2 ** 20
+/** For who reads all that is here: a snapshot, a verification. */
+const mendMs = 60_000
 
 export interface ChannelHostOptions {
   readonly home: string
@@ -119,7 +121,7 @@ export class ChannelHost {
           const hold = this.#channel.holdFlush()
           const unpin = this.#logStore.pin()
           try {
-            await sendSnapshot(this.#paths, sink, hold.release)
+            await sendSnapshot(this.#paths, sink, hold.release, damage => this.mend(damage))
           } finally {
             unpin()
             hold.release()
@@ -350,6 +352,15 @@ export class ChannelHost {
       }
       await sleep(100)
     }
+  }
+
+  /** A blob that cannot be read here, as another member has it, and healed; undefined when it cannot be had. */
+  mend(damage: DamagedBlob): Promise<Uint8Array | undefined> {
+    return new Promise(resolve => {
+      this.#channel.heal(damage, mendMs, left => {
+        resolve(left === undefined ? undefined : this.#logStore.blob(damage.blob))
+      })
+    })
   }
 
   /** Waits, for some seconds at most, until this member has applied what was committed: a mount begins with no older view. */

@@ -110,6 +110,8 @@ export interface ChannelStatus {
   readonly digest: { readonly index: number; readonly hash: string }
   readonly pending: { readonly operations: number; readonly bytes: number }
   readonly conflicts: number
+  /** Damaged parts of files on this member's disk: `wanted` are asked for, `healed` came from others since the node started. */
+  readonly healing: { readonly wanted: number; readonly healed: number }
   /** Ranges that programs here hold through mounts with `locks=channel`. */
   readonly locks: number
   readonly bytes: { readonly log: number; readonly data: number }
@@ -195,6 +197,8 @@ export interface VerifyReport {
     readonly content: string
     /** What differs or failed; empty when all is well. */
     readonly problems: readonly string[]
+    /** Damaged parts of its files that came from another member meanwhile. */
+    readonly healed: number
   }[]
   /** Members that could not be asked. */
   readonly unreachable: readonly string[]

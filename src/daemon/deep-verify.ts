@@ -3,6 +3,7 @@ import type { SnapshotReader } from '../adapters/sqlite/snapshot.js'
 import { messageOf } from '../base/errors.js'
 import { toHex } from '../base/bytes.js'
 import { chunkBytes } from '../base/limits.js'
+import { DamagedBlob } from '../channel/log-port.js'
 import { decodeRecord, isRegular } from '../fs/records.js'
 import { recordHash } from '../fs/table-view.js'
 import { nodeHasher } from './hasher.js'
@@ -16,20 +17,32 @@ export interface DeepResult {
   readonly files: number
   readonly bytes: number
   readonly problems: string[]
+  /** Blobs that were damaged and came from another member. */
+  readonly healed: number
 }
 
 const problemsMax = 20
 
 /** Runs in a snapshot's worker: reads every record and every byte. `progress` gets the bytes read so far. */
-export function deepVerify(reader: SnapshotReader, _args: unknown, progress: (bytes: number) => void): DeepResult {
+export async function deepVerify(
+  reader: SnapshotReader,
+  _args: unknown,
+  progress: (bytes: number) => void,
+): Promise<DeepResult> {
   const digest = new Uint8Array(32)
   const content = createHash('sha256')
   const problems: string[] = []
   let files = 0
   let bytes = 0
   let reported = 0
+  let healed = 0
   const problem = (text: string): void => {
     if (problems.length < problemsMax) problems.push(text)
+  }
+  const mend = async (error: DamagedBlob): Promise<Uint8Array | undefined> => {
+    const mended = await reader.mend(error)
+    if (mended !== undefined) healed++
+    return mended
   }
   for (const { table, ino, key, value } of reader.all()) {
     const hash = recordHash(nodeHasher, table, ino, key, value)
@@ -38,13 +51,13 @@ export function deepVerify(reader: SnapshotReader, _args: unknown, progress: (by
     const inode = decodeRecord('inode', value)
     if (!isRegular(inode)) continue
     files++
-    content.update(`${ino} ${inode.size} ${fileHash(reader, ino, inode.size, problem)}\n`)
+    content.update(`${ino} ${inode.size} ${await fileHash(reader, ino, inode.size, mend, problem)}\n`)
     bytes += inode.size
     if (bytes - reported > 64 << 20) progress((reported = bytes))
   }
   const stored = reader.position === undefined ? '' : toHex(reader.position.digest)
   if (stored !== toHex(digest)) problem('the stored records do not amount to the stored digest')
-  return { digest: toHex(digest), content: content.digest('hex'), files, bytes, problems }
+  return { digest: toHex(digest), content: content.digest('hex'), files, bytes, problems, healed }
 }
 
 /** A hole from this size on counts by its length: a sparse file may be larger than can ever be read. */
@@ -52,7 +65,13 @@ const largeHoleBytes = 64 << 20
 const zeros = new Uint8Array(chunkBytes)
 
 /** SHA-256 of a file's bytes; small holes count as zeros. */
-function fileHash(reader: SnapshotReader, ino: number, size: number, problem: (text: string) => void): string {
+async function fileHash(
+  reader: SnapshotReader,
+  ino: number,
+  size: number,
+  mend: SnapshotReader['mend'],
+  problem: (text: string) => void,
+): Promise<string> {
   const hash = createHash('sha256')
   let at = 0
   const fill = (until: number): void => {
@@ -75,10 +94,9 @@ function fileHash(reader: SnapshotReader, ino: number, size: number, problem: (t
       for (const extent of decodeRecord('chunk', value)) {
         fill(base + extent.start)
         try {
-          const blob = reader.blob(extent.blob)
-          if (blob === undefined || blob.length < extent.offset + extent.length) {
-            problem(`inode ${ino}: blob ${extent.blob} is missing or short`)
-          } else hash.update(blob.subarray(extent.offset, extent.offset + extent.length))
+          const blob = await readOrMend(reader, extent.blob, mend)
+          if (blob.length < extent.offset + extent.length) problem(`inode ${ino}: blob ${extent.blob} is short`)
+          else hash.update(blob.subarray(extent.offset, extent.offset + extent.length))
         } catch (error) {
           problem(`inode ${ino}: ${messageOf(error)}`)
         }
@@ -89,4 +107,19 @@ function fileHash(reader: SnapshotReader, ino: number, size: number, problem: (t
   }
   fill(size)
   return hash.digest('hex')
+}
+
+async function readOrMend(reader: SnapshotReader, id: number, mend: SnapshotReader['mend']): Promise<Uint8Array> {
+  let damage: DamagedBlob
+  try {
+    const blob = reader.blob(id)
+    if (blob !== undefined) return blob
+    damage = new DamagedBlob(id, `blob ${id} is missing`)
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    damage = error
+  }
+  const mended = await mend(damage)
+  if (mended === undefined) throw damage
+  return mended
 }

@@ -116,6 +116,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
         digest: { index: 0, hash: '' },
         pending: { operations: 0, bytes: 0 },
         conflicts: 0,
+        healing: { wanted: 0, healed: 0 },
         locks: 0,
         bytes: { log: 0, data: 0 },
         mounts: [],
@@ -212,14 +213,14 @@ async function sendLog(
   let left = from === undefined || limit > 0 ? limit : Infinity
   const nameOf = (id: string): string => channel.descriptor.members.find(m => m.id === id)?.name ?? id
   while (!context.signal.aborted) {
-    const entry = next > channel.lastIndex ? undefined : channel.entry(next)
+    const entry = next > channel.lastIndex ? undefined : channel.describe(next)
     if (entry === undefined || (!follow && left <= 0)) {
       if (!follow) return
       next = Math.max(next, channel.firstIndex)
       await sleep(100)
       continue
     }
-    const { entry: header, operation, payload } = entry
+    const { entry: header, operation } = entry
     const item: LogItem = {
       index: header.index,
       term: header.term,
@@ -227,7 +228,7 @@ async function sendLog(
       origin: nameOf(header.origin),
       kind: header.kind,
       operation: header.kind === 'noop' ? 'a new leader begins' : describeOperation(operation),
-      bytes: payload.length,
+      bytes: header.payloadLength,
       hash: toHex(header.hash),
       committed: header.index <= channel.commitIndex,
     }

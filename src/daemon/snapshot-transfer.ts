@@ -3,14 +3,14 @@ import { dirname, join } from 'node:path'
 import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
 import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol.js'
-import { openSnapshot } from '../adapters/sqlite/snapshot.js'
+import { type Mend, openSnapshot } from '../adapters/sqlite/snapshot.js'
 import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
 import { equalBytes, fromHex, toHex } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import { blobsPerEntryMax } from '../base/limits.js'
-import type { LogAnchor, LogOwner, LogStore } from '../channel/log-port.js'
+import { DamagedBlob, type LogAnchor, type LogOwner, type LogStore } from '../channel/log-port.js'
 import { decodeRecord } from '../fs/records.js'
 import type { AppliedPosition } from '../fs/store-port.js'
 import { recordHash } from '../fs/table-view.js'
@@ -43,9 +43,17 @@ export function snapshotPaths(folder: string): SnapshotPaths {
   }
 }
 
-/** Sends the state as it is on disk: all records, then all blobs that they refer to. `opened` when writing may go on. */
-export async function sendSnapshot(paths: SnapshotPaths, sink: SnapshotSink, opened: () => void): Promise<void> {
-  const snapshot = await openSnapshot(paths.state, paths.log)
+/**
+ * Sends the state as it is on disk: all records, then all blobs that they refer to. `opened` when writing may go on; `mend`
+ * has what cannot be read here.
+ */
+export async function sendSnapshot(
+  paths: SnapshotPaths,
+  sink: SnapshotSink,
+  opened: () => void,
+  mend: Mend,
+): Promise<void> {
+  const snapshot = await openSnapshot(paths.state, paths.log, mend)
   try {
     opened()
     failpoint('snapshot-opened')
@@ -163,8 +171,7 @@ export function keepBlob(log: LogStore, channel: RestoringChannel, wireId: bigin
   if (!Number.isSafeInteger(id)) throw new RkfsError('corrupt', 'a snapshot with a blob out of range')
   const index = Math.floor(id / blobsPerEntryMax)
   if (index > log.anchor.index && index <= log.lastIndex) {
-    const known = log.blob(id)
-    if (known !== undefined && equalBytes(known, data)) return
+    if (hasBlob(log, id, data)) return
     if (index > channel.commitIndex) {
       // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
       channel.contradicted(index)
@@ -173,6 +180,17 @@ export function keepBlob(log: LogStore, channel: RestoringChannel, wireId: bigin
     }
   }
   log.putBlob(id, data)
+}
+
+/** Whether the log has a blob; one that it cannot read any more is healed by the snapshot's. */
+function hasBlob(log: LogStore, id: number, data: Uint8Array): boolean {
+  try {
+    const known = log.blob(id)
+    return known !== undefined && equalBytes(known, data)
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    return log.heal(id, data)
+  }
 }
 
 function positionOf(data: Uint8Array): AppliedPosition {

@@ -152,6 +152,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     digest: channel.digest(),
     pending: channel.pending,
     conflicts: host.conflicts.count,
+    healing: channel.healing,
     locks: channel.locks.heldCount,
     bytes: host.bytes,
     mounts: [...mounts.of(host).map(mountStatus), ...mounts.deadOf(host.name).map(deadMountStatus)],

@@ -18,6 +18,8 @@ interface MemberResult {
   readonly bytes: number
   readonly entries: number
   readonly problems: readonly string[]
+  /** Blobs that were damaged and came from another member. */
+  readonly healed: number
 }
 
 interface Request {
@@ -43,11 +45,11 @@ function isCount(value: unknown): value is number {
 
 /** What another member says that it found; undefined for what no member of this version says. */
 function decodeResult(value: Record<string, unknown>): MemberResult | undefined {
-  const { index, digest, content, files, bytes, entries, problems } = value
-  if (!isCount(index) || !isCount(files) || !isCount(bytes) || !isCount(entries)) return undefined
+  const { index, digest, content, files, bytes, entries, problems, healed } = value
+  if (!isCount(index) || !isCount(files) || !isCount(bytes) || !isCount(entries) || !isCount(healed)) return undefined
   if (typeof digest !== 'string' || typeof content !== 'string') return undefined
   if (!Array.isArray(problems) || !problems.every(problem => typeof problem === 'string')) return undefined
-  return { index, digest, content, files, bytes, entries, problems }
+  return { index, digest, content, files, bytes, entries, problems, healed }
 }
 
 /**
@@ -117,6 +119,7 @@ export class Verification {
         bytes: 0,
         entries: 0,
         problems: [messageOf(error)],
+        healed: 0,
       }
       this.#deliver(id, request, failed)
     })
@@ -133,7 +136,7 @@ export class Verification {
       if (deep) {
         if (hold!.index !== index)
           throw new RkfsError('failed', 'the state could not be written out: is the disk full?')
-        const snapshot = await openSnapshot(this.#paths.state, this.#paths.log)
+        const snapshot = await openSnapshot(this.#paths.state, this.#paths.log, damage => this.#host.mend(damage))
         hold!.release()
         try {
           const module = new URL(
@@ -166,6 +169,7 @@ export class Verification {
         bytes: found?.bytes ?? 0,
         entries,
         problems,
+        healed: found?.healed ?? 0,
       },
     )
   }
@@ -282,7 +286,8 @@ export class Verification {
     const members = [self, ...answering].map(member => {
       const result = results.get(member)
       if (result === undefined) {
-        return { id: member, name: nameOf(member), ok: false, digest: '', content: '', problems: ['no answer in time'] }
+        const problems = ['no answer in time']
+        return { id: member, name: nameOf(member), ok: false, digest: '', content: '', problems, healed: 0 }
       }
       const problems = [...result.problems]
       if (result.index !== own.index) problems.push(`it answered for index ${result.index}`)
@@ -295,6 +300,7 @@ export class Verification {
         digest: result.digest,
         content: result.content,
         problems,
+        healed: result.healed,
       }
     })
     const unreachable = channel.descriptor.members

@@ -126,7 +126,7 @@ t.test('member invite prints the token alone; what is wrong with the address goe
 })
 
 t.test('verify exits 1 when a member differs and names it', async t => {
-  const member = { id: 'a'.repeat(16), name: 'alpha', ok: true, digest: 'd1', content: 'c1', problems: [] }
+  const member = { id: 'a'.repeat(16), name: 'alpha', ok: true, digest: 'd1', content: 'c1', problems: [], healed: 0 }
   const bad = { ...member, id: 'b'.repeat(16), name: 'beta', ok: false, problems: ['/x differs'] }
   let ok = true
   const home = await nodeWith(t, {

@@ -1,12 +1,14 @@
 /** What every `LogStore` must do. `open` makes a new one; `reopen`, if it can, closes one and opens it again. */
 import t from 'tap'
-import { blobsPerEntryMax } from '../../src/base/limits.js'
-import type { LogStore } from '../../src/channel/log-port.js'
+import { blobsPerEntryMax, chunkBytes } from '../../src/base/limits.js'
+import { type BlobId, DamagedBlob, type LogStore } from '../../src/channel/log-port.js'
 import { hashAt, makeRecord, moreRecords, syncOf } from './entries.js'
 
 export interface LogStoreSubject {
   open(): LogStore
   reopen?(store: LogStore): LogStore
+  /** Damages a blob on the store's disk. */
+  damage(store: LogStore, id: BlobId): void
 }
 
 export function logStoreContract(name: string, subject: LogStoreSubject): void {
@@ -293,4 +295,51 @@ export function logStoreContract(name: string, subject: LogStoreSubject): void {
     }
     t.end()
   })
+
+  void t.test(`${name}: a damaged blob is healed by its own bytes, and by no others`, t => {
+    let store = subject.open()
+    // the second part of 300,000 bytes is a whole chunk
+    const records = moreRecords(store, 20, 1, index => (index % 2 === 0 ? 300_000 : 5000))
+    store.append(records)
+    store.settle()
+    while (store.compact(10, () => true));
+    store.commit()
+    const { bytes } = store
+    for (const index of [4, 14]) {
+      const id = index * blobsPerEntryMax + 1
+      const data = records[index - 1]!.payload.subarray(777, 777 + chunkBytes)
+      subject.damage(store, id)
+      const reads = [() => store.blob(id), ...(index > 10 ? [() => store.read(index, index)] : [])]
+      for (const read of reads) {
+        const failure = thrown(read)
+        t.ok(failure instanceof DamagedBlob && failure.blob === id, String(failure))
+      }
+      t.ok(store.blob(id - 1), 'the other part is whole')
+      const other = data.slice()
+      other[5]! ^= 1
+      t.equal(store.heal(id, other), false)
+      t.equal(store.heal(id, data.subarray(1)), false)
+      t.throws(() => store.blob(id))
+      t.equal(store.heal(id, data), true)
+      for (let round = 0; round < 2; round++) {
+        t.ok(Buffer.from(store.blob(id)!).equals(data), `entry ${index}, round ${round}`)
+        t.same(store.bytes, bytes)
+        store = again(store)
+      }
+    }
+    t.equal(store.read(14, 14)[0]!.payload.length, 300_000)
+    t.equal(store.heal(21 * blobsPerEntryMax, new Uint8Array(10)), false, 'there is no such entry')
+    t.equal(store.heal(15 * blobsPerEntryMax, new Uint8Array(777)), false, 'it is whole, and other bytes')
+    store.close()
+    t.end()
+  })
+}
+
+function thrown(run: () => unknown): unknown {
+  try {
+    run()
+    return undefined
+  } catch (error) {
+    return error
+  }
 }

@@ -1,6 +1,8 @@
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
+import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
+import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
 import type { FaultKind, SimOptions } from './options.js'
 
@@ -12,6 +14,8 @@ export interface FaultHost {
   readonly options: SimOptions
   readonly rng: Rng
   note(text: string): void
+  /** The history takes in all that is committed. */
+  observe(): void
   /** The members as all that is committed names them. */
   committed(): Descriptor
   /** Before the power goes at a member. */
@@ -33,6 +37,8 @@ export class Faults {
   /** Whose removal has begun: who is killed as removed must not become a voter by an admission that is tried again. */
   readonly #leaving = new Set<MemberId>()
   readonly #counts = new Map<FaultKind, number>()
+  /** Blobs that a member's disk has lost: no other loses them, too. */
+  readonly #rotten = new Set<BlobId>()
   #healed = false
 
   constructor(host: FaultHost) {
@@ -123,6 +129,8 @@ export class Faults {
         this.#note(kind, who)
         // some come back soon, some late
         return this.#after(ms, () => this.#start(member))
+      case 'rot':
+        return this.#rot(member, ms)
       case 'stall':
         member.stall()
         this.#note(kind, `${who} for ${ms} ms`)
@@ -159,6 +167,24 @@ export class Faults {
         // as often as `lossOneIn` says
         return
     }
+  }
+
+  /** A process dies, and some of what it had on its disk is damaged when the next one looks: all of it others have, too. */
+  #rot(member: Member, ms: number): void {
+    const { cluster, rng } = this.#host
+    if (!member.alive || member.stalled || member.frozen || !member.channel.serving) return
+    const settled = (member.channel.appliedIndex + 1) * blobsPerEntryMax
+    const ids = member.log
+      .blobIds(0, 100_000)
+      .filter(id => id < settled && !this.#rotten.has(id) && isWholeElsewhere(cluster, member, id))
+    if (ids.length === 0) return
+    this.#host.observe()
+    this.#end(member, 'kill')
+    const rotten = new Set(Array.from({ length: 1 + rng.below(8) }, () => this.#pick(ids)))
+    for (const id of rotten) this.#rotten.add(id)
+    const damaged = [...rotten].filter(id => member.log.damage(id))
+    this.#note('rot', `m${member.slot - 1}: ${damaged.join(' ')}`)
+    this.#after(ms, () => this.#start(member))
   }
 
   /** Somebody puts a member's state away, once a run: that of another is needed to make it anew, and a majority with it. */
@@ -304,6 +330,18 @@ export class Faults {
     }
     cluster.network.connectAll()
   }
+}
+
+function isWholeElsewhere(cluster: Cluster, member: Member, id: BlobId): boolean {
+  const index = Math.floor(id / blobsPerEntryMax)
+  return cluster.members.some(other => {
+    if (other === member || !other.alive || other.channel.appliedIndex < index) return false
+    try {
+      return other.log.blob(id) !== undefined
+    } catch {
+      return false
+    }
+  })
 }
 
 function pair(a: MemberId, b: MemberId): string {

@@ -38,6 +38,7 @@ export const faultKinds = [
   'kill',
   'stop',
   'bare',
+  'rot',
   'stall',
   'slow',
   'freeze',

@@ -3,6 +3,7 @@ import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { Rng } from '../../src/base/rng.js'
 import type { ChannelPorts } from '../../src/channel/ports.js'
 import type { Frontend } from '../../src/channel/frontend.js'
+import { DamagedBlob } from '../../src/channel/log-port.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { decodeDescriptor, type Descriptor } from '../../src/channel/descriptor.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
@@ -222,6 +223,7 @@ export class Simulation {
       options,
       rng: new Rng(this.#rng.u32()),
       note,
+      observe: () => this.#history.observe(),
       committed: () => this.#descriptor,
       powerLost: member => {
         this.#history.observe()
@@ -314,7 +316,8 @@ export class Simulation {
     const size = channel.view.get('inode', shared, '')?.size
     if (size === undefined || size > viewedBytesMax) return
     const made = this.#acknowledged.all(member).filter(({ file }) => file === 'shared')
-    checkOwnView(member, member.content(shared)!, made)
+    const content = readable(() => member.content(shared)!)
+    if (content !== undefined) checkOwnView(member, content, made)
   }
 
   // ---- the liveness phase ----
@@ -342,6 +345,7 @@ export class Simulation {
     this.#within('the members agree still', convergeMsMax, () => this.#agree(whole()))
     // times of access may be ordered meanwhile
     const settled = (): boolean => this.#agree(whole()) && whole().every(member => garbageOf(member) === 0)
+    this.#within('what was damaged is whole again', convergeMsMax, () => whole().every(isWhole))
     this.#within('the blobs that nobody needs are gone', garbageMsMax, settled)
     this.#look()
     this.#checkEnd(whole())
@@ -435,6 +439,31 @@ export class Simulation {
     for (const [kind, count] of this.#faults!.counts) totals[kind] = count
     return totals
   }
+}
+
+/** What is read from a disk; undefined where it is damaged, which is mended then. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    return undefined
+  }
+}
+
+/** Whether nothing that a member has is damaged; what is, is asked for. */
+function isWhole({ log, channel }: Member): boolean {
+  let whole = true
+  for (const id of log.blobIds(0, Number.MAX_SAFE_INTEGER)) {
+    try {
+      log.blob(id)
+    } catch (error) {
+      if (!(error instanceof DamagedBlob)) throw error
+      whole = false
+      channel.heal(error, 1000, () => {})
+    }
+  }
+  return whole && channel.healing.wanted === 0
 }
 
 /** How many blobs of entries that the log has given up take room for nothing. */

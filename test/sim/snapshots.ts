@@ -1,7 +1,7 @@
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
-import { keepBlobs, takeSnapshot } from '../channel/support/sim-disk.js'
+import { keepBlobs, trySnapshot } from '../channel/support/sim-disk.js'
 
 /** What `daemon/channel-host.ts` does when a member needs a snapshot: it takes its time, and it may break off. */
 export class Snapshots {
@@ -36,7 +36,8 @@ export class Snapshots {
       if (!isConnected() || !source.channel.serving || source.state.position === undefined) return giveUp()
       // there is no room for it
       if (member.log.full) return giveUp()
-      const snapshot = takeSnapshot(source)
+      const snapshot = trySnapshot(source)
+      if (snapshot === undefined) return giveUp()
       if (snapshot.position.index < Math.max(index, member.log.anchor.index)) return giveUp()
       if (this.#rng.below(8) === 0) {
         const some = [...snapshot.blobs].slice(0, this.#rng.below(snapshot.blobs.size + 1))

@@ -5,7 +5,7 @@ import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
 import { RkfsError } from '../../src/base/errors.js'
 import { KiB } from '../../src/base/limits.js'
-import type { LogOwner, LogStore } from '../../src/channel/log-port.js'
+import type { BlobId, LogOwner, LogStore } from '../../src/channel/log-port.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
 import {
   installSnapshot,
@@ -14,6 +14,7 @@ import {
   type RestoringChannel,
 } from '../../src/daemon/snapshot-transfer.js'
 import { anchorOf, keepBlobs, type Installed, type SimDisk, type Snapshot } from '../channel/support/sim-disk.js'
+import { damageBlob } from '../support/damage-blob.js'
 import { intercept } from './intercept.js'
 
 /** Small, so that segments are begun, cleaned and removed all the time. */
@@ -50,6 +51,7 @@ const writes = [
   'compact',
   'dropBlobs',
   'putBlob',
+  'heal',
   'reset',
 ] as const
 
@@ -83,7 +85,7 @@ class SqliteDisk implements SimDisk {
     resumeInstall(paths, store)
     this.#store = store
     this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)
-    const flags = { full: false }
+    const flags = { full: false, damage: (id: BlobId): boolean => damageBlob(this.#folder, id) }
     let waiting: ((index: number) => void)[] = []
     let isSyncing = false
     const startSync = (): void => {
@@ -107,7 +109,7 @@ class SqliteDisk implements SimDisk {
         },
       ]),
     ) as Partial<LogStore>
-    const log = intercept<LogStore & { full: boolean }>(Object.assign(store as LogStore, flags), {
+    const log = intercept<SimDisk['log']>(Object.assign(store as LogStore, flags), {
       ...refusing,
       sync: onDurable => {
         waiting.push(onDurable)

@@ -1,7 +1,15 @@
 import { assert } from '../../src/base/assert.js'
+import { equalBytes } from '../../src/base/bytes.js'
 import { RkfsError } from '../../src/base/errors.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
-import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../src/channel/log-port.js'
+import {
+  type BlobId,
+  DamagedBlob,
+  type JournalRecord,
+  type LogAnchor,
+  type LogRecord,
+  type LogStore,
+} from '../../src/channel/log-port.js'
 import { zeroHash } from '../../src/oplog/codec.js'
 import type { EncodedEntry } from '../../src/oplog/entry.js'
 import type { HardState } from '../../src/raft/types.js'
@@ -23,6 +31,7 @@ export class MemoryLogStore implements LogStore {
   hardState: HardState = { term: 0, vote: undefined }
   #entries: Entry[] = []
   #blobs = new Map<BlobId, Uint8Array>()
+  #damaged = new Set<BlobId>()
   #settings = new Map<string, string>()
   #journal = new Map<string, JournalRecord>()
   #committedIndex = 0
@@ -56,10 +65,15 @@ export class MemoryLogStore implements LogStore {
       assert(index === this.lastIndex + 1, `entry ${index} is appended after entry ${this.lastIndex}`)
       assert(cuts.length <= blobsPerEntryMax, `entry ${index} has too many blobs`)
       let at = 0
-      cuts.forEach((cut, part) => this.#blobs.set(index * blobsPerEntryMax + part, payload.slice(at, (at += cut))))
+      cuts.forEach((cut, part) => this.#put(index * blobsPerEntryMax + part, payload.slice(at, (at += cut))))
       assert(at === payload.length, `the blobs of entry ${index} are not its payload`)
       this.#entries.push({ term, header: header.slice(), payloadBytes: payload.length, cuts: [...cuts] })
     }
+  }
+
+  #put(id: BlobId, data: Uint8Array): void {
+    this.#blobs.set(id, data)
+    this.#damaged.delete(id)
   }
 
   truncateFrom(index: number): void {
@@ -91,7 +105,7 @@ export class MemoryLogStore implements LogStore {
     for (let index = from; index <= to; index++) {
       const entry = this.#entry(index)
       if (!entry) throw new RkfsError('corrupt', `entry ${index} is missing`)
-      const parts = entry.cuts.map((_, part) => this.#blobs.get(index * blobsPerEntryMax + part)!)
+      const parts = entry.cuts.map((_, part) => this.blob(index * blobsPerEntryMax + part)!)
       const payload = new Uint8Array(entry.payloadBytes)
       let at = 0
       for (const part of parts) {
@@ -110,7 +124,14 @@ export class MemoryLogStore implements LogStore {
   }
 
   blob(id: BlobId): Uint8Array | undefined {
-    return this.#blobs.get(id)
+    if (this.#damaged.has(id) && this.#blobs.has(id))
+      throw new DamagedBlob(id, `blob ${id} cannot be read: its CRC does not match`)
+    const data = this.#blobs.get(id)
+    const entry = this.#entry(Math.floor(id / blobsPerEntryMax))
+    if (data === undefined && entry !== undefined && id % blobsPerEntryMax < entry.cuts.length) {
+      throw new DamagedBlob(id, `blob ${id} cannot be read: it is missing`)
+    }
+    return data
   }
 
   saveHardState(state: HardState): void {
@@ -177,8 +198,24 @@ export class MemoryLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
-  clean(): boolean {
+  clean(_damaged: (blob: BlobId) => void): boolean {
     return false
+  }
+
+  /** A fault: a blob's bytes are others, which its CRC shows. */
+  damage(id: BlobId): void {
+    if (this.#blobs.has(id)) this.#damaged.add(id)
+  }
+
+  heal(id: BlobId, data: Uint8Array): boolean {
+    const index = Math.floor(id / blobsPerEntryMax)
+    if (index > this.lastIndex) return false
+    const before = this.#blobs.get(id)
+    if (before !== undefined && !equalBytes(before, data)) return false
+    const entry = this.#entry(index)
+    if (entry !== undefined && entry.cuts[id % blobsPerEntryMax] !== data.length) return false
+    this.#put(id, data.slice())
+    return true
   }
 
   compact(index: number, live: (blob: BlobId) => boolean): boolean {
@@ -204,7 +241,7 @@ export class MemoryLogStore implements LogStore {
   }
   putBlob(id: BlobId, data: Uint8Array): void {
     assert(!this.#inLog(id), `blob ${id} belongs to an entry in the log`)
-    this.#blobs.set(id, data.slice())
+    this.#put(id, data.slice())
   }
   reset(anchor: LogAnchor): void {
     this.truncateFrom(anchor.index + 1)

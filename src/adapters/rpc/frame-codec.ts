@@ -3,7 +3,13 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { assert, unreachable } from '../../base/assert.js'
 import { fromHex, malformed, toHex } from '../../base/bytes.js'
 import { RkfsError, messageOf } from '../../base/errors.js'
-import { messageBytesMax, operationBytesMax, payloadBytesMax, pendingOperationsMax } from '../../base/limits.js'
+import {
+  chunkBytes,
+  messageBytesMax,
+  operationBytesMax,
+  payloadBytesMax,
+  pendingOperationsMax,
+} from '../../base/limits.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
 import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs/v1/peer_pb.js'
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
@@ -50,6 +56,8 @@ export function estimatedBytes(message: FrameMessage): number {
     bytes += 16 * message.refusals.length
   } else if (message.kind === 'diverged') {
     bytes += 3 * Math.min(message.reason.length, reasonCharsMax)
+  } else if (message.kind === 'blob') {
+    bytes += message.data?.length ?? 0
   } else if (message.kind === 'note') {
     bytes += 3 * (message.topic.length + message.body.length)
   } else if (message.kind === 'lock-calls' || message.kind === 'lock-answers') {
@@ -162,6 +170,11 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
         durableIndex: u64(message.durableIndex),
         appliedIndex: u64(message.appliedIndex),
       })
+    case 'blob-wanted':
+      return kindOf('blobWanted', { id: u64(message.id), term: u64(message.term) })
+    case 'blob':
+      if (message.data !== undefined) bulk.push({ a: new Uint8Array(0), b: message.data })
+      return kindOf('blob', { id: u64(message.id), found: message.data !== undefined })
     case 'lock-calls':
     case 'lock-answers':
     case 'lock-again':
@@ -258,6 +271,12 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
         durableIndex: numberOf(durableIndex),
         appliedIndex: numberOf(appliedIndex),
       }
+    }
+    case 'blobWanted':
+      return { kind: 'blob-wanted', id: numberOf(kind.value.id), term: numberOf(kind.value.term) }
+    case 'blob': {
+      const id = numberOf(kind.value.id)
+      return { kind: 'blob', id, data: kind.value.found ? bulk.next(0, chunkBytes).b : undefined }
     }
     default: {
       const locks = decodeLocks(kind)

@@ -71,3 +71,22 @@ export function lacksSpace(error: unknown): boolean {
 export function diskFull(place: Place, cause?: unknown): RkfsError {
   return new RkfsError('disk-full', `no space left on the disk of ${place.path}`, { cause })
 }
+
+const readTries = 3
+
+/** Whether a disk did not give what it was asked for. */
+export function isUnreadable(error: unknown): boolean {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return code === 'EIO' || (typeof code === 'string' && code.startsWith('SQLITE_IOERR') && /READ/.test(code))
+}
+
+/** Runs a read, and again when the disk did not answer it: some faults pass. Only for what leaves nothing half done. */
+export function readAgain<T>(read: () => T): T {
+  for (let tries = 1; ; tries++) {
+    try {
+      return read()
+    } catch (error) {
+      if (tries === readTries || !isUnreadable(error)) throw error
+    }
+  }
+}

@@ -40,7 +40,7 @@ export function openLog(path: string, owner: LogOwner, hasher: Hasher): OpenedLo
     createDatabase(place, format.logFormat, db => fill(db, owner, hasher))
   }
   const header = readWalHeader(path)
-  const segments = new SegmentReader(folder, place)
+  const segments = new SegmentReader(folder)
   const found = inspectDatabase(place, format.logFormat, statSync(path).size, db => {
     const reader = new LogReader(db, place, hasher, segments)
     checkOwner(reader.ownSetting('owner'), owner, place)

@@ -2,9 +2,10 @@ import type Database from 'better-sqlite3'
 import type { Hasher } from '../../base/hash.js'
 import { blobsPerEntryMax } from '../../base/limits.js'
 import type { EncodedEntry } from '../../oplog/entry.js'
-import { corrupt, type Place } from './failures.js'
+import { messageOf } from '../../base/errors.js'
+import { corrupt, isUnreadable, type Place, readAgain, translate } from './failures.js'
 import { blobCrc, decodeCuts, headerMatches, journalCrc, ownSettings, unsealSetting } from './log-format.js'
-import type { JournalRecord } from '../../channel/log-port.js'
+import { type BlobId, DamagedBlob, type JournalRecord } from '../../channel/log-port.js'
 import type { SegmentReader } from './segment-reader.js'
 
 type EntryRow = [term: number, payload: number, cuts: Uint8Array | null, header: Uint8Array]
@@ -30,6 +31,7 @@ export class LogReader {
   #blob: Database.Statement
   #bulk: Database.Statement
   #segments: SegmentReader
+  #check: Database.Statement
   #setting: Database.Statement
   #journal: Database.Statement
 
@@ -40,13 +42,16 @@ export class LogReader {
     this.#entry = db.prepare('SELECT term, payload, cuts, header FROM entry WHERE idx = ?').raw()
     this.#blob = db.prepare('SELECT crc, data FROM blob WHERE id = ?').raw()
     this.#bulk = db.prepare('SELECT crc, segment, offset, length FROM bulk WHERE id = ?').raw()
+    this.#check = db
+      .prepare('SELECT crc, length(data) FROM blob WHERE id = ? UNION ALL SELECT crc, length FROM bulk WHERE id = ?')
+      .raw()
     this.#setting = db.prepare('SELECT value FROM setting WHERE name = ?').pluck()
     const journal = 'SELECT session, sequence, part, crc, proposal, payload, segment, offset, length FROM journal'
     this.#journal = db.prepare(`${journal} ORDER BY session, sequence, part`).raw()
   }
 
   setting(name: string): Uint8Array | undefined {
-    const sealed = this.#setting.get(name) as Uint8Array | undefined
+    const sealed = readAgain(() => this.#setting.get(name)) as Uint8Array | undefined
     if (sealed === undefined) return undefined
     const value = sealed instanceof Uint8Array ? unsealSetting(name, sealed, this.#hasher) : undefined
     if (value === undefined) throw corrupt(this.place, `the CRC of its setting ${name} does not match`)
@@ -60,7 +65,7 @@ export class LogReader {
   }
 
   #row(index: number): EntryRow {
-    const row = this.#entry.get(index) as EntryRow | undefined
+    const row = readAgain(() => this.#entry.get(index)) as EntryRow | undefined
     if (row === undefined) throw corrupt(this.place, `entry ${index} is missing`)
     if (!(row[3] instanceof Uint8Array) || !headerMatches(row[3], index, row[0], row[1], this.#hasher)) {
       throw corrupt(this.place, `the CRC of entry ${index} does not match`)
@@ -93,8 +98,8 @@ export class LogReader {
     const parts = cuts.map((length, part) => {
       const id = index * blobsPerEntryMax + part
       const data = this.blob(id)
-      if (data === undefined) throw corrupt(this.place, `blob ${id} of entry ${index} is missing`)
-      if (data.length !== length) throw corrupt(this.place, `blob ${id} of entry ${index} has another length`)
+      if (data === undefined) throw this.damagedBlob(id, 'it is missing')
+      if (data.length !== length) throw this.damagedBlob(id, 'it has another length')
       return data
     })
     // No copy for the usual one blob.
@@ -103,7 +108,7 @@ export class LogReader {
 
   /** A payload of several blobs that lie one after the other in a segment, as they were written: with one read. */
   #bulkPayload(index: number, cuts: readonly number[]): Uint8Array | undefined {
-    const rows = cuts.map((_, part) => this.#bulk.get(index * blobsPerEntryMax + part) as BulkRow | undefined)
+    const rows = cuts.map((_, part) => this.#bulkRow(index * blobsPerEntryMax + part))
     const first = rows[0]
     if (first === undefined) return undefined
     let end = first[2]
@@ -112,7 +117,7 @@ export class LogReader {
       if (row === undefined || row[1] !== first[1] || row[2] !== end || row[3] !== length) return undefined
       end += length
     }
-    const payload = this.#segments.read(first[1], first[2], end - first[2])
+    const payload = this.#fromSegment(index * blobsPerEntryMax, first[1], first[2], end - first[2])
     let at = 0
     for (const [part, length] of cuts.entries()) {
       this.#checked(index * blobsPerEntryMax + part, rows[part]![0], payload.subarray(at, (at += length)))
@@ -120,29 +125,66 @@ export class LogReader {
     return payload
   }
 
-  blob(id: number): Uint8Array | undefined {
-    const row = this.#blob.get(id) as BlobRow | undefined
-    if (row !== undefined) return this.#checked(id, row[0], row[1])
-    const bulk = this.#bulk.get(id) as BulkRow | undefined
-    if (bulk === undefined) return undefined
-    const [crc, segment, offset, length] = bulk
-    return this.#checked(id, crc, this.#segments.read(segment, offset, length))
+  #bulkRow(id: BlobId): BulkRow | undefined {
+    return readAgain(() => this.#bulk.get(id)) as BulkRow | undefined
   }
 
-  #checked(id: number, crc: number, data: Uint8Array): Uint8Array {
+  /** Throws `DamagedBlob` for a blob that is damaged or cannot be read; undefined when there is none. */
+  blob(id: BlobId): Uint8Array | undefined {
+    let row: BlobRow | undefined
+    try {
+      row = readAgain(() => this.#blob.get(id)) as BlobRow | undefined
+    } catch (error) {
+      throw isUnreadable(error) ? this.damagedBlob(id, messageOf(error), error) : translate(this.place, error)
+    }
+    if (row !== undefined) return this.#checked(id, row[0], row[1])
+    const bulk = this.#bulkRow(id)
+    if (bulk === undefined) return undefined
+    const [crc, segment, offset, length] = bulk
+    return this.#checked(id, crc, this.#fromSegment(id, segment, offset, length))
+  }
+
+  /** What a blob's row says of its bytes; undefined when there is none. */
+  blobCheck(id: BlobId): { readonly crc: number; readonly length: number } | undefined {
+    const [crc, length] = (this.#check.get(id, id) as [number, number] | undefined) ?? []
+    return crc === undefined || length === undefined ? undefined : { crc, length }
+  }
+
+  #fromSegment(id: BlobId, segment: number, offset: number, length: number): Uint8Array {
+    try {
+      return this.#segments.read(segment, offset, length)
+    } catch (error) {
+      throw this.damagedBlob(id, messageOf(error), error)
+    }
+  }
+
+  #checked(id: BlobId, crc: number, data: Uint8Array): Uint8Array {
     if (!(data instanceof Uint8Array) || crc !== blobCrc(id, data, this.#hasher)) {
-      throw corrupt(this.place, `the CRC of blob ${id} (entry ${Math.floor(id / blobsPerEntryMax)}) does not match`)
+      throw this.damagedBlob(id, 'its CRC does not match')
     }
     return data
   }
 
+  damagedBlob(id: BlobId, what: string, cause?: unknown): DamagedBlob {
+    const whose = `blob ${id} of entry ${Math.floor(id / blobsPerEntryMax)}`
+    return new DamagedBlob(id, `${this.place.path}: ${whose} cannot be read: ${what}`, { cause })
+  }
+
   #journalRecord([session, sequence, part, crc, proposal, inRow, segment, offset, length]: JournalRow): JournalRecord {
-    const payload = segment === null ? inRow : this.#segments.read(segment, offset!, length)
+    const payload = segment === null ? inRow : this.#journalled(segment, offset!, length)
     const whole = proposal instanceof Uint8Array && payload instanceof Uint8Array
     if (!whole || crc !== journalCrc(session, sequence, part, proposal, payload, this.#hasher)) {
       throw corrupt(this.place, `the CRC of journalled change ${session}/${sequence} does not match`)
     }
     return { session, sequence, part, proposal, payload }
+  }
+
+  #journalled(segment: number, offset: number, length: number): Uint8Array {
+    try {
+      return this.#segments.read(segment, offset, length)
+    } catch (error) {
+      throw corrupt(this.place, messageOf(error), error)
+    }
   }
 
   journal(): JournalRecord[] {

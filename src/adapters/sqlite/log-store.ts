@@ -4,9 +4,17 @@ import { failpoint } from '../../base/failpoint.js'
 import type { Hasher } from '../../base/hash.js'
 import { messageOf } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
-import type { BlobId, JournalRecord, LogAnchor, LogOwner, LogRecord, LogStore } from '../../channel/log-port.js'
+import {
+  type BlobId,
+  DamagedBlob,
+  type JournalRecord,
+  type LogAnchor,
+  type LogOwner,
+  type LogRecord,
+  type LogStore,
+} from '../../channel/log-port.js'
 import { cutOf } from '../../fs/extents.js'
-import { hashOfEncoded } from '../../oplog/codec.js'
+import { decodeEntry, hashOfEncoded, payloadMatches } from '../../oplog/codec.js'
 import type { EncodedEntry } from '../../oplog/entry.js'
 import type { HardState } from '../../raft/types.js'
 import { corrupt, type Place, type StoreLog, translate } from './failures.js'
@@ -95,7 +103,7 @@ export class SqliteLogStore implements LogStore {
     this.#db = new WalDatabase(place, format.logFormat, log)
     this.#reader = new LogReader(this.#db.db, place, hasher, opened.segments)
     this.#tables = new LogTables(this.#db.db, hasher, opened.live)
-    this.#upkeep = new SegmentUpkeep(this.#segments, opened.segments, this.#tables, this.#reader, log)
+    this.#upkeep = new SegmentUpkeep(this.#segments, opened.segments, this.#tables, this.#reader)
     this.#index = loaded.index
     this.#hot = replayed.hot
     this.#anchor = loaded.anchor
@@ -216,7 +224,7 @@ export class SqliteLogStore implements LogStore {
     return this.#read(() => {
       const data = this.#reader.blob(id)
       if (data === undefined && this.#index.has(index) && part < this.#reader.cuts(index).length) {
-        throw corrupt(this.#place, `blob ${id} of entry ${index} is missing`)
+        throw this.#reader.damagedBlob(id, 'it is missing')
       }
       return data
     })
@@ -427,17 +435,63 @@ export class SqliteLogStore implements LogStore {
     return { segment: at.segment, offset: at.offset + meta.length }
   }
 
-  clean(): boolean {
+  heal(id: BlobId, data: Uint8Array): boolean {
+    const index = Math.floor(id / blobsPerEntryMax)
+    if (this.#hot.entry(index) !== undefined) return false
+    if (index > this.#anchor.index && !(this.#index.has(index) && this.#hot.isSettled(index))) return false
+    if (!this.#read(() => this.#fits(id, data))) return false
+    this.#transact(() => {
+      const crc = format.blobCrc(id, data, this.#hasher)
+      const { segment, offset } = this.#appendBlob(id, crc, data)
+      const before = this.#tables.putBlob(id, crc, data, segment, offset)
+      if (!this.#index.has(index)) this.#putKeptBytes(this.#keptBytes + data.length - before)
+    })
+    this.commit()
+    this.#upkeep.healed()
+    return true
+  }
+
+  /** Whether bytes are those of a blob, as far as that is known here. */
+  #fits(id: BlobId, data: Uint8Array): boolean {
+    const index = Math.floor(id / blobsPerEntryMax)
+    const part = id % blobsPerEntryMax
+    const known = this.#reader.blobCheck(id)
+    if (known !== undefined && (known.length !== data.length || known.crc !== format.blobCrc(id, data, this.#hasher))) {
+      return false
+    }
+    if (!this.#index.has(index)) return true
+    const cuts = this.#reader.cuts(index)
+    if (cuts[part] !== data.length) return false
+    const parts: Uint8Array[] = []
+    for (let at = 0; at < cuts.length; at++) {
+      try {
+        const one = at === part ? data : this.#reader.blob(index * blobsPerEntryMax + at)
+        if (one === undefined) return known !== undefined
+        parts.push(one)
+      } catch (error) {
+        // another part is damaged, too: it comes next
+        if (error instanceof DamagedBlob) return known !== undefined
+        throw error
+      }
+    }
+    return payloadMatches(decodeEntry(this.#reader.header(index), this.#hasher), Buffer.concat(parts), this.#hasher)
+  }
+
+  clean(damaged: (blob: BlobId) => void): boolean {
     const segment = this.#upkeep.sparse(this.#settled)
     if (segment === undefined) return false
-    try {
-      this.#transact(() => this.#upkeep.moveOut(segment, (id, crc, data) => this.#appendBlob(id, crc, data)))
-      failpoint('clean-open')
-      this.commit()
-      failpoint('clean-committed')
-    } catch (error) {
-      this.#upkeep.failed(segment, error)
-    }
+    const found: BlobId[] = []
+    this.#transact(() =>
+      this.#upkeep.moveOut(
+        segment,
+        (id, crc, data) => this.#appendBlob(id, crc, data),
+        blob => found.push(blob),
+      ),
+    )
+    failpoint('clean-open')
+    this.commit()
+    failpoint('clean-committed')
+    for (const blob of found) damaged(blob)
     return this.#upkeep.sparse(this.#settled) !== undefined
   }
 

@@ -1,8 +1,9 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { messageOf, RkfsError } from '../../base/errors.js'
 import { KiB } from '../../base/limits.js'
 import { bulkMemory } from '../host/bulk-memory.js'
-import { corrupt, type Place } from './failures.js'
+import { isUnreadable, readAgain } from './failures.js'
 
 /** The folder of a log's segments, beside `log.db`. */
 export const segmentsName = 'segments'
@@ -18,23 +19,33 @@ export function segmentName(segment: number): string {
 /** Reads from the segments of a log, in any thread. */
 export class SegmentReader {
   readonly folder: string
-  readonly #place: Place
   /** Least recently used first. */
   readonly #files = new Map<number, number>()
 
-  constructor(folder: string, place: Place) {
+  constructor(folder: string) {
     this.folder = folder
-    this.#place = place
   }
 
-  /** Throws `corrupt` when the bytes are not there. */
+  /** Throws `corrupt`, without a remedy, when the bytes are not there, or the disk does not give them. */
   read(segment: number, offset: number, length: number): Uint8Array {
+    try {
+      return readAgain(() => this.#read(segment, offset, length))
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      const where = `segment ${segment} of ${this.folder} at byte ${offset}`
+      throw new RkfsError('corrupt', `${where}: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  #read(segment: number, offset: number, length: number): Uint8Array {
     const bytes = length >= bulkBytesMin ? new Uint8Array(bulkMemory(length)) : new Uint8Array(length)
     const file = this.#open(segment)
     let done = 0
     while (done < length) {
       const count = readSync(file, bytes, done, length - done, offset + done)
-      if (count === 0) throw corrupt(this.#place, `segment ${segment} ends before byte ${offset + length}`)
+      if (count === 0) {
+        throw new RkfsError('corrupt', `segment ${segment} of ${this.folder} ends before byte ${offset + length}`)
+      }
       done += count
     }
     return bytes
@@ -48,7 +59,7 @@ export class SegmentReader {
         file = openSync(join(this.folder, segmentName(segment)), 'r')
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-        throw corrupt(this.#place, `segment ${segment} of ${this.folder} is missing`, error)
+        throw new RkfsError('corrupt', `segment ${segment} of ${this.folder} is missing`, { cause: error })
       }
       if (this.#files.size >= openFilesMax) this.forget(this.#files.keys().next().value!)
     }

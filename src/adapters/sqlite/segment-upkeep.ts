@@ -1,6 +1,5 @@
-import { RkfsError } from '../../base/errors.js'
 import { MiB } from '../../base/limits.js'
-import type { StoreLog } from './failures.js'
+import { type BlobId, DamagedBlob } from '../../channel/log-port.js'
 import type { LogReader } from './log-reader.js'
 import type { LogTables } from './log-tables.js'
 import type { SegmentFiles, StreamPosition } from './segment-files.js'
@@ -16,17 +15,15 @@ export class SegmentUpkeep {
   readonly #descriptors: SegmentReader
   readonly #tables: LogTables
   readonly #reader: LogReader
-  readonly #log: StoreLog
-  /** Segments that could not be cleaned: something in them is damaged. */
+  /** Segments that nothing can be moved out of: what is live in them is damaged, or journalled. */
   readonly #uncleanable = new Set<number>()
   #pins = 0
 
-  constructor(segments: SegmentFiles, descriptors: SegmentReader, tables: LogTables, reader: LogReader, log: StoreLog) {
+  constructor(segments: SegmentFiles, descriptors: SegmentReader, tables: LogTables, reader: LogReader) {
     this.#segments = segments
     this.#descriptors = descriptors
     this.#tables = tables
     this.#reader = reader
-    this.#log = log
   }
 
   /** All segments stay until the answered function is called. */
@@ -65,23 +62,40 @@ export class SegmentUpkeep {
     return undefined
   }
 
-  /** Within a transaction: has a share of a segment's blobs appended again and refers to them there. */
-  moveOut(segment: number, append: (id: number, crc: number, data: Uint8Array) => StreamPosition): void {
+  /**
+   * Within a transaction: has a share of a segment's blobs appended again and refers to them there. `damaged` is told of
+   * those that cannot be read, which stay.
+   */
+  moveOut(
+    segment: number,
+    append: (id: BlobId, crc: number, data: Uint8Array) => StreamPosition,
+    damaged: (id: BlobId) => void,
+  ): void {
     let bytes = 0
     for (const row of this.#tables.bulkOf(segment, 4096)) {
       if (bytes > 0 && bytes + row.length > cleanBytesMax) break
+      const data = this.#readable(row.id, damaged)
+      if (data === undefined) continue
       bytes += row.length
-      const to = append(row.id, row.crc, this.#reader.blob(row.id)!)
+      const to = append(row.id, row.crc, data)
       this.#tables.moveBulk(row, segment, to.segment, to.offset)
     }
-    // what is live there is journalled, and soon gone
+    // what is live there waits to be healed, or is journalled, and soon gone
     if (bytes === 0) this.#uncleanable.add(segment)
   }
 
-  /** Takes note of a segment with damaged content: who reads that is told; the rest of the segment stays as it is. */
-  failed(segment: number, error: unknown): void {
-    if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
-    this.#uncleanable.add(segment)
-    this.#log.error({ segment, error: error.message }, 'a segment cannot be cleaned')
+  #readable(id: BlobId, damaged: (id: BlobId) => void): Uint8Array | undefined {
+    try {
+      return this.#reader.blob(id)
+    } catch (error) {
+      if (!(error instanceof DamagedBlob)) throw error
+      damaged(id)
+      return undefined
+    }
+  }
+
+  /** Something damaged is whole again, in another place. */
+  healed(): void {
+    this.#uncleanable.clear()
   }
 }

@@ -22,6 +22,8 @@ export type SnapshotRequest =
       readonly name: string
       readonly args: unknown
     }
+  /** The answer to `damaged`: the bytes, as another member has them; undefined: nobody has. */
+  | { readonly id: number; readonly kind: 'mended'; readonly blob: number; readonly data: Uint8Array | undefined }
   | { readonly id: number; readonly kind: 'close' }
 
 export interface BlobBatch {
@@ -40,6 +42,8 @@ export type SnapshotAnswer =
   | { readonly id: number; readonly kind: 'records'; readonly batch: Uint8Array | undefined }
   | { readonly id: number; readonly kind: 'blobs'; readonly batch: BlobBatch | undefined }
   | { readonly id: number; readonly kind: 'progress'; readonly value: unknown }
+  /** The worker waits for a blob that it cannot read. */
+  | { readonly id: 0; readonly kind: 'damaged'; readonly blob: number; readonly message: string }
   | { readonly id: number; readonly kind: 'result'; readonly value: unknown }
   | { readonly id: number; readonly kind: 'failed'; readonly failure: SnapshotFailure }
 

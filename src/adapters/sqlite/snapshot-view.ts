@@ -5,7 +5,8 @@ import { crc32 } from 'node:zlib'
 import type { Hasher } from '../../base/hash.js'
 import { blobsPerEntryMax } from '../../base/limits.js'
 import type { AppliedPosition, Table } from '../../fs/store-port.js'
-import { corrupt, type Place, stateRemedy, translate } from './failures.js'
+import { DamagedBlob } from '../../channel/log-port.js'
+import { type Place, stateRemedy, translate } from './failures.js'
 import { LogReader } from './log-reader.js'
 import { SegmentReader, segmentsName } from './segment-reader.js'
 import { blobBatchBytesMax, type BlobBatch, packRecords, recordBatchBytesMax } from './snapshot-protocol.js'
@@ -31,8 +32,10 @@ export interface SnapshotReader {
   liveBytes(blob: number): number
   /** The blobs with live bytes, in order. */
   liveBlobs(): Iterable<number>
-  /** CRC-checked; undefined when it is not there. */
+  /** CRC-checked; undefined when it is not there. Throws `DamagedBlob` when it cannot be read. */
   blob(id: number): Uint8Array | undefined
+  /** A blob that cannot be read, as another member has it; undefined when nobody does. It is healed on the disk meanwhile. */
+  mend(error: DamagedBlob): Promise<Uint8Array | undefined>
 }
 
 /** The worker's side of a snapshot: a read transaction on each of the two databases. */
@@ -44,15 +47,17 @@ export class SnapshotView implements SnapshotReader {
   #log: LogReader
   #segments: SegmentReader
   #logPlace: Place
+  readonly mend: SnapshotReader['mend']
 
-  constructor(statePath: string, logPath: string) {
+  constructor(statePath: string, logPath: string, mend: SnapshotReader['mend']) {
+    this.mend = mend
     const statePlace: Place = { path: statePath, remedy: stateRemedy(statePath) }
     this.#logPlace = { path: logPath, remedy: '`rkfs doctor` tells more' }
     try {
       this.#stateDb = openReading(statePath)
       this.#logDb = openReading(logPath)
       this.#state = new StateReader(this.#stateDb, statePlace, workerHasher)
-      this.#segments = new SegmentReader(join(dirname(logPath), segmentsName), this.#logPlace)
+      this.#segments = new SegmentReader(join(dirname(logPath), segmentsName))
       this.#log = new LogReader(this.#logDb, this.#logPlace, workerHasher, this.#segments)
       this.position = this.#state.position()
     } catch (error) {
@@ -100,15 +105,29 @@ export class SnapshotView implements SnapshotReader {
     if (batch.length > 0) yield packRecords(batch)
   }
 
-  *blobBatches(): Generator<BlobBatch, void, undefined> {
+  async #wholeBlob(id: number): Promise<Uint8Array> {
+    let damage: DamagedBlob
+    try {
+      const blob = this.blob(id)
+      if (blob !== undefined) return blob
+      damage = this.#log.damagedBlob(id, 'it is missing')
+    } catch (error) {
+      if (!(error instanceof DamagedBlob)) throw error
+      damage = error
+    }
+    const mended = await this.mend(damage)
+    if (mended === undefined) throw damage
+    return mended
+  }
+
+  async *blobBatches(): AsyncGenerator<BlobBatch, void, undefined> {
     const end = ((this.position?.index ?? 0) + 1) * blobsPerEntryMax
     let ids: number[] = []
     let data: Uint8Array[] = []
     let bytes = 0
     for (const id of this.#state.liveBlobs()) {
       if (id >= end) break
-      const blob = this.blob(id)
-      if (blob === undefined) throw corrupt(this.#logPlace, `blob ${id} is missing, but files refer to it`)
+      const blob = await this.#wholeBlob(id)
       if (bytes + blob.length > blobBatchBytesMax && ids.length > 0) {
         yield { ids, data }
         ids = []

@@ -1,6 +1,7 @@
 import type { Worker } from 'node:worker_threads'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { bulkAllocated } from '../host/bulk-memory.js'
+import { DamagedBlob } from '../../channel/log-port.js'
 import type { AppliedPosition, RecordWrite } from '../../fs/store-port.js'
 import {
   type BlobBatch,
@@ -19,6 +20,9 @@ interface Pending {
   progress?: (value: unknown) => void
 }
 
+/** Fetches a blob that cannot be read here from the other members; undefined when it cannot be had. */
+export type Mend = (damage: DamagedBlob) => Promise<Uint8Array | undefined>
+
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never
 
 /**
@@ -36,8 +40,11 @@ export class Snapshot {
   #exited: Promise<void>
   #closing: Promise<void> | undefined
 
-  private constructor(worker: Worker) {
+  readonly #mend: Mend
+
+  private constructor(worker: Worker, mend: Mend) {
     this.#worker = worker
+    this.#mend = mend
     this.#exited = new Promise(resolve => worker.once('exit', () => resolve()))
     worker.on('message', (answer: SnapshotAnswer) => this.#answered(answer))
     worker.on('error', error =>
@@ -47,10 +54,10 @@ export class Snapshot {
   }
 
   /** See `openSnapshot`. */
-  static async open(statePath: string, logPath: string): Promise<Snapshot> {
+  static async open(statePath: string, logPath: string, mend: Mend): Promise<Snapshot> {
     const workerData: SnapshotStart = { statePath, logPath }
     const worker = startModule(import.meta.url, 'snapshot-worker', { workerData })
-    const snapshot = new Snapshot(worker)
+    const snapshot = new Snapshot(worker, mend)
     const opened = await new Promise<SnapshotAnswer>((resolve, reject) =>
       snapshot.#pending.set(0, { resolve, reject }),
     ).catch(async (error: unknown) => {
@@ -62,12 +69,18 @@ export class Snapshot {
   }
 
   #answered(answer: SnapshotAnswer): void {
+    if (answer.kind === 'damaged') return void this.#mendBlob(answer.blob, answer.message)
     const pending = this.#pending.get(answer.id)
     if (pending === undefined) return
     if (answer.kind === 'progress') return pending.progress?.(answer.value)
     this.#pending.delete(answer.id)
     if (answer.kind === 'failed') pending.reject(new RkfsError(answer.failure.code ?? 'failed', answer.failure.message))
     else pending.resolve(answer)
+  }
+
+  async #mendBlob(blob: number, message: string): Promise<void> {
+    const data = await this.#mend(new DamagedBlob(blob, message)).catch(() => undefined)
+    if (this.#ended === undefined) this.#worker.postMessage({ id: 0, kind: 'mended', blob, data })
   }
 
   #end(error: RkfsError): void {
@@ -145,6 +158,10 @@ export class Snapshot {
  * Opens a snapshot; it stands when this resolves. The caller must not write to either database in between, or the two
  * views would be of different moments.
  */
-export function openSnapshot(statePath: string, logPath: string): Promise<Snapshot> {
-  return Snapshot.open(statePath, logPath)
+export function openSnapshot(
+  statePath: string,
+  logPath: string,
+  mend: Mend = async () => undefined,
+): Promise<Snapshot> {
+  return Snapshot.open(statePath, logPath, mend)
 }

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Hasher } from '../../base/hash.js'
 import { type AppliedPosition, type Table, tables } from '../../fs/store-port.js'
-import { corrupt, type Place, translate } from './failures.js'
+import { corrupt, type Place, readAgain, translate } from './failures.js'
 import { unsealSetting } from './log-format.js'
 import { decodePosition, liveCrc, portKey, recordName, storedKey, unseal } from './state-format.js'
 
@@ -64,12 +64,13 @@ export class StateReader {
 
   get(table: Table, ino: number, key: string): Uint8Array | undefined {
     try {
-      const sealed =
+      const sealed = readAgain(() =>
         table === 'inode'
           ? key === ''
             ? this.#get.inode.get(ino)
             : undefined
-          : this.#get[table].get(ino, storedKey(table, key))
+          : this.#get[table].get(ino, storedKey(table, key)),
+      )
       return sealed === undefined ? undefined : this.#value(table, ino, key, sealed)
     } catch (error) {
       throw translate(this.place, error)
@@ -85,10 +86,11 @@ export class StateReader {
   scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
     if (table === 'inode' && after !== undefined) return []
     try {
-      const rows =
+      const rows = readAgain(() =>
         after === undefined
           ? this.#first[table].all(ino, limit)
-          : this.#next[table].all(ino, storedKey(table, after), limit)
+          : this.#next[table].all(ino, storedKey(table, after), limit),
+      )
       return (rows as Row[]).map(row => this.#record(table, row))
     } catch (error) {
       throw translate(this.place, error)
@@ -119,7 +121,7 @@ export class StateReader {
 
   liveBytes(blob: number): number {
     try {
-      const row = this.#live.get(blob) as [number, number] | undefined
+      const row = readAgain(() => this.#live.get(blob)) as [number, number] | undefined
       return row === undefined ? 0 : this.#checkedLive(blob, row[0], row[1])
     } catch (error) {
       throw translate(this.place, error)

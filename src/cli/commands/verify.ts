@@ -45,6 +45,13 @@ export function formatVerify(channel: string, report: VerifyReport, deep: boolea
   const lines = table(['MEMBER', 'NAME', 'RESULT', 'STATE', 'CONTENT'], rows)
   for (const m of report.members)
     for (const p of m.problems) lines.push(`problem on ${printable(m.name)}: ${printable(p)}`)
+  for (const m of report.members) {
+    if (m.healed > 0) {
+      lines.push(
+        `healed on ${printable(m.name)}: ${counted(m.healed, 'damaged part')} of files came from another member; look at its disk`,
+      )
+    }
+  }
   for (const member of report.unreachable) lines.push(`could not be asked: ${printable(member)}`)
   const checked = [counted(report.entriesChecked, 'entry', 'entries')]
   if (deep) checked.push(counted(report.filesChecked, 'file'), bytes(report.bytesChecked))

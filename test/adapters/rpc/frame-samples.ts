@@ -89,6 +89,9 @@ export const frameSamples: readonly FrameMessage[] = [
   { kind: 'propose-again' },
   { kind: 'digest', index: 1, hash: bytes(32, 1) },
   { kind: 'diverged', index: 1, reason: 'bits, größer' },
+  { kind: 'blob-wanted', id: 8 * 77 + 1, term: 5 },
+  { kind: 'blob', id: 8 * 77 + 1, data: Uint8Array.of(1, 2, 3) },
+  { kind: 'blob', id: 8 * 78, data: undefined },
   { kind: 'position', lastIndex: 3, durableIndex: 2, appliedIndex: 1 },
   { kind: 'note', topic: 'verify', body: '{"a":"ü"}' },
   {

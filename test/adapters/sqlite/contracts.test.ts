@@ -6,6 +6,7 @@ import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
 import { hasher, owner, quiet, tempFolder } from '../../contracts/entries.js'
 import { logStoreContract } from '../../contracts/log-store.js'
 import { stateStoreContract } from '../../contracts/state-store.js'
+import { damageBlob } from '../../support/damage-blob.js'
 import { MemoryLogStore } from '../../support/memory-log-store.js'
 import { MemoryStateStore } from '../../support/memory-state-store.js'
 
@@ -38,7 +39,10 @@ function reopen<T extends { close(): void }>(store: T, open: (path: string) => T
 const openLog = (path: string): SqliteLogStore => SqliteLogStore.open(path, owner, hasher, quiet)
 const openState = (path: string): SqliteStateStore => SqliteStateStore.open(path, owner, hasher, quiet)
 
-logStoreContract('memory log', { open: () => new MemoryLogStore() })
+logStoreContract('memory log', {
+  open: () => new MemoryLogStore(),
+  damage: (store, id) => (store as MemoryLogStore).damage(id),
+})
 stateStoreContract('memory state', { open: () => new MemoryStateStore() })
 logStoreContract('SQLite log', {
   open() {
@@ -46,6 +50,9 @@ logStoreContract('SQLite log', {
     return opened(openLog(path), path)
   },
   reopen: store => reopen(store as SqliteLogStore, openLog),
+  damage: (store, id) => {
+    t.ok(damageBlob(dirname(paths.get(store)!), id))
+  },
 })
 stateStoreContract('SQLite state', {
   open() {

@@ -16,7 +16,7 @@ import type { Operation } from '../../../src/fs/operation.js'
 import { rootDirectory, rootInode, S_IFDIR, S_IFREG } from '../../../src/fs/records.js'
 import { TableView } from '../../../src/fs/table-view.js'
 import type { Role } from '../../../src/raft/types.js'
-import { MemoryDisk, takeSnapshot, type SimDisk } from './sim-disk.js'
+import { MemoryDisk, trySnapshot, type SimDisk } from './sim-disk.js'
 import { SimStateStore } from './sim-stores.js'
 import { SimNetwork } from './sim-network.js'
 
@@ -485,7 +485,8 @@ export class Cluster {
     this.clock.after(20, () => {
       if (!to.alive || to.channel !== channel) return
       if (!from.alive) return channel.restored(undefined)
-      channel.restored(to.disk.install(takeSnapshot(from), channel))
+      const snapshot = trySnapshot(from)
+      channel.restored(snapshot && to.disk.install(snapshot, channel))
     })
   }
 

@@ -1,5 +1,5 @@
 import type { Rng } from '../../../src/base/rng.js'
-import type { BlobId, LogAnchor, LogStore } from '../../../src/channel/log-port.js'
+import { type BlobId, DamagedBlob, type LogAnchor, type LogStore } from '../../../src/channel/log-port.js'
 import { goOnFrom, keepBlob, type RestoringChannel } from '../../../src/daemon/snapshot-transfer.js'
 import { decodeRecord } from '../../../src/fs/records.js'
 import type { AppliedPosition, RecordWrite, StateStore } from '../../../src/fs/store-port.js'
@@ -24,6 +24,8 @@ export interface SimDisk {
   readonly log: LogStore & {
     /** No write finds room. */
     full: boolean
+    /** From now on a blob's bytes are others, which its CRC shows. Answers whether that can be brought about. */
+    damage(id: BlobId): boolean
   }
   readonly state: StateStore
   /** What the next process finds after the power went. */
@@ -35,7 +37,7 @@ export interface SimDisk {
   close(): void
 }
 
-/** What `sendSnapshot` sends: records, and the blobs that they refer to. */
+/** What `sendSnapshot` sends: records, and the blobs that they refer to. Throws `DamagedBlob`. */
 export function takeSnapshot({ channel, state, log }: Member): Snapshot {
   const held = channel.holdFlush()
   const writes = [...state.all()]
@@ -48,9 +50,21 @@ export function takeSnapshot({ channel, state, log }: Member): Snapshot {
       ids.add(blob)
     }
   }
-  const blobs = new Map([...ids].sort((a, b) => a - b).map(id => [id, log.blob(id)!]))
   held.release()
+  const blobs = new Map<BlobId, Uint8Array>()
+  for (const id of [...ids].sort((a, b) => a - b)) blobs.set(id, log.blob(id)!)
   return { position: state.position!, writes, liveBytes, blobs }
+}
+
+/** As `takeSnapshot`; undefined when something is damaged, which is asked for. */
+export function trySnapshot(member: Member): Snapshot | undefined {
+  try {
+    return takeSnapshot(member)
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    member.channel.heal(error, 1000, () => {})
+    return undefined
+  }
 }
 
 export function anchorOf({ index, term, hash }: AppliedPosition): LogAnchor {

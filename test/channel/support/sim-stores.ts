@@ -133,8 +133,22 @@ export class SimLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
-  clean(): boolean {
-    return this.#live.clean()
+  clean(damaged: (blob: BlobId) => void): boolean {
+    return this.#live.clean(damaged)
+  }
+  /** A fault: see `SimDisk`. Only between two processes. */
+  damage(id: BlobId): boolean {
+    this.#live.damage(id)
+    this.#writes.push(store => store.damage(id))
+    this.commit()
+    this.syncNow()
+    return true
+  }
+  heal(id: BlobId, data: Uint8Array): boolean {
+    let healed = false
+    this.#write(store => (healed = store.heal(id, data)))
+    this.commit()
+    return healed
   }
   compact(index: number, live: (blob: BlobId) => boolean): boolean {
     const verdicts = new Map<BlobId, boolean>()

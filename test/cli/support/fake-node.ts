@@ -51,6 +51,7 @@ export const channel: ChannelStatus = {
   digest: { index: 12, hash: 'd'.repeat(64) },
   pending: { operations: 0, bytes: 0 },
   conflicts: 0,
+  healing: { wanted: 0, healed: 0 },
   locks: 0,
   bytes: { log: 4096, data: 1048576 },
   mounts: [

@@ -207,6 +207,8 @@ export class Liar {
       () => ({ kind: 'propose-again' }),
       () => ({ kind: 'digest', index, hash: this.#hash() }),
       () => ({ kind: 'diverged', index, reason: 'x'.repeat(1000) }),
+      () => ({ kind: 'blob-wanted', id: this.#index() * 8, term: this.#index() }),
+      () => ({ kind: 'blob', id: this.#index() * 8, data: Uint8Array.of(1) }),
       () => ({ kind: 'position', lastIndex: index, durableIndex: this.#index(), appliedIndex: this.#index() }),
       () => ({
         kind: 'note',

@@ -83,8 +83,8 @@ export class History {
     const { commitIndex } = channel
     if (commitIndex <= seen.committed) return
     for (let index = Math.max(seen.committed + 1, channel.firstIndex); index <= commitIndex; index++) {
-      const stored = channel.entry(index)!
-      if (index === this.last + 1) this.#add(stored, channel.term)
+      const stored = channel.describe(index)!
+      if (index === this.last + 1) this.#add(channel.entry(index)!, channel.term)
       const known = this.#known(index)
       // what it learned of only by a snapshot, somebody else is asked for
       if (known === undefined) continue
@@ -145,7 +145,7 @@ export class History {
     let index = this.last
     while (index > this.#first && this.#known(index)!.seenIn >= channel.term) index--
     if (index < channel.firstIndex) return
-    const stored = channel.entry(index)
+    const stored = channel.describe(index)
     check('leader-completeness', stored?.entry.term === this.#known(index)!.term, () => {
       return `${member.id} leads term ${channel.term} without entry ${index}`
     })

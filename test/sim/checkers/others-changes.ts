@@ -9,7 +9,7 @@ const name = 'others-changes'
 export function checkOthersChanges({ channel, id, slot }: Member): void {
   const { view } = channel
   for (let index = channel.appliedIndex + 1; index <= channel.lastIndex; index++) {
-    const { entry, operation } = channel.entry(index)!
+    const { entry, operation } = channel.describe(index)!
     if (entry.origin === id || entry.kind === 'noop') continue
     const who = `m${slot - 1} shows entry ${index} of another member, and has applied ${channel.appliedIndex}`
     if (operation.kind === 'make') {
