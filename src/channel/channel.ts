@@ -221,7 +221,7 @@ export class Channel implements TransportEvents {
    * Makes a change. Content changes (write, append, truncate, allocate) are answered as soon as this member shows them
    * and the log or journal has them; all others when they are ordered, on a leader that hides nothing from its mounts, or
    * committed and applied.
-   * Answers a way to give up waiting (a signal): it then fails with EINTR if it was not ordered yet.
+   * Answers a way to give up waiting (its program dies): it then fails with EINTR if it was not ordered yet.
    */
   change(operation: Operation, payload: Uint8Array, options: ChangeOptions): () => void {
     return this.#parts.own.submit('change', operation, payload, options)

@@ -113,7 +113,10 @@ export interface Reply<T> {
   ok(value: T): void
   /** `errno`: positive, from `base/errno.ts`. */
   fail(errno: number): void
-  /** Called at most once, when a signal reached the waiting caller (INTERRUPT). The handler may then fail with EINTR or go on. */
+  /**
+   * Called at most once, when the caller dies of a signal while it waits, or, in a wait for a lock, gets any. The handler may
+   * then fail with EINTR or go on.
+   */
   onInterrupt(listener: () => void): void
 }
 

@@ -411,7 +411,7 @@ export class OwnChanges {
     }
   }
 
-  /** The caller of an accepted change got a signal and waits no longer. False: it has its answer. */
+  /** The caller of an accepted change is going away and waits no longer. False: it has its answer. */
   #giveUp(change: PendingChange | undefined): boolean {
     change?.stopWaiting?.()
     if (change === undefined || this.#takeAnswer(change) === undefined) return false

@@ -209,9 +209,11 @@ export class Dispatcher implements CallOwner {
         const kill = (r.u32(20) & WRITE_KILL_SUIDGID) !== 0
         return handler.write(r, r.nodeid, r.u64(0), r.u64(8), data, r.u32(32), kill, this.#call(r, answers.count32))
       }
-      case Op.FLUSH:
-        this.#interrupts.closing()
-        return handler.flush(r, r.nodeid, r.u64(0), r.big64(16), this.#call(r, answers.done))
+      case Op.FLUSH: {
+        const call = this.#call(r, answers.done)
+        this.#interrupts.closing(call as unknown as Call<never>)
+        return handler.flush(r, r.nodeid, r.u64(0), r.big64(16), call)
+      }
       case Op.RELEASE: {
         const flockOwner = r.u32(12) & RELEASE_FLOCK_UNLOCK ? r.big64(16) : undefined
         return handler.release(r.nodeid, r.u64(0), flockOwner, this.#call(r, answers.done))
@@ -342,7 +344,7 @@ export class Dispatcher implements CallOwner {
   }
 
   /**
-   * A signal reached a caller that waits. The interrupted request is answered, not this one. One that is not known was
+   * A signal reached a caller that waits (see `Interrupts`). The interrupted request is answered, not this one. One that is not known was
    * answered in the meantime: EAGAIN makes the kernel forget or repeat the interrupt, which is said once only.
    */
   #interrupt(r: Request): void {

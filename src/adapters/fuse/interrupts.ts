@@ -1,36 +1,44 @@
-import { readFileSync } from 'node:fs'
 import type { Call } from './call.js'
+import { callerStates, type CallerStates } from './caller-state.js'
 import { Op } from './protocol.js'
 
-/**
- * A call is not given up for a signal before it has taken this long, unless its caller dies of the signal. A local file
- * system never fails with EINTR, programs whose timers tick (SIGALRM with SA_RESTART) do not expect it, and the kernel
- * does not repeat a FUSE call: so a call that only takes its time ends well, and one that is stuck ends at once.
- */
-export const PATIENCE_MS = 500
-/** How often the calls that may have become too old are looked at. */
+/** The last close of a program that ends is waited for as long. */
+const CLOSE_PATIENCE_MS = 500
+/** How often callers are looked at. */
 const SWEEP_MS = 100
+/** Callers that are looked at in one sweep, each some 30 µs. */
+const LOOKS_MAX = 64
 
-const SIGKILL_BIT = 1n << 8n
-/** PF_EXITING (include/linux/sched.h) */
-const EXITING = 4
-
-/** Ends calls whose callers do not want to wait any longer: those that got a signal, and those that are going away. */
+/**
+ * Ends calls whose callers are going away. A local file system never fails with EINTR (signal(7)), programs whose timers
+ * tick (SIGALRM, even with SA_RESTART) do not expect it, and the kernel does not repeat a FUSE call: so who only handles
+ * a signal waits on, for the answer or the time limit.
+ */
 export class Interrupts {
   readonly #calls: ReadonlyMap<number, Call<never>>
   readonly #failed: (call: Call<never>, error: unknown) => void
+  readonly #callers: CallerStates
   readonly #signalled = new Set<Call<never>>()
+  readonly #closing = new Set<Call<never>>()
   #sweep: NodeJS.Timeout | undefined
 
   /** `calls`: those in flight. `failed` hears of a listener that threw. */
-  constructor(calls: ReadonlyMap<number, Call<never>>, failed: (call: Call<never>, error: unknown) => void) {
+  constructor(
+    calls: ReadonlyMap<number, Call<never>>,
+    failed: (call: Call<never>, error: unknown) => void,
+    callers = callerStates(),
+  ) {
     this.#calls = calls
     this.#failed = failed
+    this.#callers = callers
   }
 
-  /** A signal reached the caller (INTERRUPT). Who waits for a lock may do so for ever, and has nothing to lose. */
+  /**
+   * A signal reached the caller (INTERRUPT); the kernel says so of the first one only. A wait for a lock ends with any
+   * (fcntl(2), flock(2)): it may last for ever.
+   */
   signal(call: Call<never>): void {
-    if (call.opcode === Op.SETLKW || call.ageMs >= PATIENCE_MS || isDying(call.pid)) return this.#end(call)
+    if (call.opcode === Op.SETLKW || this.#callers.isDying(call.pid)) return this.#end(call)
     this.#signalled.add(call)
     this.#sweepLater()
   }
@@ -39,7 +47,8 @@ export class Interrupts {
    * A file is closed, perhaps by the death of its program, whom no signal can reach any more (do_exit closes the files
    * after the last one was taken) and whose parent waits: nobody hears what such a call is answered.
    */
-  closing(): void {
+  closing(call: Call<never>): void {
+    this.#closing.add(call)
     this.#sweepLater()
   }
 
@@ -55,21 +64,19 @@ export class Interrupts {
 
   #look(): void {
     this.#sweep = undefined
-    let more = false
-    for (const call of this.#signalled) {
-      if (call.settled) this.#signalled.delete(call)
-      else if (call.ageMs < PATIENCE_MS && !isDying(call.pid)) more = true
-      else {
-        this.#signalled.delete(call)
-        this.#end(call)
-      }
+    this.#endThose(this.#signalled, call => this.#callers.isDying(call.pid))
+    this.#endThose(this.#closing, call => call.ageMs >= CLOSE_PATIENCE_MS && this.#callers.isExiting(call.pid))
+    if (this.#signalled.size + this.#closing.size > 0) this.#sweepLater()
+  }
+
+  /** Those that wait longest for a look come first. */
+  #endThose(calls: Set<Call<never>>, isOver: (call: Call<never>) => boolean): void {
+    for (const call of calls) if (call.settled) calls.delete(call)
+    for (const call of [...calls].slice(0, LOOKS_MAX)) {
+      calls.delete(call)
+      if (isOver(call)) this.#end(call)
+      else calls.add(call)
     }
-    for (const call of this.#calls.values()) {
-      if (call.opcode !== Op.FLUSH) continue
-      if (call.ageMs >= PATIENCE_MS && isExiting(call.pid)) this.#end(call)
-      else more = true
-    }
-    if (more) this.#sweepLater()
   }
 
   #end(call: Call<never>): void {
@@ -78,29 +85,5 @@ export class Interrupts {
     } catch (error) {
       this.#failed(call, error)
     }
-  }
-}
-
-/** Whether a thread has been killed, and only waits for us to be gone. */
-function isDying(thread: number): boolean {
-  const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(readProc(thread, 'status'))?.[1]
-  return pending !== undefined && (BigInt(`0x${pending}`) & SIGKILL_BIT) !== 0n
-}
-
-/** Whether a thread is on its way out (exit(2), or any death). */
-function isExiting(thread: number): boolean {
-  const stat = readProc(thread, 'stat')
-  // after the name, which may hold anything: state, ppid, pgrp, session, tty, tpgid, flags (proc_pid_stat(5))
-  const flags = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6]
-  return flags !== undefined && (Number(flags) & EXITING) !== 0
-}
-
-/** Empty for a caller that is gone, or not in our PID namespace. */
-function readProc(thread: number, file: string): string {
-  if (thread === 0) return ''
-  try {
-    return readFileSync(`/proc/${thread}/${file}`, 'latin1')
-  } catch {
-    return ''
   }
 }

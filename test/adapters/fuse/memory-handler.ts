@@ -137,7 +137,14 @@ export class MemoryHandler implements FileSystemHandler {
       ino === undefined
         ? reply.ok({ attributes: undefined, negativeTtlMs: TTL_MS })
         : reply.ok(this.#entry(this.nodes.get(ino)!))
-    if (name.startsWith('slow')) setTimeout(answer, 20)
+    if (name === 'slow-answer') {
+      const late = setTimeout(answer, 3000)
+      reply.onInterrupt(() => {
+        clearTimeout(late)
+        this.events(`interrupted ${name}`)
+        reply.fail(EINTR)
+      })
+    } else if (name.startsWith('slow')) setTimeout(answer, 20)
     else answer()
   }
 

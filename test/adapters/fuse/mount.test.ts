@@ -31,6 +31,61 @@ t.test('a signal reaches the handler of a request that hangs', options, t =>
   }),
 )
 
+/** What reaches a process with a thread that waits in a call. */
+const fatal = {
+  'a default action': `os.kill(pid, signal.SIGTERM)`,
+  'a core dump': `os.kill(pid, signal.SIGQUIT)`,
+  SIGKILL: `os.kill(pid, signal.SIGKILL)`,
+  'a fatal signal behind handled ones': `
+for _ in range(20): os.kill(pid, signal.SIGUSR1); time.sleep(0.05)
+os.kill(pid, signal.SIGTERM)`,
+}
+t.test('who dies of a signal is let go', options, t =>
+  withMount(async mount => {
+    let number = 0
+    for (const [what, send] of Object.entries(fatal)) {
+      for (const where of ['the only thread', 'a second thread']) {
+        const name = `hang-${++number}`
+        const python = mount.pythonBeside(`
+import resource, signal, threading
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+pid = os.fork()
+if pid == 0:
+  signal.signal(signal.SIGUSR1, lambda *_: None); signal.siginterrupt(signal.SIGUSR1, True)
+  if '${where}' == 'the only thread': os.stat('${name}')
+  threading.Thread(target=lambda: os.stat('${name}')).start()
+  while True: time.sleep(0.1)
+time.sleep(0.5)
+${send}
+at = time.monotonic(); os.waitpid(pid, 0); print('gone', time.monotonic() - at < 3)`)
+        await mount.line(new RegExp(`^hanging ${name}$`))
+        await mount.line(new RegExp(`^interrupted ${name}$`))
+        t.equal((await python.end).stdout, 'gone True\n', `${what}, ${where}`)
+      }
+    }
+  }),
+)
+
+t.test('a signal that is handled ends no call, however long it takes', options, t =>
+  withMount(async mount => {
+    const python = mount.pythonBeside(`
+import ctypes, errno, signal, threading
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (signal.SIGALRM, signal.SIGUSR1, signal.SIGCHLD):
+  signal.signal(number, lambda *_: None); signal.siginterrupt(number, number != signal.SIGALRM)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+def other():
+  for _ in range(20): os.kill(os.getpid(), signal.SIGUSR1); time.sleep(0.1)
+  if os.fork() == 0: os._exit(0)
+threading.Thread(target=other).start()
+at = time.monotonic()
+result = libc.access(b'slow-answer', 0)
+print(errno.errorcode[ctypes.get_errno()], time.monotonic() - at > 2.5)`)
+    t.equal((await python.end).stdout, 'ENOENT True\n')
+    t.notOk(mount.lines.some(line => line.startsWith('interrupted')))
+  }),
+)
+
 t.test('a notification that waits for a hanging request stops nobody', options, t =>
   withMount(async mount => {
     t.equal(mount.shell('mkdir d; echo x > d/f; cat d/f').stdout, 'x\n')
