@@ -35,6 +35,8 @@ export const EOPNOTSUPP = 95
 export const ENOTCONN = 107
 export const ETIMEDOUT = 110
 export const ESTALE = 116
+/** A change whose session has ended: it is not in the order and never will be. Programs are told EIO. */
+export const ECANCELED = 125
 
 const names: Record<number, string> = {
   1: 'EPERM',
@@ -73,6 +75,7 @@ const names: Record<number, string> = {
   107: 'ENOTCONN',
   110: 'ETIMEDOUT',
   116: 'ESTALE',
+  125: 'ECANCELED',
 }
 
 /** `ENOENT` for 2; `errno 999` for one that has no name here. */

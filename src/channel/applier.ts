@@ -27,7 +27,6 @@ const applyBudget = 512
  */
 export class Applier {
   readonly #self: MemberId
-  readonly #session: number
   readonly #ports: ChannelPorts
   readonly #events: ChannelEvents
   readonly #log: StagedLog
@@ -40,13 +39,12 @@ export class Applier {
   readonly #digests: DigestExchange
 
   constructor(
-    { self, session, ports, events, log, views, roster, pending, health }: Core,
+    { self, ports, events, log, views, roster, pending, health }: Core,
     appender: Appender,
     own: OwnChanges,
     digests: DigestExchange,
   ) {
     this.#self = self
-    this.#session = session
     this.#ports = ports
     this.#events = events
     this.#log = log
@@ -81,10 +79,11 @@ export class Applier {
     const { entry, operation } = stored
     const own = entry.origin === this.#self ? this.#pending.get(entry.session, entry.sequence) : undefined
     if (this.#views.leading) this.#appender.uncommittedBytes -= stored.header.length + entry.payloadLength
-    const errno = entry.kind === 'noop' ? 0 : this.#applyChange(stored, own)
+    const errno = this.#applyChange(stored, own)
     this.#views.reached(entry)
     failpoint('change-applied')
     if (entry.origin === this.#self) this.#own.applied(entry, own, errno)
+    if (concernsSessionOf(this.#self, stored)) this.#own.sessionsChanged()
     if (operation.kind === 'members' && errno === 0) {
       this.#roster.descriptor = decodeDescriptor(operation.descriptor)
     } else if (operation.kind === 'mark' && entry.kind === 'change') {
@@ -95,8 +94,7 @@ export class Applier {
 
   #applyChange({ entry, operation }: DescribedEntry, own: PendingChange | undefined): number {
     const views = this.#views
-    // changes of an earlier run of this member are on their way again, but not shown
-    const laid = own?.visible === true && !own.lacking && entry.session === this.#session
+    const laid = own?.visible === true && !own.lacking
     // what a change of names or a clone amounts to rests on more than the records that it makes
     const shown = views.joined || (laid && isContentOperation(operation))
     const stale = shown ? [] : [...(laid ? own.stale : []), ...views.staleBy(operation)]
@@ -121,11 +119,16 @@ export class Applier {
     for (let index = this.#views.applied.index + 1; index <= this.#log.lastIndex; index++) {
       const { entry, operation } = this.#log.described(index)
       bytes += this.#log.size(index)
-      if (entry.kind === 'noop') continue
       ordered.tag = index
       apply(ordered, operation, { time: entry.time, number: index })
-      rememberPlace(ordered, entry)
+      rememberPlace(ordered, entry, operation)
     }
     this.#appender.uncommittedBytes = bytes
   }
+}
+
+/** Whether an entry opens or ends a session of a member. */
+function concernsSessionOf(member: MemberId, { entry, operation }: DescribedEntry): boolean {
+  if (operation.kind === 'end-session') return operation.member === member
+  return operation.kind === 'open-session' && entry.origin === member
 }

@@ -1,4 +1,6 @@
 import type { MemberId } from '../base/ids.js'
+import type { Operation } from '../fs/operation.js'
+import type { Session } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 
 /** The place of a change among those of its member. */
@@ -25,17 +27,55 @@ export function addToChange<T extends ChangeNumber>(changes: Map<string, T[]>, r
 }
 
 /** The last of a member's changes that has its place: it was not refused, which earlier ones may have been. */
-export function lastPlaced(view: View, origin: MemberId): ChangeNumber | undefined {
+export function lastPlaced(view: View, origin: MemberId): Session | undefined {
   return view.get('session', 0, origin)
 }
 
-/** Whether a member's change, or a later one, has its place already. */
-export function hasPlace(view: View, origin: MemberId, change: ChangeNumber): boolean {
+/**
+ * What a change is to the order: `next`: it can have a place now; `placed`: it, or a later one of its session, has one
+ * already; `ended`: its session is not the one that is open, so that it never gets one.
+ */
+export type Standing = 'next' | 'placed' | 'ended'
+
+export function standingOf(view: View, origin: MemberId, change: ChangeNumber, operation: Operation): Standing {
   const last = lastPlaced(view, origin)
-  return last !== undefined && compareChanges(change, last) <= 0
+  if (last !== undefined && change.session === last.session) {
+    if (change.sequence <= last.sequence) return 'placed'
+    return last.ended ? 'ended' : 'next'
+  }
+  const opens = operation.kind === 'open-session' && change.session > (last?.session ?? 0)
+  return opens ? 'next' : 'ended'
+}
+
+/** Whether a member's change is part of the applied state, as far as its newest two sessions tell. */
+export function isPlaced(last: Session | undefined, change: ChangeNumber): boolean {
+  if (last === undefined) return false
+  const { session, sequence, previous } = last
+  if (change.session === session) return change.sequence <= sequence
+  return change.session === previous?.session && change.sequence <= previous.sequence
+}
+
+/** Whether no change of a session is taken any more. */
+export function hasEnded(last: Session | undefined, session: number): boolean {
+  return last !== undefined && (session < last.session || (session === last.session && last.ended === true))
 }
 
 /** Remembers, in the replicated state, the last of a member's changes that has its place. */
-export function rememberPlace(view: View, { origin, session, sequence }: ChangeNumber & { origin: MemberId }): void {
-  view.set('session', 0, origin, { session, sequence })
+export function rememberPlace(
+  view: View,
+  { origin, session, sequence }: ChangeNumber & { origin: MemberId },
+  operation: Operation,
+): void {
+  // a leader's own entries are of no session
+  if (session === 0) return
+  const last = lastPlaced(view, origin)
+  if (last !== undefined && last.session === session) view.set('session', 0, origin, { ...last, sequence })
+  else {
+    // before there were `open-session` operations, a process simply began with another number
+    const previous =
+      operation.kind === 'open-session' && last !== undefined
+        ? { previous: { session: last.session, sequence: last.sequence } }
+        : {}
+    view.set('session', 0, origin, { session, sequence, ...previous })
+  }
 }

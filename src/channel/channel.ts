@@ -22,7 +22,7 @@ import type { PendingChanges } from './pending-changes.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { membersTopic, type Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
-import { makeCore, recoverPending, type ChannelOptions, type CoreHost } from './start.js'
+import { makeCore, type ChannelOptions, type CoreHost } from './start.js'
 import type { DescribedEntry, StoredEntry } from './stored-entry.js'
 import type { PeerMessage, TransportEvents } from './transport-port.js'
 import { defaultRetention } from './upkeep.js'
@@ -81,7 +81,7 @@ export class Channel implements TransportEvents {
     )
     this.#inbox = new Inbox(core, this.#parts)
     this.blobs = this.#parts.blobs
-    recoverPending(core)
+    this.#parts.earlier.recover()
     this.#raft.durable(this.#parts.durability.index)
     this.#turn()
   }
@@ -101,6 +101,10 @@ export class Channel implements TransportEvents {
   /** Whom this member talks to: those of the descriptor, and those that the log may add to it. */
   get peers(): readonly Member[] {
     return this.#roster.peers
+  }
+  /** A session is open: changes are taken at once where somebody orders them. */
+  get hasSession(): boolean {
+    return this.#parts.own.hasSession
   }
   /** The slot of this member's inode numbers; undefined until it is admitted. */
   get slot(): number | undefined {
@@ -456,6 +460,7 @@ export class Channel implements TransportEvents {
     // other entries will have these numbers, and so will their blobs
     this.blobs.clear()
     this.#parts.own.cutOff(index)
+    this.#parts.earlier.cutOff(index)
   }
 
   // ---- restoring and stopping ----
@@ -466,6 +471,7 @@ export class Channel implements TransportEvents {
    */
   beginRestore(): boolean {
     this.#parts.own.journalUncommitted()
+    this.#parts.earlier.journalUncommitted(this.#raft.commitIndex)
     this.#health.restoring = this.#parts.durability.persist()
     return this.#health.restoring
   }

@@ -3,6 +3,7 @@ import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Complaints } from './complaints.js'
 import type { Health } from './health.js'
+import type { OwnSession } from './own-session.js'
 import type { PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
@@ -13,8 +14,7 @@ import type { Views } from './views.js'
 /** What the parts of the brain share. Each takes from it what it needs, and keeps the rest of its state to itself. */
 export interface Core {
   readonly self: MemberId
-  /** One for each run of the process; ascending. */
-  readonly session: number
+  readonly session: OwnSession
   readonly ports: ChannelPorts
   readonly events: ChannelEvents
   readonly log: StagedLog

@@ -66,6 +66,8 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
       return [attributes(operation.ino)]
     case 'members':
     case 'mark':
+    case 'open-session':
+    case 'end-session':
       return []
   }
 }

@@ -1,4 +1,4 @@
-import { EAGAIN, EEXIST, EINVAL, EPERM } from '../base/errno.js'
+import { EAGAIN, ECANCELED, EEXIST, EINVAL, EPERM } from '../base/errno.js'
 import { messageOf } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, membersDescriptor } from '../fs/apply.js'
@@ -8,7 +8,7 @@ import type { MembersOperation, Operation } from '../fs/operation.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { hasPlace, rememberPlace } from './change-number.js'
+import { rememberPlace, standingOf } from './change-number.js'
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
@@ -26,12 +26,12 @@ import type { WriterBook } from './writer-book.js'
 /**
  * What a leader gives a place in the log.
  *
- * INVARIANT: each session's numbers are taken in ascending order, and the last one taken stands in `ordered` with the
- * change (`session` records): a second arrival has its place already (thesis §6.3).
+ * INVARIANT: only changes of the session that its member has open are taken, each session's numbers in ascending order. The
+ * last one taken stands in `ordered` with the change (`session` records): a second arrival has its place already (thesis
+ * §6.3), and one of a session that has ended never gets one.
  */
 export class LeaderOrder {
   readonly #self: MemberId
-  readonly #session: number
   readonly #ports: ChannelPorts
   readonly #complaints: Complaints
   readonly #log: StagedLog
@@ -48,14 +48,13 @@ export class LeaderOrder {
   readonly #leftAside = new Set<MemberId>()
 
   constructor(
-    { self, session, ports, log, raft, views, complaints, roster }: Core,
+    { self, ports, log, raft, views, complaints, roster }: Core,
     shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
     writers: WriterBook,
   ) {
     this.#self = self
-    this.#session = session
     this.#ports = ports
     this.#complaints = complaints
     this.#log = log
@@ -76,7 +75,11 @@ export class LeaderOrder {
 
   /** The first entry of a leadership: what came before is committed with it (Raft §5.4.2). */
   appendNoop(): void {
-    const operation = { kind: 'mark', id: 0 } as const
+    this.#appendOwn({ kind: 'mark', id: 0 })
+  }
+
+  /** An entry that the leader makes of its own accord: it is of no session. */
+  #appendOwn(operation: Operation): void {
     this.#appender.append(
       {
         kind: 'noop',
@@ -100,7 +103,9 @@ export class LeaderOrder {
   order(proposal: Proposal, operation: Operation, own: PendingChange | undefined): number {
     this.#writes.close()
     const { ordered, joined } = this.#views
-    if (hasPlace(ordered, proposal.origin, proposal)) {
+    const standing = standingOf(ordered, proposal.origin, proposal, operation)
+    if (standing === 'ended') return ECANCELED
+    if (standing === 'placed') {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
     }
@@ -109,20 +114,18 @@ export class LeaderOrder {
       if (errno !== 0) return errno
     }
     const index = this.#log.lastIndex + 1
-    // changes of an earlier run of this member were never shown
-    const mine = own !== undefined && proposal.session === this.#session
-    const shows = mine && joined
+    const shows = own !== undefined && joined
     ordered.tag = index
     const stale = shows ? this.#views.staleBy(operation) : []
     if (shows) this.#views.announceLosses(operation)
     const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    rememberPlace(ordered, proposal)
+    rememberPlace(ordered, proposal, operation)
     this.#appender.append(proposal, operation)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) own.ordered = index
     if (shows) this.#views.shows(own, stale)
-    else if (!mine) this.#shown.conceal(index)
+    else if (own === undefined) this.#shown.conceal(index)
     return 0
   }
 

@@ -1,4 +1,5 @@
-import { EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
+import { assert } from '../base/assert.js'
+import { ECANCELED, EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
@@ -8,17 +9,20 @@ import { isContentOperation, type Operation } from '../fs/operation.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { compareChanges, lastPlaced } from './change-number.js'
+import { compareChanges, hasEnded, lastPlaced } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
 import type { Durability } from './durability.js'
+import type { EarlierRuns, Leftover } from './earlier-runs.js'
 import type { Forwarding } from './forwarding.js'
 import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
 import type { Invalidation } from './mount-port.js'
-import { journalRecord, losesNames, type PendingChange, type PendingChanges } from './pending-changes.js'
-import type { ChangeOptions, ChannelEvents, ChannelPorts } from './ports.js'
+import type { OwnSession } from './own-session.js'
+import { journalRecord, losesNames, newChange, type PendingChange, type PendingChanges } from './pending-changes.js'
+import type { ChangeOptions, ChannelEvents, ChannelPorts, LostChange } from './ports.js'
+import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
 import type { StagedLog } from './staged-log.js'
@@ -47,7 +51,7 @@ interface Waiting {
  */
 export class OwnChanges {
   readonly #self: MemberId
-  readonly #session: number
+  readonly #session: OwnSession
   readonly #ports: ChannelPorts
   readonly #events: ChannelEvents
   readonly #log: StagedLog
@@ -63,6 +67,8 @@ export class OwnChanges {
   readonly #forwarding: Forwarding
   readonly #waiters: Waiters
   readonly #durability: Durability
+  readonly #earlier: EarlierRuns
+  readonly #roster: Roster
   #waiting: Waiting[] = []
   #nextSequence = 1
   /** When a tick first found nobody to order changes. */
@@ -71,7 +77,7 @@ export class OwnChanges {
   #unanswered = 0
 
   constructor(
-    { self, session, ports, events, log, raft, views, pending, agenda, health }: Core,
+    { self, session, ports, events, log, raft, views, pending, agenda, health, roster }: Core,
     shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
@@ -79,6 +85,7 @@ export class OwnChanges {
     forwarding: Forwarding,
     waiters: Waiters,
     durability: Durability,
+    earlier: EarlierRuns,
   ) {
     this.#self = self
     this.#session = session
@@ -97,14 +104,19 @@ export class OwnChanges {
     this.#forwarding = forwarding
     this.#waiters = waiters
     this.#durability = durability
+    this.#earlier = earlier
+    this.#roster = roster
   }
 
+  get hasSession(): boolean {
+    return this.#session.isOpen
+  }
   get lastSequence(): number {
     return this.#nextSequence - 1
   }
   /** Changes on their way, accepted or not. */
   get operations(): number {
-    return this.#pending.size + this.#waiting.length
+    return this.#pending.size - (this.#opens(this.#pending.oldest) ? 1 : 0) + this.#waiting.length
   }
   /** A program waits for the answer to a change that is on its way. */
   get anyUnanswered(): boolean {
@@ -142,8 +154,10 @@ export class OwnChanges {
     }
   }
 
-  /** Accepts what waited, as far as that is possible now. */
+  /** Opens a session if there is none, and accepts what waited, as far as that is possible now. */
   drain(): void {
+    this.#giveUpLeftovers()
+    if (this.#session.mayOpen && this.#mayOpen()) this.#openSession()
     while (this.#waiting.length > 0 && this.#ready()) this.#tryAccept(this.#waiting.shift()!)
   }
 
@@ -158,8 +172,90 @@ export class OwnChanges {
     }
   }
 
-  /** Whether a change can be accepted now: there is a leader to order it, and room. */
+  // ---- sessions ----
+
+  #opens(change: PendingChange | undefined): boolean {
+    return change?.operation.kind === 'open-session'
+  }
+
+  /** Whether a session can be opened now. Nobody takes a change from who is not admitted yet. */
+  #mayOpen(): boolean {
+    if (!this.#health.serving || this.#health.restoring || this.#health.diskFull !== undefined) return false
+    return this.#roster.slot !== undefined && this.#hasLeader() && this.#raft.transferring === undefined
+  }
+
+  #isAlone(): boolean {
+    const { voters, learners } = this.#raft.configuration
+    return voters.length + learners.length === 1 && this.#roster.peers.length === 1
+  }
+
+  #openSession(): void {
+    // a number that the log knows of already would be refused
+    const last = lastPlaced(this.#views.leading ? this.#views.ordered : this.#views.table, this.#self)
+    if (last !== undefined && last.session >= this.#session.number) this.#session.over(last)
+    if (this.#views.leading && this.#isAlone()) {
+      const order = ({ proposal, operation }: Leftover): number => this.#order.order(proposal, operation, undefined)
+      this.#earlier.goOn(order, () => this.#log.lastIndex)
+    }
+    const operation = { kind: 'open-session' } as const
+    const change = newChange(this.#propose('change', operation, new Uint8Array(0)), operation, { durable: true })
+    this.#session.opening(change.proposal)
+    if (this.#views.leading) {
+      const errno = this.#order.order(change.proposal, operation, change)
+      assert(errno === 0, 'a leader refuses to open a session of its own')
+    }
+    this.#pending.add(change)
+    this.#agenda.unsent(change.bytes)
+    this.#agenda.hurry()
+  }
+
+  /** The applied state says something new of this member's sessions. */
+  sessionsChanged(): void {
+    const last = lastPlaced(this.#views.table, this.#self)
+    if (this.#session.isOver(last)) {
+      this.#giveUpAll()
+      this.#session.over(last)
+    }
+    this.#giveUpLeftovers()
+  }
+
+  /** This session has ended, and what is not in the order by now will never be: all of it, or none. */
+  #giveUpAll(): void {
+    this.#writes.close()
+    const lost: LostChange[] = []
+    for (const change of this.#pending.values()) {
+      this.#forget(change)
+      const done = this.#takeAnswer(change)
+      if (done !== undefined) this.#agenda.answer(() => done(EIO))
+      else {
+        change.lost?.(EIO)
+        lost.push(lostChange(change, { kind: 'session-ended' }))
+      }
+      if (!change.visible) continue
+      this.#shown.withdraw(change)
+      this.#shown.tellMounts(change)
+    }
+    this.#waiters.givenUp()
+    this.#report(lost)
+  }
+
+  /** Of what an earlier run left behind, what will never have a place. */
+  #giveUpLeftovers(): void {
+    const lost = this.#earlier.takeGivenUp()
+    if (lost.length > 0) this.#report(lost.map(change => lostChange(change, { kind: 'earlier-run' })))
+  }
+
+  /** Before what is reported leaves the journal; and it is synced out, or a loss of power would have it reported again. */
+  #report(lost: readonly LostChange[]): void {
+    if (lost.length === 0) return
+    this.#events.lostChanges(lost)
+    this.#durability.demand()
+  }
+
+  /** Whether a change can be accepted now: there is a leader to order it, a session for it to belong to, and room. */
   #ready(): boolean {
+    if (!this.#session.isOpen) return false
+    if (this.#views.leading && hasEnded(lastPlaced(this.#views.ordered, this.#self), this.#session.number)) return false
     if (this.#pending.bytes > pendingBytesMax || this.#pending.size > pendingOperationsMax) return false
     if (!this.#hasLeader()) return false
     if (!this.#views.leading) return this.#health.diskFull === undefined
@@ -184,10 +280,24 @@ export class OwnChanges {
   #accept(waiting: Waiting): void {
     const { operation, payload, kind, options, deadline, stale } = waiting
     this.#writes.close()
-    const proposal: Proposal = {
+    const proposal = this.#propose(kind, operation, payload)
+    const change: PendingChange = {
+      ...newChange(proposal, operation, options),
+      stale,
+      deadline,
+      accepted: options.done,
+    }
+    waiting.change = change
+    this.#unanswered++
+    if (this.#views.leading) this.#acceptAsLeader(change, options)
+    else this.#acceptElsewhere(change, options)
+  }
+
+  #propose(kind: EntryKind, operation: Operation, payload: Uint8Array): Proposal {
+    return {
       kind,
       origin: this.#self,
-      session: this.#session,
+      session: this.#session.number,
       sequence: this.#nextSequence++,
       time: this.#ports.now(),
       operation: encodeOperation(operation),
@@ -195,29 +305,6 @@ export class OwnChanges {
       payloadHash: payload.length === 0 ? zeroHash : this.#ports.hasher.sha256(payload),
       signature: new Uint8Array(0),
     }
-    const change: PendingChange = {
-      proposal,
-      operation,
-      bytes: proposal.operation.length + payload.length,
-      mount: options.mount,
-      durable: options.durable,
-      visible: false,
-      lacking: false,
-      stale,
-      told: false,
-      journalled: false,
-      ordered: undefined,
-      sentRound: 0,
-      deadline,
-      shownOffset: undefined,
-      accepted: options.done,
-      stopWaiting: undefined,
-      lost: options.lost,
-    }
-    waiting.change = change
-    this.#unanswered++
-    if (this.#views.leading) this.#acceptAsLeader(change, options)
-    else this.#acceptElsewhere(change, options)
   }
 
   #acceptAsLeader(change: PendingChange, options: ChangeOptions): void {
@@ -274,7 +361,8 @@ export class OwnChanges {
     for (const change of this.#pending.values()) {
       if (change.ordered !== undefined) continue
       const errno = this.#order.order(change.proposal, change.operation, change)
-      if (errno !== 0) this.#refused(change, errno, this.#log.lastIndex)
+      // what this session's end makes of them is seen when that is applied
+      if (errno !== 0 && errno !== ECANCELED) this.#refused(change, errno, this.#log.lastIndex)
     }
   }
 
@@ -287,8 +375,10 @@ export class OwnChanges {
 
   /** A change of this member is part of the applied state. `own`: itself, if it was on its way. */
   applied(entry: EntryHeader, own: PendingChange | undefined, errno: number): void {
+    this.#earlier.applied(entry)
+    if (this.#opens(own) && this.#session.isMine(entry)) this.#session.opened()
     if (own !== undefined) this.#settle(own, errno)
-    if (entry.session === this.#session) this.#views.reachedOwn(entry, own?.visible ?? false)
+    if (entry.session >= this.#session.run) this.#views.reachedOwn(entry, own?.visible ?? false)
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
       if (compareChanges(change.proposal, entry) > 0) break
@@ -319,10 +409,14 @@ export class OwnChanges {
       // gone with the log, and no part of the history that the snapshot ends
       else if (ordered !== undefined && (ordered < firstIndex || ordered > lastIndex)) this.#cutOff(change)
     }
+    this.#session.maybeOpenedIn(last)
+    this.sessionsChanged()
   }
 
   /** The leader refused a change: because of the log up to index `because`. */
   refuse(session: number, sequence: number, errno: number, because: number): void {
+    // that the session has ended is believed when it is committed: all that it has on its way is given up at once then
+    if (errno === ECANCELED) return
     const change = this.#pending.get(session, sequence)
     if (change !== undefined) this.#refused(change, errno, because)
   }
@@ -338,12 +432,10 @@ export class OwnChanges {
           done(failure === 0 ? errno : failure === EINTR ? EINTR : EROFS)
         })
       }
-    } else {
+    } else if (this.#opens(change)) this.#session.over(lastPlaced(this.#views.table, this.#self))
+    else {
       change.lost?.(errno)
-      const path = 'ino' in change.operation ? `inode ${change.operation.ino}` : ''
-      this.#events.lostChange(change.operation, change.proposal.payload, errno, path)
-      // a journal that a loss of power brought back would have it proposed again: reported twice, or done after all
-      this.#durability.demand()
+      this.#report([lostChange(change, { kind: 'refused', errno })])
     }
     if (change.visible) {
       this.#shown.withdraw(change)
@@ -439,4 +531,11 @@ export class OwnChanges {
 
 function nothing(): void {
   // what was answered at once cannot be given up
+}
+
+function lostChange(
+  { operation, proposal }: Pick<PendingChange, 'operation' | 'proposal'>,
+  cause: LostChange['cause'],
+): LostChange {
+  return { operation, payload: proposal.payload, time: proposal.time, cause }
 }

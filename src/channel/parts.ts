@@ -5,6 +5,7 @@ import { Blobs } from './blobs.js'
 import type { Core } from './core.js'
 import { DigestExchange } from './digest-exchange.js'
 import { Durability } from './durability.js'
+import { EarlierRuns } from './earlier-runs.js'
 import { Forwarding } from './forwarding.js'
 import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
 import { LeaderOrder } from './leader-order.js'
@@ -31,6 +32,7 @@ export interface Parts {
   readonly forwarding: Forwarding
   readonly waiters: Waiters
   readonly own: OwnChanges
+  readonly earlier: EarlierRuns
   readonly positions: Positions
   readonly digests: DigestExchange
   readonly applier: Applier
@@ -56,7 +58,8 @@ export function makeParts(
   const forwarding = new Forwarding(core)
   const waiters = new Waiters(core)
   const durability = new Durability(core)
-  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, durability)
+  const earlier = new EarlierRuns(core)
+  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, durability, earlier)
   const positions = new Positions(core)
   const digests = new DigestExchange(core)
   const healing = new BlobHealing(core, id => core.views.table.liveBytes(id) > 0 || pinned.has(id))
@@ -76,6 +79,7 @@ export function makeParts(
     forwarding,
     waiters,
     own,
+    earlier,
     positions,
     digests,
     applier: new Applier(core, appender, own, digests),

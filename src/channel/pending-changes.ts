@@ -2,6 +2,7 @@ import { changeKey } from './change-number.js'
 import { concernsSame } from './invalidations.js'
 import type { JournalRecord } from './log-port.js'
 import type { Invalidation } from './mount-port.js'
+import type { ChangeOptions } from './ports.js'
 import type { Operation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
 import { encodeProposal } from '../oplog/proposal-codec.js'
@@ -24,7 +25,7 @@ export interface PendingChange {
    * change of names: what it would have made stale when it was asked for.
    */
   stale: readonly Invalidation[]
-  /** Its caller was told of success; of what an earlier process left it is taken to have been. */
+  /** Its caller was told of success. */
   told: boolean
   /** Stands in the journal. */
   journalled: boolean
@@ -102,4 +103,31 @@ export class PendingChanges {
 export function journalRecord(change: PendingChange): JournalRecord {
   const { session, sequence, payload } = change.proposal
   return { session, sequence, part: 0, proposal: encodeProposal(change.proposal), payload }
+}
+
+/** One that has just been accepted. */
+export function newChange(
+  proposal: Proposal,
+  operation: Operation,
+  { mount, durable, lost }: Pick<ChangeOptions, 'mount' | 'durable' | 'lost'>,
+): PendingChange {
+  return {
+    proposal,
+    operation,
+    bytes: proposal.operation.length + proposal.payload.length,
+    mount,
+    durable,
+    visible: false,
+    lacking: false,
+    stale: [],
+    told: false,
+    journalled: false,
+    ordered: undefined,
+    sentRound: 0,
+    deadline: undefined,
+    shownOffset: undefined,
+    accepted: undefined,
+    stopWaiting: undefined,
+    lost,
+  }
 }

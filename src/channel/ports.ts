@@ -42,6 +42,19 @@ export interface ChannelObserver {
   losing(ino: number, view: View): void
 }
 
+export interface LostChange {
+  readonly operation: Operation
+  readonly payload: Uint8Array
+  /** When it was made, in nanoseconds since 1970. */
+  readonly time: bigint
+  readonly cause:
+    | { readonly kind: 'refused'; readonly errno: number }
+    /** This run's session was ended, with all that it had on its way. */
+    | { readonly kind: 'session-ended' }
+    /** An earlier run of this member's process made it, and ended before it had its place. */
+    | { readonly kind: 'earlier-run' }
+}
+
 /** What the daemon hears. Each may be called within any call to the channel. */
 export interface ChannelEvents {
   roleChanged(role: Role, term: number, leader: MemberId | undefined): void
@@ -53,8 +66,11 @@ export interface ChannelEvents {
   marked(id: number, index: number, origin: MemberId): void
   /** A message of the daemon's own (`note`). */
   note(from: MemberId, topic: string, body: string): void
-  /** A change that its program believed done was refused by the order: its data is kept here or nowhere. */
-  lostChange(operation: Operation, payload: Uint8Array, errno: number, path: string): void
+  /**
+   * Changes that programs believed done have no place in the order, and never will: their data is kept here or nowhere. It
+   * is kept when this returns.
+   */
+  lostChanges(changes: readonly LostChange[]): void
   /** The member stops serving. */
   quarantined(reason: string): void
 }

@@ -4,6 +4,7 @@ import { isContentOperation } from '../fs/operation.js'
 import type { Core } from './core.js'
 import { concernsSame, inodesOf, toldAgain } from './invalidations.js'
 import type { BlobId } from './log-port.js'
+import type { OwnSession } from './own-session.js'
 import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { StagedLog } from './staged-log.js'
@@ -15,7 +16,7 @@ import type { Views } from './views.js'
  * INVARIANT: mounts are shown the applied state, this member's own changes, and nothing else.
  */
 export class ShownChanges {
-  readonly #session: number
+  readonly #session: OwnSession
   readonly #ports: ChannelPorts
   readonly #log: StagedLog
   readonly #views: Views
@@ -79,7 +80,7 @@ export class ShownChanges {
       if (visible) this.#views.rememberShown(operation, stale)
     }
     for (const change of this.#pending.values()) {
-      if (change.visible || change.proposal.session !== this.#session) continue
+      if (change.visible) continue
       // where it does not fit there, a newer one that was shown at once is in its way
       if (this.show(change) !== 0) this.#views.shows(change, this.#views.staleBy(change.operation))
       for (const ino of inodesOf(change.operation, change.stale)) {
@@ -106,7 +107,7 @@ export class ShownChanges {
     this.#views.clearOwn()
     this.#stillShown.clear()
     for (const change of this.#pending.values()) {
-      if (change.visible && change.proposal.session === this.#session) this.#layOne(change)
+      if (change.visible) this.#layOne(change)
     }
   }
 
@@ -137,7 +138,7 @@ export class ShownChanges {
   blob(id: BlobId): Uint8Array | undefined {
     const { number, part } = placeOfBlob(id)
     const sequence = -number
-    const change = this.#pending.get(this.#session, sequence) ?? this.#stillShown.get(sequence)
+    const change = this.#pending.get(this.#session.number, sequence) ?? this.#stillShown.get(sequence)
     if (change !== undefined) return cutOf(payloadCuts(change.operation), change.proposal.payload, part)
     // committed, and still shown by an overlay record that newer changes share: its blobs are the entry's
     const index = this.#views.placeOf(sequence)

@@ -69,7 +69,7 @@ export class SmallWrites {
     const stale = joined ? this.#views.staleBy(operation) : []
     const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
-    rememberPlace(ordered, proposal)
+    rememberPlace(ordered, proposal, operation)
     this.#agenda.unsent(change.bytes)
     this.#open = new OpenWrite(change, start, index)
     if (joined) this.#views.shows(change, stale)

@@ -3,20 +3,18 @@ import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { appendBytesMax, electionTimeoutTicks, heartbeatTicks, inflightBytesMax } from '../base/limits.js'
 import { membersDescriptor } from '../fs/apply.js'
-import type { Operation } from '../fs/operation.js'
 import type { TableView } from '../fs/table-view.js'
-import type { Proposal } from '../oplog/entry.js'
 import { Raft } from '../raft/raft.js'
 import type { RaftHost } from '../raft/types.js'
-import { addToChange, changeKey, compareChanges, hasPlace, lastPlaced } from './change-number.js'
+import { lastPlaced } from './change-number.js'
 import { Agenda } from './agenda.js'
 import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import { Health } from './health.js'
-import { DamagedBlob, type JournalRecord, type LogAnchor } from './log-port.js'
-import { changeOfJournal } from './open-write.js'
-import { PendingChanges, type PendingChange } from './pending-changes.js'
+import type { LogAnchor } from './log-port.js'
+import { OwnSession } from './own-session.js'
+import { PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import { Roster } from './roster.js'
 import { StagedLog } from './staged-log.js'
@@ -62,7 +60,7 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   const logged = log.descriptorsAfter(views.applied.index).map(each => each.descriptor)
   const roster = new Roster(self, descriptor, logged, ports.transport, changed => events.descriptorChanged(changed))
   // syncs the log: what a crash left written is on stable storage from here on
-  const session = openSession(ports, views.table, self)
+  const session = numberRun(ports, views.table, self)
   log.onTruncate = index => host.truncating(index)
   const raft = new Raft<StoredEntry>(
     {
@@ -100,8 +98,12 @@ function checkStart(views: Views, log: StagedLog, anchor: LogAnchor, health: Hea
   views.standAt(anchor)
 }
 
-/** The number of this run's session, on stable storage with all that the log held: higher than all that were used before. */
-function openSession(ports: ChannelPorts, table: TableView, self: MemberId): number {
+/**
+ * The number of this run's first session, on stable storage with all that the log held: higher than all that were used
+ * before, as far as can be told here. If it is not (the home went back in time, and the clock with it), the order refuses
+ * to open it, and a higher one is taken (`OwnSession`).
+ */
+function numberRun(ports: ChannelPorts, table: TableView, self: MemberId): OwnSession {
   const { log } = ports
   // a member that was rebuilt under its old identity must not meet numbers that it used before: the clock and the
   // replicated record keep it ahead of them
@@ -111,65 +113,5 @@ function openSession(ports: ChannelPorts, table: TableView, self: MemberId): num
   log.setSetting('session', String(session))
   log.commit()
   log.syncNow()
-  return session
-}
-
-/** After a start: what the journal and the uncommitted log hold of this member's own changes is on its way again. */
-export function recoverPending({ self, ports, log, views, pending }: Core): void {
-  const found: PendingChange[] = []
-  const inLog = new Set<string>()
-  for (let index = views.applied.index + 1; index <= log.lastIndex; index++) {
-    const { entry, operation } = log.described(index)
-    if (entry.origin !== self || entry.kind === 'noop') continue
-    inLog.add(changeKey(entry))
-    const payload = payloadOf(log, index, ports)
-    if (payload !== undefined) found.push(pendingAgain({ ...entry, payload }, operation, index))
-  }
-  const journalled = new Map<string, JournalRecord[]>()
-  for (const record of ports.log.journal()) addToChange(journalled, record)
-  for (const [key, records] of journalled) {
-    const { session, sequence } = records[0]!
-    if (hasPlace(views.table, self, records[0]!) || inLog.has(key)) {
-      log.unjournal(session, sequence)
-      continue
-    }
-    const { proposal, operation } = changeOfJournal(records, ports.hasher)
-    found.push(pendingAgain(proposal, operation, undefined))
-  }
-  found.sort((a, b) => compareChanges(a.proposal, b.proposal))
-  for (const change of found) pending.add(change)
-}
-
-/** Undefined when the disk has lost it: the entry stays in its place in the log, but cannot be proposed again. */
-function payloadOf(log: StagedLog, index: number, ports: ChannelPorts): Uint8Array | undefined {
-  try {
-    return log.entry(index).payload
-  } catch (error) {
-    if (!(error instanceof DamagedBlob)) throw error
-    ports.report('error', `entry ${index}, of this member's own, cannot be proposed again: ${error.message}`)
-    return undefined
-  }
-}
-
-/** `ordered`: its place in the log; else it is the journal's. */
-function pendingAgain(proposal: Proposal, operation: Operation, ordered: number | undefined): PendingChange {
-  return {
-    proposal,
-    operation,
-    bytes: proposal.operation.length + proposal.payload.length,
-    mount: undefined,
-    durable: false,
-    visible: false,
-    lacking: false,
-    stale: [],
-    told: true,
-    journalled: ordered === undefined,
-    ordered,
-    sentRound: 0,
-    deadline: undefined,
-    shownOffset: undefined,
-    accepted: undefined,
-    stopWaiting: undefined,
-    lost: undefined,
-  }
+  return new OwnSession(session)
 }

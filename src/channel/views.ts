@@ -140,7 +140,7 @@ export class Views {
   apply(entry: EntryHeader, operation: Operation, shown: boolean): number {
     this.#watching = !shown && !this.#own.empty
     const errno = apply(this.#table, operation, { time: entry.time, number: entry.index })
-    rememberPlace(this.#table, entry)
+    rememberPlace(this.#table, entry, operation)
     this.#watching = false
     if (this.#lacks) this.#stale = true
     return errno

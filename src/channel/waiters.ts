@@ -29,7 +29,6 @@ interface Barrier {
  */
 export class Waiters {
   readonly #ports: ChannelPorts
-  readonly #session: number
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
   readonly #pending: PendingChanges
@@ -40,9 +39,8 @@ export class Waiters {
   readonly #confirmations = new Map<number, (index: number) => void>()
   #nextContext = 1
 
-  constructor({ ports, session, raft, views, pending, agenda, health }: Core) {
+  constructor({ ports, raft, views, pending, agenda, health }: Core) {
     this.#ports = ports
-    this.#session = session
     this.#raft = raft
     this.#views = views
     this.#pending = pending
@@ -80,8 +78,8 @@ export class Waiters {
   #isDurable(waiter: Waiter): boolean {
     const oldest = this.#pending.oldest
     if (oldest === undefined) return true
-    // changes of an earlier run of this member come first and count as older
-    return oldest.proposal.session === this.#session && oldest.proposal.sequence > waiter.sequence
+    // while a session is opened nothing else is on its way
+    return oldest.operation.kind === 'open-session' || oldest.proposal.sequence > waiter.sequence
   }
 
   /**
@@ -140,6 +138,13 @@ export class Waiters {
   #giveUp(context: number): void {
     const barrier = this.#barriers.get(context)
     if (this.#barriers.delete(context)) barrier!.done(EINTR)
+  }
+
+  /** What is waited for was given up: those that wait for a majority are told so. */
+  givenUp(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) this.#agenda.answer(() => waiter.done(EIO))
   }
 
   /** Answers those that have what they waited for. */

@@ -157,9 +157,17 @@ export class ChannelHost {
           this.verification.note(from, topic, body)
           this.onNote(from, topic, body)
         },
-        lostChange: (operation, payload, errno, path) => {
-          this.log.warn('a change was refused after it was accepted', { operation: operation.kind, errno, path })
-          if (payload.length > 0) this.#keepConflict(path, `refused with ${errnoName(errno)}`, payload)
+        lostChanges: changes => {
+          for (const { operation, payload, cause } of changes) {
+            const path = 'ino' in operation ? `inode ${operation.ino}` : ''
+            this.log.warn('a change was refused after it was accepted', { operation: operation.kind, cause, path })
+            if (payload.length > 0)
+              this.#keepConflict(
+                path,
+                cause.kind === 'refused' ? `refused with ${errnoName(cause.errno)}` : cause.kind,
+                payload,
+              )
+          }
         },
         quarantined: reason => this.log.error('quarantined', { reason }),
       })

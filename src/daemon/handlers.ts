@@ -227,7 +227,8 @@ async function sendLog(
       time: new Date(Number(header.time / 1_000_000n)).toISOString(),
       origin: nameOf(header.origin),
       kind: header.kind,
-      operation: header.kind === 'noop' ? 'a new leader begins' : describeOperation(operation),
+      operation:
+        header.kind === 'noop' && operation.kind === 'mark' ? 'a new leader begins' : describeOperation(operation),
       bytes: header.payloadLength,
       hash: toHex(header.hash),
       committed: header.index <= channel.commitIndex,

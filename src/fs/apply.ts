@@ -55,7 +55,14 @@ export function apply(view: View, operation: Operation, place: Place): number {
       return 0
     }
     case 'mark':
+    case 'open-session':
+      // what it opens stands in its envelope (`rememberPlace`)
       return 0
+    case 'end-session': {
+      const session = view.get('session', 0, operation.member)
+      if (session !== undefined) view.set('session', 0, operation.member, { ...session, ended: true })
+      return 0
+    }
     default:
       return unreachable(operation)
   }

@@ -1,6 +1,8 @@
-import { ByteReader, ByteWriter, malformed } from '../base/bytes.js'
+import { ByteReader, ByteWriter, fromHex, malformed, toHex } from '../base/bytes.js'
 import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
 import type { MakeOperation, Operation, RenameOperation } from './operation.js'
+
+const memberIdBytes = 8
 
 /** The place of a kind in this list is its number: new ones come last. */
 const kinds = [
@@ -23,6 +25,8 @@ const kinds = [
   'make-masked',
   // a `rename` that leaves a whiteout
   'rename-whiteout',
+  'open-session',
+  'end-session',
 ] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
@@ -100,6 +104,11 @@ export function encodeOperation(operation: Operation): Uint8Array {
     case 'access':
       writer.u32(operation.times.length)
       for (const { ino, atime } of operation.times) writer.u64(ino).i64(atime)
+      break
+    case 'open-session':
+      break
+    case 'end-session':
+      writer.raw(fromHex(operation.member))
       break
   }
   return writer.done()
@@ -183,6 +192,10 @@ function decodeFields(reader: ByteReader): Operation {
       if (count > accessTimesMax) throw malformed('operation: too many access times')
       return { kind, times: Array.from({ length: count }, () => ({ ino: reader.u64(), atime: reader.i64() })) }
     }
+    case 'open-session':
+      return { kind }
+    case 'end-session':
+      return { kind, member: toHex(reader.raw(memberIdBytes)) }
     case undefined:
       throw malformed('operation: unknown kind')
   }

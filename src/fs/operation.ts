@@ -1,3 +1,5 @@
+import type { MemberId } from '../base/ids.js'
+
 /** The changes that the state machine knows. All that is not a function of the state (inode numbers, times, owners) is settled by the member where the change began. */
 
 /**
@@ -150,6 +152,20 @@ export interface MarkOperation {
   readonly id: number
 }
 
+/**
+ * The first change of a session: from here on its origin's changes are taken only if they bear this session's number, which
+ * must be higher than any that it had before (thesis §6.3).
+ */
+export interface OpenSessionOperation {
+  readonly kind: 'open-session'
+}
+
+/** No change of the member's session is taken any more. It goes on with a session that it opens after it has seen this. */
+export interface EndSessionOperation {
+  readonly kind: 'end-session'
+  readonly member: MemberId
+}
+
 export type Operation =
   | MakeOperation
   | LinkOperation
@@ -165,6 +181,8 @@ export type Operation =
   | RemoveXattrOperation
   | MembersOperation
   | MarkOperation
+  | OpenSessionOperation
+  | EndSessionOperation
 
 /** Whether it changes only the content or attributes of one inode, so that a member may show it before it is ordered. */
 export function isContentOperation(
@@ -219,5 +237,9 @@ export function describeOperation(operation: Operation): string {
       return `members version ${operation.version}`
     case 'mark':
       return `mark ${operation.id}`
+    case 'open-session':
+      return 'open a session'
+    case 'end-session':
+      return `end the session of ${operation.member}`
   }
 }

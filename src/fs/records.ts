@@ -49,10 +49,14 @@ export interface Extent {
 /** INVARIANT: sorted by `start`, no two overlap, within `chunkBytes`. What no extent covers is zeros. */
 export type Chunk = readonly Extent[]
 
-/** The newest change of a member that was applied. */
+/** A member's newest session, and the newest change of it that was applied. */
 export interface Session {
   readonly session: number
   readonly sequence: number
+  /** No more of its changes are taken. */
+  readonly ended?: boolean
+  /** The session before it, with the last of its changes that was applied; absent where no `open-session` began this one. */
+  readonly previous?: { readonly session: number; readonly sequence: number }
 }
 
 /** The record of each table. */
@@ -110,7 +114,15 @@ export function encodeRecord<T extends Table>(table: T, record: Records[T]): Uin
     }
     case 'session': {
       const session = record as Session
-      return new ByteWriter(16).u64(session.session).u64(session.sequence).done()
+      const writer = new ByteWriter(33).u64(session.session).u64(session.sequence)
+      const { ended = false, previous } = session
+      // what the first format wrote is written as it was: members compare the sums of their records
+      if (!ended && previous === undefined) return writer.done()
+      return writer
+        .u8(ended ? 1 : 0)
+        .u64(previous?.session ?? 0)
+        .u64(previous?.sequence ?? 0)
+        .done()
     }
     default:
       return record as Uint8Array
@@ -157,8 +169,11 @@ function decode(table: Table, bytes: Uint8Array): Records[Table] {
     }
     case 'session': {
       const session = { session: reader.u64(), sequence: reader.u64() }
+      if (reader.left === 0) return session
+      const ended = reader.u8() === 1
+      const previous = { session: reader.u64(), sequence: reader.u64() }
       reader.end()
-      return session
+      return { ...session, ...(ended ? { ended } : {}), ...(previous.session > 0 ? { previous } : {}) }
     }
     default:
       return bytes

@@ -60,7 +60,7 @@ void t.test('any bytes are decoded or refused', t => {
 void t.test('values that no mount sends are refused', t => {
   const refused: [string, Uint8Array][] = [
     ['nothing', new Uint8Array(0)],
-    ['an unknown kind', Uint8Array.of(17)],
+    ['an unknown kind', Uint8Array.of(19)],
     [
       'more access times than one change has',
       new ByteWriter()

@@ -24,7 +24,15 @@ const records: { readonly [T in Table]: fc.Arbitrary<Records[T]> } = {
   entry: fc.record({ ino: u53, type: u32 }),
   chunk: fc.array(fc.record({ start: u32, length: u32, blob: u53, offset: u32 }), { maxLength: 10 }),
   xattr: bytes(50),
-  session: fc.record({ session: u53, sequence: u53 }),
+  session: fc.oneof(
+    fc.record({ session: u53, sequence: u53 }),
+    fc.record({
+      session: u53,
+      sequence: u53,
+      ended: fc.constant(true as const),
+      previous: fc.record({ session: fc.integer({ min: 1, max: 2 ** 40 }), sequence: u53 }),
+    }),
+  ),
   setting: bytes(50),
 }
 

@@ -265,7 +265,7 @@ void t.test('syncthing/syncthing#10023: nor when nobody remembers the deletions 
     for (const member of cluster.members) member.channel.compact()
     return cluster.members.every(member => member.log.anchor.index > 20)
   })
-  away.crash()
+  away.kill()
   away.loseState(backup)
   away.start()
   t.equal(away.channel.serving, false, 'a state from before the deletion is not shown')

@@ -39,7 +39,6 @@ export class RawChanges {
           this.#world.observe()
           acknowledged.told([made])
         },
-        lost: () => acknowledged.refused(data),
       })
       return
     }

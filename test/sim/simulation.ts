@@ -19,6 +19,7 @@ import { checkFileTree } from './checkers/file-tree.js'
 import { History } from './checkers/history.js'
 import { checkKernelCache } from './checkers/kernel-cache.js'
 import { Leaders } from './checkers/leaders.js'
+import { LateWrites } from './checkers/late-writes.js'
 import { LogMatching } from './checkers/log-matching.js'
 import { checkOthersChanges } from './checkers/others-changes.js'
 import { checkOwnView } from './checkers/own-view.js'
@@ -74,7 +75,8 @@ export class Simulation {
   readonly #votes = new Votes()
   readonly #logs = new LogMatching()
   readonly #sessions = new Sessions()
-  readonly #acknowledged = new Acknowledged()
+  readonly #late: LateWrites
+  readonly #acknowledged: Acknowledged
   readonly #kernels = new Map<Member, Kernel>()
   readonly #history: History
   #users: (User | ByteUser)[] = []
@@ -91,6 +93,12 @@ export class Simulation {
     const options = (this.options = drawOptions(this.#rng))
     this.trace = new Trace(() => this.#now, keptEvents)
     const { retainedEntries } = options
+    this.#late = new LateWrites(
+      () => this.#now,
+      Infinity,
+      () => this.#cluster.members,
+    )
+    this.#acknowledged = new Acknowledged(() => this.#now, this.#late)
     this.#cluster = new Cluster(options.members, this.#rng.u32(), {
       learners: options.learners,
       mountOptions: { sync: options.sync, timeoutMs: options.timeoutMs, latest: options.latest, channelLocks: false },
@@ -102,7 +110,9 @@ export class Simulation {
           this.#leaders.leads(member.id, term)
           this.#history.leads(member)
         },
-        lostChange: (_, payload) => this.#acknowledged.refused(payload),
+        lostChange: (_, lost) => this.#acknowledged.lost(lost),
+        ended: (member, life) => this.#late.ended(member, life),
+        heard: from => this.#late.heard(from),
         mounted: (member, frontend) => this.#mounted(member, frontend),
       },
       ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries } }),
@@ -115,7 +125,7 @@ export class Simulation {
       () => this.#cluster.members,
       stored => {
         const { entry, operation } = stored
-        this.#sessions.committed(entry)
+        this.#sessions.committed(stored)
         this.#acknowledged.committed(stored)
         this.trace.note(`entry ${entry.index} of term ${entry.term}: ${operation.kind}`)
       },

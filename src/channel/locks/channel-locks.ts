@@ -62,7 +62,7 @@ export class ChannelLocks {
         for (const listener of this.#listeners) listener(locks)
       },
     }
-    this.#client = new LockClient(session, host, lockTiming)
+    this.#client = new LockClient(session.run, host, lockTiming)
   }
 
   /** Ranges that this member's programs hold. */

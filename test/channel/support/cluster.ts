@@ -8,7 +8,7 @@ import { assert } from '../../../src/base/assert.js'
 import { Frontend, type FrontendOptions } from '../../../src/channel/frontend.js'
 import type { Invalidation } from '../../../src/channel/mount-port.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
-import type { ChannelEvents, ChannelPorts, LogLevel } from '../../../src/channel/ports.js'
+import type { ChannelEvents, ChannelPorts, LogLevel, LostChange } from '../../../src/channel/ports.js'
 import type { Retention } from '../../../src/channel/upkeep.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
 import { getInode, membersRecord } from '../../../src/fs/apply.js'
@@ -35,7 +35,7 @@ export class Member {
   readonly id: MemberId
   readonly slot: number
   readonly reports: { level: LogLevel; message: string }[] = []
-  readonly lost: { operation: Operation; payload: Uint8Array; errno: number }[] = []
+  readonly lost: LostChange[] = []
   quarantined: string | undefined
   readonly disk: SimDisk
   /** What its wall clock is ahead of the cluster's, in milliseconds. */
@@ -174,16 +174,21 @@ export class Member {
       entryAppended: () => {},
       marked: () => {},
       note: () => {},
-      lostChange: (operation, payload, errno) => {
-        this.lost.push({ operation, payload, errno })
-        hooks?.lostChange?.(this, payload)
+      lostChanges: changes => {
+        this.lost.push(...changes)
+        for (const change of changes) hooks?.lostChange?.(this, change)
       },
       quarantined: reason => (this.quarantined = reason),
     }
     const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, ...retention }, ports, events)
     this.#channel = channel
     network.attach(this.id, {
-      message: (from, message) => this.#run(life, () => channel.message(from, message)),
+      message: (from, message) =>
+        this.#run(life, () => {
+          channel.message(from, message)
+          const sender = hooks?.heard && this.#cluster.members.find(({ id }) => id === from)
+          if (sender !== undefined) hooks?.heard?.(sender)
+        }),
       connected: member => this.#run(life, () => channel.connected(member)),
       disconnected: member => this.#run(life, () => channel.disconnected(member)),
     })
@@ -222,6 +227,7 @@ export class Member {
   }
 
   #ended(): void {
+    this.#cluster.hooks?.ended?.(this, this.#lives)
     this.#lives++
     this.#channel = undefined
     this.#frontend = undefined
@@ -286,6 +292,11 @@ export class Member {
     const inode = getInode(view, ino)
     if (inode === undefined) return undefined
     return Buffer.concat(blobs.read(view, ino, 0, inode.size)).toString()
+  }
+
+  /** The data of what was given up, in its order. */
+  lostText(): string {
+    return this.lost.map(({ payload }) => Buffer.from(payload).toString()).join('')
   }
 
   lookup(name: string, parent = rootInode): number | undefined {
@@ -401,8 +412,12 @@ export type Three = [Member, Member, Member]
 export interface ClusterHooks {
   ports?(member: Member, ports: ChannelPorts): ChannelPorts
   roleChanged?(member: Member, role: Role, term: number): void
-  lostChange?(member: Member, payload: Uint8Array): void
+  lostChange?(member: Member, lost: LostChange): void
   mounted?(member: Member, frontend: Frontend): void
+  /** The process of a member is gone; `life`: which (`Member.lives`). */
+  ended?(member: Member, life: number): void
+  /** A message of a member's was taken by another. */
+  heard?(from: Member): void
 }
 
 export interface ClusterOptions {
@@ -537,7 +552,17 @@ export class Cluster {
           this.alive.filter(other => other.channel.leader === member.id).length * 2 > this.members.length,
       )
     this.until('a leader', () => found() !== undefined)
+    this.#awaitSessions(found()!)
     return found()!
+  }
+
+  /** Members that can take changes at once do so from here on; those that cannot are not waited for long. */
+  #awaitSessions(leader: Member): void {
+    const lacks = ({ channel, frozen }: Member): boolean => {
+      const follows = channel.leader === leader.id && channel.serving && channel.slot !== undefined && !frozen
+      return follows && channel.diskFull === undefined && !channel.hasSession
+    }
+    for (const end = this.clock.now + 1000; this.clock.now < end && this.alive.some(lacks);) this.advance(10)
   }
 
   /** A leader, and two (or more) that are not. */

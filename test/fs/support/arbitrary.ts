@@ -84,6 +84,8 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('setxattr' as const), ino: u53, name, flags: u32, value: bytes(100) }),
   fc.record({ kind: fc.constant('removexattr' as const), ino: u53, name }),
   fc.record({ kind: fc.constant('members' as const), version: u53, descriptor: bytes(100) }),
+  fc.record({ kind: fc.constant('open-session' as const) }),
+  fc.record({ kind: fc.constant('end-session' as const), member: fc.constantFrom('0123456789abcdef', 'f'.repeat(16)) }),
 )
 
 /** Calls back with every proper prefix of `sample`, and with every single bit of it flipped. */

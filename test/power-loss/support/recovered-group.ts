@@ -67,7 +67,7 @@ class RecoveredMember {
       entryAppended: () => {},
       marked: () => {},
       note: () => {},
-      lostChange: (operation, _payload, errno) => (this.problem ??= `${operation.kind} was refused with ${errno}`),
+      lostChanges: ([lost]) => (this.problem ??= `${lost!.operation.kind} is lost: ${lost!.cause.kind}`),
       quarantined: reason => (this.problem ??= reason),
     }
     this.channel = new Channel({ self: this.id, seed, descriptor }, ports, events)

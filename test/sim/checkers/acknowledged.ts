@@ -1,6 +1,8 @@
 import { EINTR, EIO } from '../../../src/base/errno.js'
+import type { LostChange } from '../../../src/channel/ports.js'
 import type { StoredEntry } from '../../../src/channel/stored-entry.js'
 import type { Member } from '../../channel/support/cluster.js'
+import type { LateWrites } from './late-writes.js'
 import { check } from './violation.js'
 
 const name = 'acknowledged'
@@ -15,8 +17,10 @@ export interface Made {
   readonly record: string
   readonly number: number
   readonly file: 'shared' | 'private' | 'other'
+  readonly begunAt: number
   /** The program's answer, when it has come. */
   errno: number | undefined
+  answeredAt: number | undefined
   /** It was told that a majority holds it. */
   durable: boolean
   /** Power was lost after it was accepted, and before a majority was known to hold it; or it was refused and said so. */
@@ -39,8 +43,15 @@ export function recordsOf(text: string): string[] {
 export class Acknowledged {
   readonly #made = new Map<string, Made>()
   readonly #lastShared = new Map<Member, number>()
+  readonly #now: () => number
+  readonly #late: LateWrites
   #count = 0
   durable = 0
+
+  constructor(now: () => number, late: LateWrites) {
+    this.#now = now
+    this.#late = late
+  }
 
   get count(): number {
     return this.#count
@@ -57,17 +68,21 @@ export class Acknowledged {
       record,
       number,
       file,
+      begunAt: this.#now(),
       errno: undefined,
+      answeredAt: undefined,
       durable: false,
       excused: false,
       index: undefined,
     }
     this.#made.set(`${member.slot}:${number}`, made)
+    this.#late.began(made)
     return made
   }
 
   answered(made: Made, errno: number): void {
     made.errno = errno
+    made.answeredAt = this.#now()
     this.#checkFailed(made)
   }
 
@@ -91,13 +106,15 @@ export class Acknowledged {
     }
   }
 
-  /** A change was refused after it was accepted, and its data handed over to be kept. */
-  refused(payload: Uint8Array): void {
+  /** A change has no place in the order though it was accepted, and its data was handed over to be kept. */
+  lost({ payload, cause }: LostChange): void {
     for (const key of recordsOf(Buffer.from(payload).toString('latin1'))) {
       const made = this.#made.get(key)
       if (made === undefined) continue
-      check(name, made.file === 'other', () => `refused after it was accepted: ${brief(made)}`)
-      check(name, !made.durable, () => `refused after it was said to be durable: ${brief(made)}`)
+      const isRefused = cause.kind === 'refused' && made.file !== 'other'
+      check(name, !isRefused, () => `refused after it was accepted: ${brief(made)}`)
+      check(name, !made.durable, () => `lost (${cause.kind}) after it was said to be durable: ${brief(made)}`)
+      check(name, made.index === undefined, () => `said to be lost, and is entry ${made.index}: ${brief(made)}`)
       made.excused = true
     }
   }
@@ -106,13 +123,15 @@ export class Acknowledged {
     for (const made of this.all(member)) if (made.index === undefined && !made.durable) made.excused = true
   }
 
-  committed({ entry, operation, payload }: StoredEntry): void {
+  committed(stored: StoredEntry): void {
+    const { entry, operation, payload } = stored
     if (operation.kind !== 'write' && operation.kind !== 'append') return
     for (const key of recordsOf(Buffer.from(payload).toString('latin1'))) {
       const made = this.#made.get(key)
       check(name, made !== undefined, () => `entry ${entry.index} holds ${key}, which nobody wrote`)
       check(name, made.index === undefined, () => `twice, as entries ${made.index} and ${entry.index}: ${brief(made)}`)
       made.index = entry.index
+      this.#late.placed(made, stored)
       this.#checkFailed(made)
       if (made.file !== 'shared') continue
       const last = this.#lastShared.get(made.member) ?? 0

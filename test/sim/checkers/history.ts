@@ -5,6 +5,7 @@ import type { StoredEntry } from '../../../src/channel/stored-entry.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
 import { apply } from '../../../src/fs/apply.js'
 import { TableView } from '../../../src/fs/table-view.js'
+import { rememberPlace } from '../../../src/channel/change-number.js'
 import type { Configuration } from '../../../src/raft/types.js'
 import { MemoryStateStore } from '../../support/memory-state-store.js'
 import { check } from './violation.js'
@@ -99,11 +100,9 @@ export class History {
 
   #add(stored: StoredEntry, seenIn: number): void {
     const { entry, operation } = stored
-    if (entry.kind !== 'noop') {
-      const errno = apply(this.table, operation, { time: entry.time, number: entry.index })
-      check('history', errno === 0, () => `entry ${entry.index} does not apply: errno ${errno}`)
-      this.table.set('session', 0, entry.origin, { session: entry.session, sequence: entry.sequence })
-    }
+    const errno = apply(this.table, operation, { time: entry.time, number: entry.index })
+    check('history', errno === 0, () => `entry ${entry.index} does not apply: errno ${errno}`)
+    rememberPlace(this.table, entry, operation)
     this.#entries.push({ term: entry.term, hash: entry.hash, digest: this.table.digest(), seenIn })
     this.#committed(stored)
   }

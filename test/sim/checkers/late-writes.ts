@@ -1,0 +1,87 @@
+import type { StoredEntry } from '../../../src/channel/stored-entry.js'
+import type { Member } from '../../channel/support/cluster.js'
+import type { Made } from './acknowledged.js'
+import { check } from './violation.js'
+
+const name = 'late-writes'
+
+/** Messages that a process had sent when it ended may still come in. */
+const underWayMs = 100
+
+/** A write that has its place, and whom nobody had heard for longer than the lease when it began. */
+interface Placed {
+  readonly made: Made
+  readonly silent: ReadonlyMap<Member, number>
+}
+
+/**
+ * Nothing comes late (promise 5): no write takes effect after another member's that began when its session had ended. A
+ * write that has returned may vanish with its session. Sessions end with their process; and, where somebody else has changed
+ * the same file meanwhile, with a silence longer than the lease.
+ */
+export class LateWrites {
+  readonly #now: () => number
+  readonly #leaseMs: number
+  readonly #members: () => readonly Member[]
+  readonly #ends = new Map<string, number>()
+  readonly #heardAt = new Map<Member, number>()
+  readonly #silentAtBegin = new Map<Made, ReadonlyMap<Member, number>>()
+  /** The latest that a placed write began, by member. */
+  readonly #begun = new Map<Member, number>()
+  readonly #byFile = new Map<number, Placed[]>()
+
+  constructor(now: () => number, leaseMs: number, members: () => readonly Member[]) {
+    this.#now = now
+    this.#leaseMs = leaseMs
+    this.#members = members
+  }
+
+  /** A member's process is gone. */
+  ended(member: Member, life: number): void {
+    this.#ends.set(`${member.slot}/${life}`, this.#now())
+  }
+
+  /** Somebody has taken a message of a member's. */
+  heard(member: Member): void {
+    this.#heardAt.set(member, this.#now())
+  }
+
+  /** For how long nobody has heard a member, in milliseconds. */
+  silenceOf(member: Member): number {
+    return this.#now() - (this.#heardAt.get(member) ?? 0)
+  }
+
+  began(made: Made): void {
+    const silent = new Map<Member, number>()
+    for (const member of this.#members()) {
+      if (member !== made.member && this.silenceOf(member) > this.#leaseMs) {
+        silent.set(member, this.#heardAt.get(member) ?? 0)
+      }
+    }
+    if (silent.size > 0) this.#silentAtBegin.set(made, silent)
+  }
+
+  /** A write takes its place; they come in the order of the log. */
+  placed(made: Made, { entry, operation }: StoredEntry): void {
+    const { member, life } = made
+    const end = this.#ends.get(`${member.slot}/${life}`)
+    for (const [other, begun] of this.#begun) {
+      check(name, other === member || end === undefined || begun <= end + underWayMs, () => {
+        return `entry ${entry.index} is of a run of m${member.slot - 1} that ended at ${end}, after what m${other.slot - 1} began at ${begun}`
+      })
+    }
+    this.#begun.set(member, Math.max(this.#begun.get(member) ?? 0, made.begunAt))
+    if (!('ino' in operation)) return
+    const before = this.#byFile.get(operation.ino) ?? []
+    for (const { made: other, silent } of before) {
+      const isLate = silent.has(member) && made.answeredAt !== undefined && made.answeredAt < other.begunAt
+      check(name, !isLate, () => {
+        return `entry ${entry.index} was written at ${made.answeredAt} by m${member.slot - 1}, which was heard last at ${silent.get(member)}, after what m${other.member.slot - 1} began at ${other.begunAt}`
+      })
+    }
+    const silent = this.#silentAtBegin.get(made)
+    if (silent === undefined) return
+    before.push({ made, silent })
+    this.#byFile.set(operation.ino, before)
+  }
+}
