@@ -267,6 +267,10 @@ export interface MountOptions {
   readonly source: string
   readonly readOnly: boolean
   readonly allowOther: boolean
+  /** Set-uid and set-gid bits and file capabilities count (root only). */
+  readonly suid: boolean
+  /** Device nodes work (root only). */
+  readonly dev: boolean
   /** Threads of the driver write their problems here. */
   readonly log: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void
 }

@@ -23,11 +23,15 @@ export interface MountChoices {
   readonly noAccessTimes: boolean
   /** `local`: locks hold between the programs of this mount. `channel`: between those of all mounts that have the option. */
   readonly locks: 'local' | 'channel'
+  /** Set-uid and set-gid bits and file capabilities count here, whichever member set them. */
+  readonly suid: boolean
+  /** Device nodes open devices of this machine, whichever member made them. */
+  readonly dev: boolean
 }
 
 export const timeoutSecondsMax = 3600
 
-const flags = ['ro', 'rw', 'allow_other', 'nonempty', 'noatime', 'relatime'] as const
+const flags = ['ro', 'rw', 'allow_other', 'nonempty', 'noatime', 'relatime', 'suid', 'nosuid', 'dev', 'nodev'] as const
 const known = ['sync', 'timeout', 'read', 'driver', 'locks', ...flags]
 
 /** Each element is one `-o` as it was given: options separated by commas. Fails with `usage`, naming option and remedy. */
@@ -41,6 +45,8 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   let nonEmpty = false
   let noAccessTimes = false
   let locks: 'local' | 'channel' = 'local'
+  let suid = false
+  let dev = false
   for (const option of splitMountOptions(given)) {
     const equals = option.indexOf('=')
     const key = equals < 0 ? option : option.slice(0, equals)
@@ -79,6 +85,14 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
       case 'relatime':
         noAccessTimes = false
         break
+      case 'suid':
+      case 'nosuid':
+        suid = key === 'suid'
+        break
+      case 'dev':
+      case 'nodev':
+        dev = key === 'dev'
+        break
       case 'locks':
         locks = oneOf(key, value, ['local', 'channel'] as const)
         break
@@ -86,12 +100,38 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
         throw new RkfsError('usage', `unknown mount option ${JSON.stringify(option)}: known are ${known.join(', ')}`)
     }
   }
-  return { sync, timeoutSeconds: timeout, readOnly, allowOther, read, driver, nonEmpty, noAccessTimes, locks }
+  return {
+    sync,
+    timeoutSeconds: timeout,
+    readOnly,
+    allowOther,
+    read,
+    driver,
+    nonEmpty,
+    noAccessTimes,
+    locks,
+    suid,
+    dev,
+  }
 }
 
-/** Fails with `unavailable` when the driver's package or library is missing, naming the remedy. */
-export function checkDriver({ driver, locks }: MountChoices): void {
+/**
+ * Fails with `usage` for what the driver or the user cannot have, `unavailable` when the driver's package or library is
+ * missing, naming the remedy.
+ */
+export function checkChoices({ driver, locks, suid, dev, allowOther }: MountChoices, user = process.geteuid!()): void {
+  const privilege = suid ? 'suid' : dev ? 'dev' : undefined
+  if (privilege !== undefined && user !== 0) {
+    throw new RkfsError('usage', `the mount option ${privilege} needs root: leave it out, or mount as root`)
+  }
   if (driver !== 'fuse-native') return
+  if (privilege !== undefined && allowOther) {
+    throw new RkfsError(
+      'usage',
+      `driver=fuse-native does not know who makes a file, so that with allow_other and ${privilege} anybody could make ` +
+        'one of root: leave one of them out',
+    )
+  }
   if (locks === 'channel') {
     throw new RkfsError('usage', 'driver=fuse-native hears of no locks: leave out locks=channel, or the driver')
   }
@@ -110,6 +150,8 @@ export function formatMountOptions(choices: MountChoices): string {
   if (choices.noAccessTimes) words.push('noatime')
   if (choices.read === 'latest') words.push('read=latest')
   if (choices.locks === 'channel') words.push('locks=channel')
+  if (choices.suid) words.push('suid')
+  if (choices.dev) words.push('dev')
   return words.join(',')
 }
 

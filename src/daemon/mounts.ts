@@ -9,7 +9,7 @@ import type { ChannelHost } from './channel-host.js'
 import { DeadMounts, type DeadMount } from './dead-mounts.js'
 import type { Log } from './log.js'
 import { writeMountRecord, type RecordedMount } from './mount-record.js'
-import { checkDriver, formatMountOptions, parseMountOptions, type MountChoices } from './mount-options.js'
+import { checkChoices, formatMountOptions, parseMountOptions, type MountChoices } from './mount-options.js'
 
 export interface ActiveMount {
   readonly directory: string
@@ -78,7 +78,7 @@ export class Mounts {
     timeoutSeconds: number,
   ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
-    checkDriver(choices)
+    checkChoices(choices)
     this.#checkDirectory(directory)
     while (this.#starting.has(directory)) await this.#starting.get(directory)
     const there = this.#at(directory)
@@ -139,6 +139,8 @@ export class Mounts {
         source: `rkfs:${host.name}`,
         readOnly: choices.readOnly,
         allowOther: choices.allowOther,
+        suid: choices.suid,
+        dev: choices.dev,
         log: (level, message, fields) => this.#log[level](message, { directory, ...fields }),
       },
       frontend,

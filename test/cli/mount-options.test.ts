@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatMountOptions, parseMountOptions } from '../../src/daemon/mount-options.js'
+import { checkChoices, formatMountOptions, parseMountOptions } from '../../src/daemon/mount-options.js'
 
 const defaults = {
   sync: 'close',
@@ -11,6 +11,8 @@ const defaults = {
   nonEmpty: false,
   noAccessTimes: false,
   locks: 'local',
+  suid: false,
+  dev: false,
 }
 
 t.test('what is accepted', async t => {
@@ -35,6 +37,8 @@ t.test('what is accepted', async t => {
   )
   t.same(parseMountOptions(['noatime']), { ...defaults, noAccessTimes: true })
   t.same(parseMountOptions(['noatime', 'relatime']), defaults)
+  t.same(parseMountOptions(['suid', 'dev']), { ...defaults, suid: true, dev: true })
+  t.same(parseMountOptions(['suid,dev', 'nosuid', 'nodev']), defaults)
   t.same(parseMountOptions(['locks=channel']), { ...defaults, locks: 'channel' })
 })
 
@@ -50,6 +54,8 @@ t.test('what is refused', async t => {
     ['timeout=1e3', /1 to 3600/],
     ['timeout=-1', /1 to 3600/],
     ['ro=1', /ro takes no value/],
+    ['suid=1', /suid takes no value/],
+    ['exec', /unknown mount option "exec"/],
     ['read=newest', /read must be local or latest/],
     ['driver=fuse', /driver must be kernel or fuse-native/],
     ['locks=x', /locks must be/],
@@ -61,10 +67,25 @@ t.test('what is refused', async t => {
   }
 })
 
+t.test('who may have set-uid files and device nodes', async t => {
+  const check = (user: number, ...given: string[]): void => checkChoices(parseMountOptions(given), user)
+  t.doesNotThrow(() => check(1000))
+  t.doesNotThrow(() => check(0, 'suid,dev,allow_other'))
+  t.throws(() => check(1000, 'suid'), { code: 'usage', message: /the mount option suid needs root/ })
+  t.throws(() => check(1000, 'dev'), { code: 'usage', message: /the mount option dev needs root/ })
+  for (const option of ['suid', 'dev']) {
+    t.throws(() => check(0, `driver=fuse-native,allow_other,${option}`), {
+      code: 'usage',
+      message: new RegExp(`with allow_other and ${option} anybody could make one of root: leave one of them out`),
+    })
+  }
+})
+
 t.test('as shown in the status', async t => {
   t.equal(formatMountOptions(parseMountOptions([])), 'rw,sync=close,timeout=30')
   t.equal(
     formatMountOptions(parseMountOptions(['ro,read=latest,allow_other,sync=fsync,noatime'])),
     'ro,sync=fsync,timeout=30,allow_other,noatime,read=latest',
   )
+  t.equal(formatMountOptions(parseMountOptions(['suid,dev'])), 'rw,sync=close,timeout=30,suid,dev')
 })

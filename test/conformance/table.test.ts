@@ -85,14 +85,14 @@ await t.test('where tmpfs deviates it holds on ext4', async t => {
 
 await t.test('it holds on a channel of one member', { skip: !one && 'runs with CONFORMANCE=all' }, async t => {
   const solo = await cluster.machine('solo')
-  await solo.must('mount', 'alone', solo.directory)
+  await solo.must('mount', 'alone', solo.directory, '-o', 'suid,dev')
   await holds(t, solo.directory, rkfsJobs)
   await solo.must('umount', solo.directory)
 })
 
 await t.test('it holds for an ordinary user', async t => {
   const machine = await cluster.machine('user')
-  await machine.must('mount', 'alone', machine.directory, '-o', 'allow_other')
+  await machine.must('mount', 'alone', machine.directory, '-o', 'allow_other,suid,dev')
   chmodSync(cluster.root, 0o711)
   await machine.shell(`mkdir by-nobody && chown ${nobody}:${nobody} by-nobody`)
   const directory = within(machine, 'by-nobody')
@@ -108,7 +108,7 @@ await t.test('it holds with driver=fuse-native, but for what its limits say', as
   }
   const native = await cluster.machine('native')
   await native.must('mount', 'alone', native.directory, '-o', 'driver=fuse-native,allow_other')
-  // The limit `caller`: where others may make files of root's, the mount is nosuid and nodev.
+  // The limit `caller`: where others may make files of root's, suid and dev are refused.
   await holds(t, native.directory, rkfsJobs, {
     exceptions: new Set(exceptions),
     skipped: /^large: |mounted with (nodev|nosuid or noexec)$/,
@@ -118,7 +118,7 @@ await t.test('it holds with driver=fuse-native, but for what its limits say', as
 
 await t.test('three members', async t => {
   const machines = await cluster.members('a', 'b', 'c')
-  for (const machine of machines) await machine.mount()
+  for (const machine of machines) await machine.mount('-o', 'suid,dev')
 
   await t.test('it holds through the mount of the leader', async t => {
     const leader = await cluster.leader(machines)

@@ -34,8 +34,10 @@ assert os.pread(fd, 100, 0) == b'temporary' and os.fstat(fd).st_nlink == 0
 `
 
 export function mountDriverContract(name: string, driver: DriverUnderTest): void {
+  t.setTimeout(120_000)
   const lacks = (limit: FuseNativeLimitId): boolean => driver.limits.includes(limit)
-  const onMount = (body: (mount: TestMount) => Promise<void>): Promise<void> => withMount(body, driver.args)
+  const onMount = (body: (mount: TestMount) => Promise<void>): Promise<void> =>
+    withMount(body, [...driver.args, 'suid', 'dev'])
   const onOthersMount = (body: (mount: TestMount) => Promise<void>): Promise<void> =>
     withMount(body, lacks('others') ? [...driver.args, 'allow_other'] : driver.args)
 
@@ -69,6 +71,24 @@ export function mountDriverContract(name: string, driver: DriverUnderTest): void
       t.match(await mount.command('counts', /^counts/), /^counts \d+ 1$/)
     }),
   )
+
+  void t.test(`${name}: set-uid files and device nodes have no effect unless it is asked for`, options, async t => {
+    const makes = 'cp /usr/bin/id id; chown 7:7 id; chmod 6755 id; mknod null c 1 3; chmod 666 null'
+    const tries = './id -u; ./id -g; echo x 2>/dev/null >null && echo opened || echo refused'
+    const cases: [args: string[], output: string][] = [
+      [['suid'], '7\n7\nrefused\n'],
+      [['dev'], '0\n0\nopened\n'],
+    ]
+    for (const [args, output] of cases) {
+      await withMount(
+        async mount => {
+          const { stdout, stderr } = mount.shell(`${makes}; ${tries}`)
+          t.equal(stdout, output, `${args[0]} ${stderr}`)
+        },
+        [...driver.args, ...args],
+      )
+    }
+  })
 
   void t.test(`${name}: large files, listings, mappings, attributes, holes, copies`, options, t =>
     onMount(async mount => {

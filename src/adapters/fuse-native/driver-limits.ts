@@ -21,7 +21,7 @@ export const fuseNativeLimits = [
     what: 'who calls is not known',
     errno: 'none',
     instead:
-      'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit, every write clears them, they and device nodes have no effect, and all see the names of trusted attributes',
+      'new files belong to the user who mounted; with allow_other they get no set-uid and set-gid bit, every write clears them, suid and dev are refused, and all see the names of trusted attributes',
   },
   {
     id: 'acl',

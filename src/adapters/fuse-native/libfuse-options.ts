@@ -11,7 +11,7 @@ export const WRITE_BYTES_MAX = 131_072
  * character for each byte: the native part takes names for UTF-8, and would lose the others.
  */
 export function libfuseOptions(
-  options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther'>,
+  options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther' | 'suid' | 'dev'>,
   root: boolean,
 ): string {
   const list = [
@@ -35,8 +35,10 @@ export function libfuseOptions(
   ]
   if (options.readOnly) list.push('ro')
   if (options.allowOther) list.push('allow_other')
-  // Who may use the mount is root alone: set-uid files and device nodes work as on a local file system. `nonempty` was
-  // settled by who asked for the mount; fusermount3 does not know the word.
-  if (root) list.push('nonempty', ...(options.allowOther ? [] : ['suid', 'dev']))
+  // Without these words libfuse mounts with nosuid and nodev.
+  if (root && options.suid) list.push('suid')
+  if (root && options.dev) list.push('dev')
+  // `nonempty` was settled by who asked for the mount; fusermount3 does not know the word.
+  if (root) list.push('nonempty')
   return `-o${list.join(',')}`
 }

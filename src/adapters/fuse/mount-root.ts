@@ -31,7 +31,8 @@ export function deviceError(error: unknown): RkfsError {
 
 /**
  * Mounts with mount(8), which inherits the open device as descriptor 3, and answers the device. As root the mount is for
- * everybody, and set-uid files and device nodes work, as on a local file system.
+ * everybody. Set-uid files and device nodes have no effect unless they are asked for: every member can make them, and
+ * root of another machine is not root of this one.
  */
 export async function mountAsRoot(directory: string, options: MountOptions): Promise<number> {
   let fd: number
@@ -42,6 +43,8 @@ export async function mountAsRoot(directory: string, options: MountOptions): Pro
   }
   const mountOptions = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'allow_other', 'default_permissions']
   if (options.readOnly) mountOptions.push('ro')
+  if (!options.suid) mountOptions.push('nosuid')
+  if (!options.dev) mountOptions.push('nodev')
   // -i: mount(8) must not run the helper mount.fuse.
   const args = ['-i', '-t', RKFS_TYPE, '-o', mountOptions.join(','), '--', options.source, directory]
   const { status, stderr } = await run('mount', args, { timeoutMs: MOUNT_TIMEOUT_MS, extraFd: fd })

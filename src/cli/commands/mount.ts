@@ -6,7 +6,7 @@ import { lockHolder } from '../../adapters/host/lock-holder.js'
 import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
-import { checkDriver, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
+import { checkChoices, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
 import { checkChannelName, collect } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
 import { prepareDirectory } from '../mount-point.js'
@@ -35,6 +35,8 @@ Options for -o:
                             all changes but writes wait for a majority
   ro, rw                    ro: refuse changes through this mount (default: rw)
   allow_other               other users may use the mount; a mount made by root is always open to all
+  suid, dev                 set-uid files and file capabilities, or device nodes, have effect here (default: nosuid,nodev):
+                            every member can make them, so whoever has a member's key is then root here
   nonempty                  mount over a directory that is not empty
   locks=local|channel       whether locks hold between the programs here alone, or on all members (default: local)
   driver=kernel|fuse-native how to speak to the kernel; fuse-native (libfuse 2) can do less: native-deps.md
@@ -55,7 +57,7 @@ interface Options {
 async function mount(channel: string, dir: string, options: Options, command: Command): Promise<void> {
   checkChannelName(channel)
   const choices = parseMountOptions(options.o ?? [])
-  checkDriver(choices)
+  checkChoices(choices)
   const home = homeOf(command)
   const { directory, hidden } = prepareDirectory(dir, home, channel, choices)
   const foreground = options.foreground === true

@@ -25,6 +25,8 @@ try {
       source: 'rkfs-test',
       readOnly: words.includes('ro'),
       allowOther: words.includes('allow_other'),
+      suid: words.includes('suid'),
+      dev: words.includes('dev'),
       log: (level, message, fields) => say(`log ${level} ${message} ${JSON.stringify(fields ?? {})}`),
     },
     handler,

@@ -12,6 +12,8 @@ const mount = await new KernelDriver({ flush: false }).mount(
     source: 'recorded',
     readOnly: false,
     allowOther: true,
+    suid: false,
+    dev: false,
     log: (level, message, fields) => {
       if (level !== 'debug') process.stderr.write(`recorder: ${message} ${JSON.stringify(fields ?? {})}\n`)
     },
