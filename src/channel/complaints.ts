@@ -7,7 +7,14 @@ const quietMs = 60_000
 
 /** What is the same complaint, whatever its words: an index or a reason that the member chose makes it no other. */
 export type Complaint =
-  'contradiction' | 'damaged-entry' | 'differs' | 'forged-origin' | 'nonsense' | 'payload' | 'says-it-differs'
+  | 'contradiction'
+  | 'damaged-entry'
+  | 'differs'
+  | 'foreign-number'
+  | 'forged-origin'
+  | 'nonsense'
+  | 'payload'
+  | 'says-it-differs'
 
 /** What members do that none should. They cannot fill the log with it: what was left out is counted. */
 export class Complaints {

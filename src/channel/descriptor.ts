@@ -35,6 +35,15 @@ const slotMax = 8191
 /** Inode numbers of a slot: `slot << 40` and up. Safe integers. */
 export const inodesPerSlot = 2 ** 40
 
+/**
+ * Whether a member may make an inode of that number: of a range that the owner has given out, and that is not another
+ * member's. A range of nobody's is that of a member that was removed, perhaps of this one, which was admitted again.
+ */
+export function mayMakeInode({ members, nextSlot }: Descriptor, member: MemberId, ino: number): boolean {
+  const slot = Math.floor(ino / inodesPerSlot)
+  return slot >= 1 && slot < nextSlot && !members.some(each => each.slot === slot && each.id !== member)
+}
+
 export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
   return utf8Encode(JSON.stringify(descriptor))
 }

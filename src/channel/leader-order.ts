@@ -1,10 +1,10 @@
 import { EAGAIN, ECANCELED, EEXIST, EINVAL, EPERM } from '../base/errno.js'
 import { messageOf } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
-import { apply, membersDescriptor } from '../fs/apply.js'
+import { apply, membersDescriptor, membersVersion } from '../fs/apply.js'
 import { payloadLength } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
-import type { MembersOperation, Operation } from '../fs/operation.js'
+import { madeInode, type MembersOperation, type Operation } from '../fs/operation.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
@@ -12,7 +12,7 @@ import { rememberPlace, standingOf } from './change-number.js'
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
-import { decodeDescriptor, mayChange, type Descriptor } from './descriptor.js'
+import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
@@ -109,10 +109,8 @@ export class LeaderOrder {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
     }
-    if (operation.kind === 'members') {
-      const errno = this.#checkMembers(operation, proposal.origin)
-      if (errno !== 0) return errno
-    }
+    const bad = this.#check(operation, proposal.origin)
+    if (bad !== 0) return bad
     const index = this.#log.lastIndex + 1
     const shows = own !== undefined && joined
     ordered.tag = index
@@ -131,10 +129,28 @@ export class LeaderOrder {
 
   /** Whether the log names a member, so that its changes are taken: others, of whom this member was only told, have no say. */
   serves(member: MemberId): boolean {
-    const named = ({ members }: Descriptor): boolean => members.some(({ id }) => id === member)
-    if (named(this.#roster.descriptor)) return true
-    const stored = membersDescriptor(this.#views.ordered)
-    return stored !== undefined && named(decodeDescriptor(stored))
+    return this.#descriptorHas(({ members }) => members.some(({ id }) => id === member))
+  }
+
+  /** Whether something holds of the applied descriptor, or of the one that the log amounts to. */
+  #descriptorHas(test: (descriptor: Descriptor) => boolean): boolean {
+    const applied = this.#roster.descriptor
+    if (test(applied)) return true
+    const record = this.#views.ordered.get('setting', 0, 'members')
+    // it is decoded only where it is another: who asks in vain, asks often
+    if (record === undefined || membersVersion(record) === applied.version) return false
+    return test(decodeDescriptor(membersDescriptor(this.#views.ordered)!))
+  }
+
+  /** Why the order refuses what the state would take: it depends on whose change it is. */
+  #check(operation: Operation, origin: MemberId): number {
+    if (operation.kind === 'members') return this.#checkMembers(operation, origin)
+    const ino = madeInode(operation)
+    if (ino === undefined || this.#descriptorHas(descriptor => mayMakeInode(descriptor, origin, ino))) return 0
+    // in the range of another member, that one could not make its own files any more
+    const words = `member ${origin} made a file with inode number ${ino}, which is not of a range of its own: refused`
+    this.#complaints.about(origin, 'foreign-number', 'warn', words)
+    return EPERM
   }
 
   #checkMembers(operation: MembersOperation, origin: MemberId): number {

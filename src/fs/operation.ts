@@ -184,6 +184,12 @@ export type Operation =
   | OpenSessionOperation
   | EndSessionOperation
 
+/** The number of the inode that an operation makes; undefined when it makes none. */
+export function madeInode(operation: Operation): number | undefined {
+  if (operation.kind === 'make') return operation.ino
+  return operation.kind === 'rename' ? operation.whiteout : undefined
+}
+
 /** Whether it changes only the content or attributes of one inode, so that a member may show it before it is ordered. */
 export function isContentOperation(
   operation: Operation,
