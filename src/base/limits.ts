@@ -7,6 +7,8 @@ export const MiB = 1024 * 1024
 export const chunkBytes = 256 * KiB
 /** The largest payload of one change: one FUSE write, or one extended attribute. */
 export const payloadBytesMax = MiB
+/** Separate runs of stored bytes in one write-back of a mapping's pages; one with more is made into several. */
+export const storedRunsMax = 4096
 /** Blobs of one entry: a write that does not start at a chunk boundary touches one more. */
 export const blobsPerEntryMax = 8
 /** The encoded operation of one change, without its payload. */

@@ -26,10 +26,17 @@ export class AttributeCalls {
   getattr(ino: number, reply: AttributesReply): void {
     const mount = this.#mount
     if (!mount.channel.serving) return reply.fail(EIO)
-    const inode = mount.inode(ino)
     // ESTALE: the kernel looks the name up again, which may be another file's by now
-    if (inode === undefined) return reply.fail(ESTALE)
-    reply.ok({ attributes: mount.attributes(ino, inode), ttlMs: mount.ttl })
+    if (mount.inode(ino) === undefined) return reply.fail(ESTALE)
+    // fstat(2) shows nothing newer than read(2) does
+    mount.pages.whenTaken(ino, () => {
+      const inode = mount.inode(ino)
+      if (inode === undefined) return reply.fail(ESTALE)
+      const isBehind = mount.pages.isBehind(ino)
+      mount.pages.passOver(ino)
+      const shown = isBehind ? mount.pages.asHeld(ino, inode) : inode
+      reply.ok({ attributes: mount.attributes(ino, shown), ttlMs: isBehind ? 0 : mount.ttl })
+    })
   }
 
   setattr(caller: Caller, ino: number, change: AttributeChange, reply: AttributesReply): void {
@@ -58,7 +65,10 @@ export class AttributeCalls {
       if (change.size !== undefined) mount.changed(change.handle)
       // a time that was set counts, even one before the last read
       if (change.atime !== undefined) mount.accessTimes.drop(ino)
-      this.getattr(ino, reply)
+      const changed = mount.inode(ino)
+      if (changed === undefined) return reply.fail(ESTALE)
+      const { attributes, isHeld } = mount.pages.answers(ino, changed)
+      reply.ok({ attributes, ttlMs: isHeld ? 0 : mount.ttl })
     })
   }
 

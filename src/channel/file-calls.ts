@@ -13,6 +13,7 @@ import type { OrphanFile } from './orphan-file.js'
 import {
   O_ACCMODE,
   O_APPEND,
+  O_DIRECT,
   O_DSYNC,
   O_EXCL,
   O_NOATIME,
@@ -53,9 +54,11 @@ export class FileCalls {
     const isWatched = reads && inode.size > 0 && inode.size <= accessReadBytesMax && mount.accessTimes.isDue(ino, inode)
     // Through the cache, a write that goes on in another page comes in two parts (fuse_fill_write_pages stops at a page that
     // is not up to date), and another member's record may get between them.
-    const appends = (flags & O_APPEND) !== 0 && (flags & O_ACCMODE) !== 0
+    const appends = isDirect(flags)
+    const handle = mount.files.open(ino, flags)
+    mount.pages.opened(ino)
     return {
-      handle: mount.files.open(ino, flags),
+      handle,
       keepCache: !mount.options.latest && !isWatched,
       directIo: appends,
     }
@@ -121,7 +124,7 @@ export class FileCalls {
         const inode = mount.inode(ino)
         if ((flags & O_EXCL) !== 0) return reply.fail(EEXIST)
         if (inode === undefined || !isRegular(inode)) return reply.fail(inode === undefined ? ESTALE : EEXIST)
-        const answer = (file: OpenFile): void => reply.ok({ entry: mount.entry(ino)!, file })
+        const answer = (file: OpenFile): void => reply.ok({ entry: mount.uncheckedEntry(ino)!, file })
         if ((flags & O_TRUNC) === 0) answer(this.#opened(ino, inode, flags))
         else this.#truncateAndOpen(ino, inode, flags, false, undefined, reply as Reply<never>, answer)
       }
@@ -227,28 +230,41 @@ export class FileCalls {
     if (!channel.serving) return reply.fail(EIO)
     const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
-    mount.accessed(ino, inode, isQuiet(mount.files.file(handle)?.flags ?? 0))
-    this.#readWhole(ino, offset, size, reply, mount.options.timeoutMs)
+    const flags = mount.files.file(handle)?.flags ?? 0
+    mount.accessed(ino, inode, isQuiet(flags))
+    const isKept = !isDirect(flags) && (flags & O_DIRECT) === 0
+    const answer = (parts: Uint8Array[]): void => {
+      mount.pages.given(ino, offset, size, isKept)
+      reply.ok(parts)
+    }
+    this.#readWhole(ino, offset, size, reply, answer, mount.options.timeoutMs)
   }
 
   /** A part that is damaged here comes from another member; where none has it, the program is told, and the rest goes on. */
-  #readWhole(ino: number, offset: number, size: number, reply: Reply<Uint8Array[]>, leftMs: number): void {
+  #readWhole(
+    ino: number,
+    offset: number,
+    size: number,
+    reply: Reply<Uint8Array[]>,
+    answer: (parts: Uint8Array[]) => void,
+    leftMs: number,
+  ): void {
     const mount = this.#mount
     const { channel } = mount
     if (!channel.serving) return reply.fail(EIO)
     const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     const length = Math.min(size, inode.size - offset)
-    if (length <= 0) return reply.ok([])
+    if (length <= 0) return answer([])
     try {
       const orphan = mount.orphans.get(ino)
-      reply.ok(orphan?.read(offset, length) ?? channel.blobs.read(channel.view, ino, offset, length))
+      answer(orphan?.read(offset, length) ?? channel.blobs.read(channel.view, ino, offset, length))
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error
       if (!(error instanceof DamagedBlob) || leftMs <= 0) return reply.fail(EIO)
       let interrupted = false
       const cancel = channel.heal(error, leftMs, left => {
-        if (left !== undefined) this.#readWhole(ino, offset, size, reply, left)
+        if (left !== undefined) this.#readWhole(ino, offset, size, reply, answer, left)
         else reply.fail(interrupted ? EINTR : EIO)
       })
       reply.onInterrupt(() => {
@@ -302,6 +318,9 @@ export class FileCalls {
         if (orphan !== undefined) return writeNameless(orphan)
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
+        if (file !== undefined && !isDirect(file.flags))
+          mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
+        mount.contentChanged(ino)
         if (unseen) mount.forgetPages(ino)
         reply.ok(data.length)
       },
@@ -368,6 +387,11 @@ export class FileCalls {
     if (found === undefined) reply.fail(ENXIO)
     else reply.ok(found)
   }
+}
+
+/** Whether reads and writes pass the kernel's pages. */
+function isDirect(flags: number): boolean {
+  return (flags & O_APPEND) !== 0 && (flags & O_ACCMODE) !== 0
 }
 
 function isQuiet(flags: number): boolean {

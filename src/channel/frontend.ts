@@ -25,6 +25,7 @@ import type {
 import { MountState, type FrontendOptions, type FrontendPorts } from './mount-state.js'
 import { NameCalls } from './name-calls.js'
 import type { ChannelObserver } from './ports.js'
+import { writeBack } from './write-back.js'
 
 export type { FrontendOptions, FrontendPorts } from './mount-state.js'
 
@@ -40,13 +41,10 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   readonly #attributes: AttributeCalls
   readonly #directories: DirectoryCalls
   readonly #locks: MountLocks | undefined
-  /** Where invalidations go; set once the mount stands. */
-  mounted: Mounted | undefined
 
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
     this.mount = options.mount
     this.#state = new MountState(channel, options, ports)
-    this.#state.invalidatePages = ino => this.invalidate([{ kind: 'inode', ino, offset: 0, length: 0 }])
     this.#names = new NameCalls(this.#state)
     this.#files = new FileCalls(this.#state, this.#names)
     this.#attributes = new AttributeCalls(this.#state)
@@ -54,12 +52,20 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     this.#locks = options.channelLocks
       ? new MountLocks(options.mount, options.timeoutMs, channel.locks, {
           settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
-          dropPages: ino => this.mounted?.invalidate([{ kind: 'inode', ino, offset: 0, length: 0 }]),
+          dropPages: ino => this.#state.forgetPages(ino),
           get serving() {
             return channel.serving
           },
         })
       : undefined
+  }
+
+  /** Where invalidations go; set once the mount stands. */
+  get mounted(): Mounted | undefined {
+    return this.#state.mounted
+  }
+  set mounted(mounted: Mounted | undefined) {
+    this.#state.mounted = mounted
   }
 
   /** Open files and directories of programs. */
@@ -70,11 +76,11 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   // ---- what the channel says ----
 
   invalidate(items: readonly Invalidation[]): void {
-    this.mounted?.invalidate(items)
+    this.#state.pages.announce(items)
   }
 
   invalidateAll(): void {
-    this.mounted?.invalidateAll()
+    this.#state.pages.announceAll()
   }
 
   viewChanged(): void {
@@ -234,6 +240,10 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   ): void {
     if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.write(caller, ino, handle, offset, data, flags, killPrivileges, reply)
+  }
+
+  writeBack(ino: number, _handle: number, offset: number, data: Uint8Array, reply: Reply<number>): void {
+    writeBack(this.#state, ino, offset, data, reply)
   }
 
   flush(_caller: Caller, ino: number, handle: number, lockOwner: bigint, reply: Reply<void>): void {

@@ -1,4 +1,5 @@
 import { isContentOperation, type Operation } from '../fs/operation.js'
+import type { Range } from '../fs/reserved.js'
 import type { View } from '../fs/view.js'
 import type { Invalidation } from './mount-port.js'
 
@@ -8,12 +9,18 @@ import type { Invalidation } from './mount-port.js'
  */
 export function invalidationsOf(operation: Operation, view: View): Invalidation[] {
   const attributes = (ino: number): Invalidation => ({ kind: 'inode', ino, offset: -1, length: 0 })
-  const content = (ino: number, offset: number, length: number): Invalidation => ({
-    kind: 'inode',
-    ino,
-    offset,
-    length,
-  })
+  const content = (ino: number, offset: number, length: number, changed?: readonly Range[]): Invalidation => {
+    const before = view.get('inode', ino, '')
+    return {
+      kind: 'inode',
+      ino,
+      offset,
+      length,
+      ...(changed === undefined ? {} : { changed }),
+      ...(before === undefined ? {} : { before }),
+    }
+  }
+  const sizeOf = (ino: number): number => view.get('inode', ino, '')?.size ?? 0
   switch (operation.kind) {
     case 'make':
       return [{ kind: 'entry', parent: operation.parent, name: operation.name }, content(operation.parent, 0, 0)]
@@ -48,12 +55,19 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
       return items
     }
     case 'setattr':
-      return [operation.size === undefined ? attributes(operation.ino) : content(operation.ino, 0, 0)]
+      return [
+        operation.size === undefined
+          ? attributes(operation.ino)
+          : content(operation.ino, Math.min(operation.size, sizeOf(operation.ino)), 0),
+      ]
     case 'write':
       return operation.length === 0 ? [] : [content(operation.ino, operation.offset, operation.length)]
-    case 'append': {
-      const size = view.get('inode', operation.ino, '')?.size ?? 0
-      return [content(operation.ino, size, operation.length)]
+    case 'append':
+      return [content(operation.ino, sizeOf(operation.ino), operation.length)]
+    case 'write-back': {
+      const { ino, offset, length, stored } = operation
+      const changed = stored.map(run => ({ from: offset + run.at, to: offset + run.at + run.length }))
+      return length === 0 ? [] : [content(ino, offset, length, changed)]
     }
     case 'allocate':
       return [content(operation.ino, operation.offset, operation.length)]

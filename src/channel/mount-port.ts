@@ -4,6 +4,8 @@
  *
  * Names and link targets are binary strings (one char a byte). Inode 1 is the root. Times are nanoseconds since 1970.
  */
+import type { Inode } from '../fs/records.js'
+import type { Range } from '../fs/reserved.js'
 
 /** Who made the system call. `pid` 0: the kernel itself. */
 export interface Caller {
@@ -175,7 +177,7 @@ export interface FileSystemHandler {
   /** Answers up to `size` bytes as the parts to send one after the other, fewer only at the end of the file. */
   read(caller: Caller, ino: number, handle: number, offset: number, size: number, reply: Reply<Uint8Array[]>): void
   /**
-   * write(2), and written-back pages of shared mappings. `data` belongs to the handler from here on (its buffer is not reused).
+   * write(2). `data` belongs to the handler from here on (its buffer is not reused).
    * `flags`: the open flags in force (O_APPEND, O_SYNC, O_DSYNC); `killPrivileges`: clear set-uid and set-gid.
    * Answers the count of bytes written.
    */
@@ -189,6 +191,12 @@ export interface FileSystemHandler {
     killPrivileges: boolean,
     reply: Reply<number>,
   ): void
+  /**
+   * The kernel writes pages of a shared mapping back (msync(2), munmap(2), sync(2), for want of memory, or because it was told
+   * to drop them): whole pages up to the size that it knows, with the bytes that it was given wherever programs stored none.
+   * Answers the count of bytes.
+   */
+  writeBack(ino: number, handle: number, offset: number, data: Uint8Array, reply: Reply<number>): void
   /** close(2) of one descriptor; `lockOwner` identifies the process's POSIX locks, all dropped by it. */
   flush(caller: Caller, ino: number, handle: number, lockOwner: bigint, reply: Reply<void>): void
   /** The last reference to the open file went; `flockOwner` when a flock(2) is to be dropped. */
@@ -254,7 +262,18 @@ export interface FileSystemHandler {
 /** What became stale in the kernel's caches because of a change that did not come through this mount. */
 export type Invalidation =
   /** Attributes, and the cached pages from `offset` for `length` bytes (`length` 0: to the end; `offset` -1: attributes only). For a directory: its cached listing. */
-  | { readonly kind: 'inode'; readonly ino: number; readonly offset: number; readonly length: number }
+  | {
+      readonly kind: 'inode'
+      readonly ino: number
+      readonly offset: number
+      readonly length: number
+      /** The bytes that are others now; absent: all of these. */
+      readonly changed?: readonly Range[]
+      /** The file before that, if it is known. */
+      readonly before?: Inode
+    }
+  /** A file has become longer than the kernel may think: its mappings reach so far, too. `last`: its last byte. */
+  | { readonly kind: 'size'; readonly ino: number; readonly size: number; readonly last: number }
   /** A name appeared, changed or went. */
   | { readonly kind: 'entry'; readonly parent: number; readonly name: string }
   /** A name of `child` went and the kernel may drop its inode. */
@@ -288,6 +307,11 @@ export interface Mounted {
   readonly device: string | undefined
   /** Queues a notification for the kernel; never blocks, never fails. */
   invalidate(items: readonly Invalidation[]): void
+  /**
+   * What the kernel is answered about an inode's attributes, in requests that it has made already, is dropped by it if it
+   * knows the inode. At once; never blocks.
+   */
+  staleAttributes(ino: number): void
   /** Calls back when the kernel has taken all that was queued before; at once when the mount has ended. */
   settled(done: () => void): void
   /** Drops all that the kernel has cached: names (where it has INC_EPOCH; else they expire), and what open files hold. */

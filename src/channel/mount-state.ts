@@ -8,7 +8,9 @@ import { isRegular, type Inode } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 import { AccessTimes } from './access-times.js'
 import type { Channel } from './channel.js'
-import type { Attributes, Caller, Entry, FileSystemStatistics, Reply } from './mount-port.js'
+import { isOfPages } from './invalidations.js'
+import { KernelPages } from './kernel-pages.js'
+import type { Attributes, Caller, Entry, FileSystemStatistics, Mounted, Reply } from './mount-port.js'
 import { OpenFiles } from './open-files.js'
 import { attributesOf, OrphanFile, type OrphanPorts, type Spill } from './orphan-file.js'
 
@@ -44,6 +46,7 @@ export class MountState {
   readonly ports: FrontendPorts
   readonly files = new OpenFiles()
   readonly accessTimes: AccessTimes
+  readonly pages: KernelPages
   /** Open files without a name. */
   readonly orphans = new Map<number, OrphanFile>()
   /**
@@ -54,14 +57,24 @@ export class MountState {
   readonly #ghosts = new Map<number, OrphanFile>()
   readonly #readableGhosts = new Set<number>()
   readonly #orphanPorts: OrphanPorts
-  /** Set by who can reach the kernel. */
-  invalidatePages: ((ino: number) => void) | undefined
+  /** Where invalidations go; set once the mount stands. */
+  mounted: Mounted | undefined
 
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
     this.channel = channel
     this.options = options
     this.ports = ports
     this.#orphanPorts = orphanPorts(channel, ports)
+    this.pages = new KernelPages({
+      mounted: () => this.mounted,
+      inode: ino => this.inode(ino),
+      isMappable: ino => this.files.isReadable(ino),
+      isOpen: ino => this.files.isOpen(ino),
+      byte: (ino, offset) => this.#byte(ino, offset),
+      attributes: (ino, inode) => this.attributes(ino, inode),
+      now: () => ports.now(),
+      delay: (ms, callback) => ports.delay(ms, callback),
+    })
     this.accessTimes = new AccessTimes({
       now: () => ports.now(),
       delay: (ms, callback) => ports.delay(ms, callback),
@@ -101,10 +114,31 @@ export class MountState {
     return attributesOf(ino, inode, this.accessTimes.of(ino))
   }
 
+  /** What a lookup answers, or a listing with attributes. */
   entry(ino: number): Entry | undefined {
     const inode = this.inode(ino)
     if (inode === undefined) return undefined
+    this.pages.passOver(ino)
     return { attributes: this.attributes(ino, inode), entryTtlMs: this.ttl, attributesTtlMs: this.ttl }
+  }
+
+  /** As `entry`, for an answer whose attributes the kernel takes as they are: to LINK, and to CREATE of a file that there is. */
+  uncheckedEntry(ino: number): Entry | undefined {
+    const inode = this.inode(ino)
+    if (inode === undefined) return undefined
+    const { attributes, isHeld } = this.pages.answers(ino, inode)
+    return { attributes, entryTtlMs: this.ttl, attributesTtlMs: isHeld ? 0 : this.ttl }
+  }
+
+  #byte(ino: number, offset: number): number {
+    try {
+      const parts = this.orphans.get(ino)?.read(offset, 1) ?? this.channel.blobs.read(this.view, ino, offset, 1)
+      return parts[0]?.[0] ?? 0
+    } catch (error) {
+      // who reads it is told
+      if (!(error instanceof RkfsError)) throw error
+      return 0
+    }
   }
 
   replyEntry(ino: number, reply: Reply<Entry>): void {
@@ -153,8 +187,10 @@ export class MountState {
       done: errno => {
         const failure = errno === ENOENT ? this.#applyNameless(operation) : errno
         if (errno === 0) outcome.told()
-        if (failure === 0) done()
-        else if (!refused?.(failure)) reply.fail(failure)
+        if (failure === 0) {
+          if ('ino' in operation) this.pages.changed(operation.ino, concernsContent(operation))
+          done()
+        } else if (!refused?.(failure)) reply.fail(failure)
       },
       lost: () => {
         if (concernsOpenFiles(operation)) this.files.spoil(operation.ino, EIO)
@@ -176,9 +212,14 @@ export class MountState {
     if (file !== undefined) file.sequence = this.channel.lastSequence
   }
 
-  /** The kernel gives the pages and the attributes of a file up. */
+  /** A program of this mount changed a file's content. */
+  contentChanged(ino: number): void {
+    this.pages.changed(ino, true)
+  }
+
+  /** The kernel gives the pages and the attributes of a file up; they may be as they are here. */
   forgetPages(ino: number): void {
-    this.invalidatePages?.(ino)
+    this.pages.announce([{ kind: 'inode', ino, offset: 0, length: 0, changed: [] }])
   }
 
   /** A program reads an inode; `quietly`: it was opened with O_NOATIME. */
@@ -215,7 +256,7 @@ export class MountState {
   /** A file that had no name for this member's programs is one of the channel's: kernels forget what they were told. */
   orphanReturns(ino: number): void {
     this.dropOrphan(ino)
-    this.forgetPages(ino)
+    this.pages.announce([{ kind: 'inode', ino, offset: 0, length: 0 }])
   }
 
   /** See `ChannelObserver.losing`. */
@@ -236,6 +277,7 @@ export class MountState {
   }
 
   forget(ino: number): void {
+    this.pages.forgotten(ino)
     this.#ghosts.get(ino)?.close()
     this.#ghosts.delete(ino)
     this.#readableGhosts.delete(ino)
@@ -284,6 +326,12 @@ export class MountState {
  */
 export function losesSetGid(inode: Inode, caller: Caller): boolean {
   return (inode.mode & 0o2010) === 0o2000 && isRegular(inode) && caller.uid !== 0 && caller.gid !== inode.gid
+}
+
+/** Whether it changes what a file holds, how long it is, or when that was. */
+function concernsContent(operation: Operation): boolean {
+  if (operation.kind === 'setattr') return operation.size !== undefined || operation.mtime !== undefined
+  return isOfPages(operation)
 }
 
 /** Whether what was done through an open file rests on it. */

@@ -114,7 +114,11 @@ export class NameCalls {
     const orphan = mount.orphans.get(ino)
     if (orphan === undefined) {
       const operation: Operation = { kind: 'link', ino, parent: newParent, name: newName }
-      return mount.change(operation, reply as Reply<never>, () => mount.replyEntry(ino, reply))
+      return mount.change(operation, reply as Reply<never>, () => {
+        const entry = mount.uncheckedEntry(ino)
+        if (entry === undefined) reply.fail(ENOENT)
+        else reply.ok(entry)
+      })
     }
     if (!orphan.isNew) return reply.fail(ENOENT)
     if (mount.view.get('entry', newParent, newName) !== undefined) return reply.fail(EEXIST)

@@ -5,6 +5,7 @@ export const O_EXCL = 0o200
 export const O_TRUNC = 0o1000
 export const O_APPEND = 0o2000
 export const O_DSYNC = 0o10000
+export const O_DIRECT = 0o40000
 export const O_NOATIME = 0o1000000
 
 /** One open file description (open(2)) on a mount. */
@@ -45,6 +46,8 @@ export class OpenFiles {
   readonly #files = new Map<number, OpenFileState>()
   readonly #directories = new Map<number, OpenDirectoryState>()
   readonly #counts = new Map<number, number>()
+  /** Of those that may be read, and so mapped (mmap(2)). */
+  readonly #readable = new Map<number, number>()
   /** What no open directory has told yet: the next one that is opened does, too. */
   #untold = 0
   #next = 1
@@ -53,6 +56,7 @@ export class OpenFiles {
     const handle = this.#next++
     this.#files.set(handle, { ino, flags, sequence: 0, error: 0, pagesForgotten: 0n })
     this.#counts.set(ino, (this.#counts.get(ino) ?? 0) + 1)
+    if (mayRead(flags)) this.#readable.set(ino, (this.#readable.get(ino) ?? 0) + 1)
     return handle
   }
 
@@ -68,6 +72,10 @@ export class OpenFiles {
     return this.#counts.has(ino)
   }
 
+  isReadable(ino: number): boolean {
+    return this.#readable.has(ino)
+  }
+
   /** Whether it is open more than once. */
   isShared(ino: number): boolean {
     return (this.#counts.get(ino) ?? 0) > 1
@@ -78,10 +86,8 @@ export class OpenFiles {
     const file = this.#files.get(handle)
     if (file === undefined) return false
     this.#files.delete(handle)
-    const count = this.#counts.get(file.ino)! - 1
-    if (count > 0) this.#counts.set(file.ino, count)
-    else this.#counts.delete(file.ino)
-    return count === 0
+    if (mayRead(file.flags)) countDown(this.#readable, file.ino)
+    return countDown(this.#counts, file.ino) === 0
   }
 
   /** Notes an error for all who have the inode open. */
@@ -125,6 +131,17 @@ export class OpenFiles {
   closeDirectory(handle: number): void {
     this.#directories.delete(handle)
   }
+}
+
+function mayRead(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_WRONLY
+}
+
+function countDown(counts: Map<number, number>, ino: number): number {
+  const count = counts.get(ino)! - 1
+  if (count > 0) counts.set(ino, count)
+  else counts.delete(ino)
+  return count
 }
 
 /** The error that an open file has to tell, once. */

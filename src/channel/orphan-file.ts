@@ -136,7 +136,10 @@ export class OrphanFile implements View {
     this.changes++
     this.#spill ??= this.#ports.openSpill()
     this.#spill.write(offset, data)
-    putPieces(this, this.ino, this.#inode, offset, [{ length: data.length, blob: spilled, offset }], time)
+    putPieces(this, this.ino, this.#inode, offset, [{ length: data.length, blob: spilled, offset }], {
+      time,
+      number: 0,
+    })
     if (killPrivileges) this.#inode = { ...this.#inode, mode: withoutPrivileges(this.#inode.mode) }
     return 0
   }

@@ -32,15 +32,17 @@ export class ShownInodes {
     const differing: Invalidation[] = []
     for (const [ino, { inode, pages }] of this.#before) {
       if (isSame(inode, view.get('inode', ino, ''))) continue
-      differing.push({ kind: 'inode', ino, offset: pages ? 0 : -1, length: 0 })
+      const from = Math.min(inode?.size ?? 0, view.get('inode', ino, '')?.size ?? 0)
+      differing.push({ kind: 'inode', ino, offset: pages ? from : -1, length: 0 })
     }
     this.#before.clear()
     return differing
   }
 }
 
-/** An inode that is not there may be one without a name, which a mount shows by itself: never the same. */
+/** Of what kernels are shown. An inode that is not there may be one without a name, which a mount shows by itself: never the same. */
 function isSame(one: Inode | undefined, other: Inode | undefined): boolean {
   if (one === undefined || other === undefined) return false
-  return one === other || (Object.keys(one) as (keyof Inode)[]).every(key => one[key] === other[key])
+  const isShownSame = (key: keyof Inode): boolean => key === 'parent' || one[key] === other[key]
+  return one === other || (Object.keys(one) as (keyof Inode)[]).every(isShownSame)
 }

@@ -1,7 +1,7 @@
 import { unreachable } from '../base/assert.js'
 import { EEXIST } from '../base/errno.js'
 import { removeXattr, setAccessTimes, setAttributes, setXattr } from './attributes.js'
-import { allocate, clone, write } from './content.js'
+import { allocate, clone, write, writeBack } from './content.js'
 import { link, make, remove, rename } from './names.js'
 import type { Operation } from './operation.js'
 import type { View } from './view.js'
@@ -37,6 +37,8 @@ export function apply(view: View, operation: Operation, place: Place): number {
     case 'write':
     case 'append':
       return write(view, operation, place)
+    case 'write-back':
+      return writeBack(view, operation, place)
     case 'allocate':
       return allocate(view, operation, place)
     case 'clone':

@@ -17,7 +17,7 @@ import { type Inode, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFLNK, S_IFMT
 import type { View } from './view.js'
 
 /** chmod(2), chown(2), truncate(2), utimensat(2). */
-export function setAttributes(view: View, operation: SetAttributesOperation, { time }: Place): number {
+export function setAttributes(view: View, operation: SetAttributesOperation, { time, number }: Place): number {
   const inode = getInode(view, operation.ino)
   if (inode === undefined) return ENOENT
   const { ino, size, killPrivileges } = operation
@@ -36,7 +36,7 @@ export function setAttributes(view: View, operation: SetAttributesOperation, { t
   if (size !== undefined || owned) dropCapability(view, ino)
   putInode(view, ino, {
     ...inode,
-    ...(size === undefined ? {} : resize(view, ino, inode, size)),
+    ...(size === undefined ? {} : resize(view, ino, inode, size, number)),
     mode,
     uid: operation.uid ?? inode.uid,
     gid: operation.gid ?? inode.gid,

@@ -1,11 +1,12 @@
 import { EAGAIN, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP } from '../base/errno.js'
-import { cloneBytesMax, fileSizeMax, reservedRangesMax } from '../base/limits.js'
+import { chunkBytes, cloneBytesMax, fileSizeMax, reservedRangesMax } from '../base/limits.js'
 import type { Place } from './apply.js'
 import {
   blobId,
   payloadCuts,
   placeBlobs,
   placeExtent,
+  placeOfBlob,
   placePieces,
   readPieces,
   removeRange,
@@ -21,6 +22,7 @@ import {
   type AllocateOperation,
   type AppendOperation,
   type CloneOperation,
+  type WriteBackOperation,
   type WriteOperation,
 } from './operation.js'
 import { type Inode, isDirectory, isRegular } from './records.js'
@@ -110,16 +112,79 @@ export function extendWrite(
   return 0
 }
 
+/**
+ * Pages of a shared mapping that a kernel wrote back. What lies behind the end of the file is left out: a mapping never
+ * makes it longer. Of the bytes that the program did not store nothing is taken if the file's content changed since.
+ */
+export function writeBack(view: View, operation: WriteBackOperation, { time, number }: Place): number {
+  const inode = regular(view, operation.ino)
+  if (typeof inode === 'number') return inode
+  const { ino, offset, base, stored } = operation
+  const length = Math.min(operation.length, inode.size - offset)
+  if (length <= 0) return 0
+  const isWhole = !isChangedSince(view, ino, inode, offset, length, base)
+  const allocation = new Allocation(inode, decodeReserved(inode.target))
+  for (const run of isWhole ? [{ at: 0, length }] : stored) {
+    const end = Math.min(run.at + run.length, length)
+    if (run.at >= end) continue
+    placeRun(view, ino, offset, run.at, end, number, allocation.uncovered)
+    allocation.covered(offset + run.at, offset + end)
+  }
+  putInode(view, ino, { ...inode, allocated: allocation.bytes, mtime: time, ctime: time })
+  return 0
+}
+
+/** Whether the bytes of a range may be others than they were at an entry of the log. */
+export function isChangedSince(
+  view: View,
+  ino: number,
+  inode: Inode,
+  offset: number,
+  length: number,
+  base: number,
+): boolean {
+  // what has no place in the log yet comes after all that has
+  const isNewer = (number: number): boolean => number < 0 || number > base
+  if (base === 0 || isNewer(inode.parent)) return true
+  let found = false
+  visitCovered(view, ino, offset, offset + length, (_at, _length, blob) => {
+    found ||= isNewer(placeOfBlob(blob).number)
+  })
+  return found
+}
+
+/** Puts the bytes `[from, to)` of a payload, which begins at `offset` of a file, over it. */
+function placeRun(
+  view: View,
+  ino: number,
+  offset: number,
+  from: number,
+  to: number,
+  number: number,
+  uncovered: Uncovered,
+): void {
+  const firstChunk = Math.floor(offset / chunkBytes)
+  for (let at = from; at < to;) {
+    const part = Math.floor((offset + at) / chunkBytes) - firstChunk
+    const start = part === 0 ? 0 : (firstChunk + part) * chunkBytes - offset
+    const end = Math.min(to, (firstChunk + part + 1) * chunkBytes - offset)
+    placeExtent(view, ino, offset + at, end - at, blobId(number, part), at - start, uncovered)
+    at = end
+  }
+}
+
 /** truncate(2), for `setattr`: what of the inode changes. */
 export function resize(
   view: View,
   ino: number,
   inode: Inode,
   size: number,
-): Pick<Inode, 'size' | 'allocated' | 'target'> {
+  number: number,
+): Pick<Inode, 'size' | 'allocated' | 'target' | 'parent'> {
   // as ext4 does it: what is reserved beyond the end goes, unless the file grows
-  if (size > inode.size) return { size, allocated: inode.allocated, target: inode.target }
-  return { size, ...release(view, ino, inode, size, Infinity) }
+  const { allocated, target, parent } = inode
+  if (size > inode.size) return { size, allocated, target, parent }
+  return { size, ...release(view, ino, inode, size, Infinity), parent: size < inode.size ? number : parent }
 }
 
 /** Takes the extents and the reservation of a range away. */
@@ -140,7 +205,7 @@ export function dropContent(view: View, ino: number): void {
 }
 
 /** fallocate(2). */
-export function allocate(view: View, operation: AllocateOperation, { time }: Place): number {
+export function allocate(view: View, operation: AllocateOperation, { time, number }: Place): number {
   const inode = regular(view, operation.ino)
   if (typeof inode === 'number') return inode
   const { ino, mode, offset, length } = operation
@@ -171,6 +236,7 @@ export function allocate(view: View, operation: AllocateOperation, { time }: Pla
     size: keepSize ? inode.size : Math.max(inode.size, end),
     allocated,
     target: encodeReserved(reserved),
+    parent: kind === 0 ? inode.parent : number,
     mtime: time,
     ctime: time,
   })
@@ -178,7 +244,7 @@ export function allocate(view: View, operation: AllocateOperation, { time }: Pla
 }
 
 /** copy_file_range(2). */
-export function clone(view: View, operation: CloneOperation, { time }: Place): number {
+export function clone(view: View, operation: CloneOperation, { time, number }: Place): number {
   const { source, sourceOffset, ino, offset, length } = operation
   const from = regular(view, source)
   if (typeof from === 'number') return from
@@ -189,7 +255,7 @@ export function clone(view: View, operation: CloneOperation, { time }: Place): n
   if (length === 0 || length > cloneBytesMax) return EINVAL
   if (source === ino && sourceOffset < end && offset < sourceOffset + length) return EINVAL
   if (sourceOffset + length > from.size) return EAGAIN
-  putPieces(view, ino, inode, offset, readPieces(view, source, sourceOffset, length), time)
+  putPieces(view, ino, inode, offset, readPieces(view, source, sourceOffset, length), { time, number })
   return 0
 }
 
@@ -200,7 +266,7 @@ export function putPieces(
   inode: Inode,
   offset: number,
   pieces: readonly Piece[],
-  time: bigint,
+  { time, number }: Place,
 ): void {
   const allocation = new Allocation(inode, decodeReserved(inode.target))
   placePieces(view, ino, offset, pieces, allocation.uncovered)
@@ -214,6 +280,7 @@ export function putPieces(
     ...inode,
     size: Math.max(inode.size, at),
     allocated: allocation.bytes,
+    parent: number,
     mtime: time,
     ctime: time,
   })

@@ -1,5 +1,5 @@
 import { chunkBytes, blobsPerEntryMax } from '../base/limits.js'
-import type { Operation } from './operation.js'
+import { hasPayload, type Operation } from './operation.js'
 import type { Chunk, Extent } from './records.js'
 import { chunkKey } from './store-port.js'
 import type { View } from './view.js'
@@ -9,10 +9,10 @@ import type { View } from './view.js'
  * each blob lies in one chunk; an append, whose place is not known yet, every `chunkBytes`.
  */
 export function payloadCuts(operation: Operation): number[] {
-  if (operation.kind !== 'write' && operation.kind !== 'append') return []
+  if (!hasPayload(operation)) return []
   const cuts: number[] = []
   let left = operation.length
-  let room = chunkBytes - (operation.kind === 'write' ? operation.offset % chunkBytes : 0)
+  let room = chunkBytes - (operation.kind === 'append' ? 0 : operation.offset % chunkBytes)
   while (left > 0) {
     const cut = Math.min(left, room)
     cuts.push(cut)
@@ -24,7 +24,7 @@ export function payloadCuts(operation: Operation): number[] {
 
 /** How many bytes of payload an operation has. */
 export function payloadLength(operation: Operation): number {
-  return operation.kind === 'write' || operation.kind === 'append' ? operation.length : 0
+  return hasPayload(operation) ? operation.length : 0
 }
 
 /** The part of a payload that is the blob number `part`; undefined when there is none. */
@@ -125,14 +125,14 @@ export function visitCovered(
   ino: number,
   from: number,
   to: number,
-  visit: (at: number, length: number) => void,
+  visit: (at: number, length: number, blob: number) => void,
 ): void {
   if (from >= to) return
   for (const { base, chunk } of chunksBetween(view, ino, from, to)) {
     for (const extent of chunk) {
       const start = Math.max(from, base + extent.start)
       const end = Math.min(to, base + extent.start + extent.length)
-      if (start < end) visit(start, end - start)
+      if (start < end) visit(start, end - start, extent.blob)
     }
   }
 }

@@ -215,7 +215,7 @@ export function rename(view: View, operation: RenameOperation, { time }: Place):
   })
   // the moved inode is read again: it may be one of the directories above
   const moved = getInode(view, entry.ino)!
-  putInode(view, entry.ino, { ...moved, parent: isDir ? newParent : 0, ctime: time })
+  putInode(view, entry.ino, { ...moved, parent: isDir ? newParent : moved.parent, ctime: time })
   if (operation.whiteout === undefined) return 0
   return make(view, whiteoutOf(parent, name, operation.whiteout, moved), { time, number: 0 })
 }
@@ -241,7 +241,7 @@ function exchange(view: View, operation: RenameOperation, a: Inode, b: Inode, ti
   if (newParent !== parent) touch(newParent, -shift)
   const place = (ino: number, holder: number): void => {
     const inode = getInode(view, ino)!
-    putInode(view, ino, { ...inode, parent: isDirectory(inode) ? holder : 0, ctime: time })
+    putInode(view, ino, { ...inode, parent: isDirectory(inode) ? holder : inode.parent, ctime: time })
   }
   place(first.ino, newParent)
   place(second.ino, parent)

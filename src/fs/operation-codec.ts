@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter, fromHex, malformed, toHex } from '../base/bytes.js'
-import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax } from '../base/limits.js'
-import type { MakeOperation, Operation, RenameOperation } from './operation.js'
+import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax, storedRunsMax } from '../base/limits.js'
+import type { MakeOperation, Operation, RenameOperation, StoredRun } from './operation.js'
 
 const memberIdBytes = 8
 
@@ -27,6 +27,7 @@ const kinds = [
   'rename-whiteout',
   'open-session',
   'end-session',
+  'write-back',
 ] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
@@ -84,6 +85,10 @@ export function encodeOperation(operation: Operation): Uint8Array {
         .u64(operation.ino)
         .u32(operation.length)
         .u8(operation.killPrivileges ? 1 : 0)
+      break
+    case 'write-back':
+      writer.u64(operation.ino).u64(operation.offset).u32(operation.length).u64(operation.base)
+      encodeRuns(writer, operation.stored)
       break
     case 'allocate':
       writer.u64(operation.ino).u32(operation.mode).u64(operation.offset).u64(operation.length)
@@ -170,6 +175,17 @@ function decodeFields(reader: ByteReader): Operation {
     }
     case 'append':
       return { kind, ino: reader.u64(), length: length(reader), killPrivileges: flag(reader) }
+    case 'write-back': {
+      const operation = {
+        kind,
+        ino: reader.u64(),
+        offset: reader.u64(),
+        length: length(reader),
+        base: reader.u64(),
+      }
+      if (operation.offset > fileSizeMax) throw malformed('operation: a write beyond the largest file')
+      return { ...operation, stored: decodeRuns(reader, operation.length) }
+    }
     case 'allocate':
       return { kind, ino: reader.u64(), mode: reader.u32(), offset: reader.u64(), length: reader.u64() }
     case 'setxattr':
@@ -199,6 +215,49 @@ function decodeFields(reader: ByteReader): Operation {
     case undefined:
       throw malformed('operation: unknown kind')
   }
+}
+
+/** Each run as the count of bytes that are not stored before it, and its length. */
+function encodeRuns(writer: ByteWriter, runs: readonly StoredRun[]): void {
+  writer.u32(runs.length)
+  let end = 0
+  for (const { at, length } of runs) {
+    encodeCount(writer, at - end)
+    encodeCount(writer, length)
+    end = at + length
+  }
+}
+
+function decodeRuns(reader: ByteReader, lengthMax: number): StoredRun[] {
+  const count = reader.u32()
+  if (count > storedRunsMax) throw malformed('operation: too many runs of stored bytes')
+  const runs: StoredRun[] = []
+  let end = 0
+  for (let i = 0; i < count; i++) {
+    const gap = decodeCount(reader)
+    const length = decodeCount(reader)
+    if (length === 0 || (i > 0 && gap === 0)) throw malformed('operation: an empty run of bytes')
+    runs.push({ at: end + gap, length })
+    end += gap + length
+    if (end > lengthMax) throw malformed('operation: stored bytes behind its end')
+  }
+  return runs
+}
+
+/** Most counts are small: one byte, or this one and four more. */
+const longCount = 255
+
+function encodeCount(writer: ByteWriter, count: number): void {
+  if (count < longCount) writer.u8(count)
+  else writer.u8(longCount).u32(count)
+}
+
+function decodeCount(reader: ByteReader): number {
+  const short = reader.u8()
+  if (short < longCount) return short
+  const count = reader.u32()
+  if (count < longCount) throw malformed('operation: a count')
+  return count
 }
 
 /** An operation with a field that most of its kind do not have is written as a kind of its own. */

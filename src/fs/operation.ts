@@ -87,6 +87,30 @@ export interface AppendOperation {
   readonly killPrivileges: boolean
 }
 
+/** Bytes of a write-back that a program stored: `length` of them from `at` on, counted from the write-back's offset. */
+export interface StoredRun {
+  readonly at: number
+  readonly length: number
+}
+
+/**
+ * What programs stored in pages of a shared mapping (mmap(2)), as a kernel writes it back; the bytes are the entry's payload.
+ * It never makes a file longer, and takes nothing back that others changed (`content.ts`). Bytes between the stored ones are
+ * the file's own, as that kernel had it: with them it is one extent.
+ */
+export interface WriteBackOperation {
+  readonly kind: 'write-back'
+  readonly ino: number
+  readonly offset: number
+  readonly length: number
+  /**
+   * Up to which entry the bytes between are as new as what the kernel was shown; 0: they do not count at all.
+   */
+  readonly base: number
+  /** Ascending; no two touch. */
+  readonly stored: readonly StoredRun[]
+}
+
 export const FALLOC_FL_KEEP_SIZE = 1
 export const FALLOC_FL_PUNCH_HOLE = 2
 export const FALLOC_FL_ZERO_RANGE = 16
@@ -174,6 +198,7 @@ export type Operation =
   | SetAttributesOperation
   | WriteOperation
   | AppendOperation
+  | WriteBackOperation
   | AllocateOperation
   | CloneOperation
   | AccessOperation
@@ -193,13 +218,13 @@ export function madeInode(operation: Operation): number | undefined {
 /** Whether it changes only the content or attributes of one inode, so that a member may show it before it is ordered. */
 export function isContentOperation(
   operation: Operation,
-): operation is WriteOperation | AppendOperation | AllocateOperation | SetAttributesOperation {
-  return (
-    operation.kind === 'write' ||
-    operation.kind === 'append' ||
-    operation.kind === 'allocate' ||
-    operation.kind === 'setattr'
-  )
+): operation is WriteOperation | AppendOperation | WriteBackOperation | AllocateOperation | SetAttributesOperation {
+  return hasPayload(operation) || operation.kind === 'allocate' || operation.kind === 'setattr'
+}
+
+/** Whether its bytes are the entry's payload. */
+export function hasPayload(operation: Operation): operation is WriteOperation | AppendOperation | WriteBackOperation {
+  return operation.kind === 'write' || operation.kind === 'append' || operation.kind === 'write-back'
 }
 
 /** One line for people (`rkfs log`). Names that are not plain text are shown with escapes. */
@@ -226,7 +251,8 @@ export function describeOperation(operation: Operation): string {
       return `setattr ino ${operation.ino} ${parts.join(' ')}`
     }
     case 'write':
-      return `write ino ${operation.ino} offset ${operation.offset} length ${operation.length}`
+    case 'write-back':
+      return `${operation.kind} ino ${operation.ino} offset ${operation.offset} length ${operation.length}`
     case 'append':
       return `append ino ${operation.ino} length ${operation.length}`
     case 'allocate':

@@ -24,7 +24,10 @@ export interface Inode {
   readonly atime: bigint
   readonly mtime: bigint
   readonly ctime: bigint
-  /** Directories: where they hang, for the check against cycles; else 0. */
+  /**
+   * Directories: where they hang, for the check against cycles. Regular files: the number (`Place`) of the newest change that
+   * took bytes away or put others' in their place, which no extent tells (truncate, punched holes, shared bytes). Else 0.
+   */
   readonly parent: number
   /** Directories: how many names they hold; else 0. */
   readonly children: number

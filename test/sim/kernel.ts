@@ -75,6 +75,7 @@ export class Kernel implements Mounted {
 
   invalidate(items: readonly Invalidation[]): void {
     for (const item of items) {
+      if (item.kind === 'size') continue
       for (const { stale } of this.outstanding) {
         stale.add(item.kind === 'inode' ? String(item.ino) : `${item.parent}/${item.name}`)
         if (item.kind === 'delete') stale.add(String(item.child))
@@ -98,6 +99,8 @@ export class Kernel implements Mounted {
     this.attributes.clear()
     this.pages.clear()
   }
+
+  staleAttributes(): void {}
 
   settled(done: () => void): void {
     done()

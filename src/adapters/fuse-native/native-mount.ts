@@ -132,6 +132,8 @@ export class NativeMount implements Mounted {
   /** The kernel keeps nothing of this mount, so nothing becomes stale. */
   invalidate(): void {}
 
+  staleAttributes(): void {}
+
   settled(done: () => void): void {
     done()
   }

@@ -65,6 +65,19 @@ export class Device {
     this.#write(unique, bytes, length)
   }
 
+  /** One notification that waits for no lock; whether the kernel knows what it is about does not matter. */
+  notify(message: ArrayBuffer): void {
+    if (this.#closed) return
+    try {
+      writeSync(this.#fd, new Uint8Array(message))
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code
+      if (code !== 'ENOENT' && code !== 'ENODEV' && code !== 'EPERM') {
+        this.#fault('the kernel refused a notification', { error: messageOf(error) })
+      }
+    }
+  }
+
   #write(unique: number, bytes: Buffer, length: number): void {
     if (this.#closed) return
     try {

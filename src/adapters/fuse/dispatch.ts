@@ -28,6 +28,7 @@ import {
   OPEN_KILL_SUIDGID,
   RELEASE_FLOCK_UNLOCK,
   SETXATTR_ACL_KILL_SGID,
+  WRITE_CACHE,
   WRITE_IN_BYTES,
   WRITE_KILL_SUIDGID,
 } from './protocol.js'
@@ -207,6 +208,9 @@ export class Dispatcher implements CallOwner {
       case Op.WRITE: {
         const data = r.data(WRITE_IN_BYTES, r.u32(16))
         const kill = (r.u32(20) & WRITE_KILL_SUIDGID) !== 0
+        if ((r.u32(20) & WRITE_CACHE) !== 0) {
+          return handler.writeBack(r.nodeid, r.u64(0), r.u64(8), data, this.#call(r, answers.count32))
+        }
         return handler.write(r, r.nodeid, r.u64(0), r.u64(8), data, r.u32(32), kill, this.#call(r, answers.count32))
       }
       case Op.FLUSH: {

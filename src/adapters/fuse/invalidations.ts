@@ -11,10 +11,20 @@ const WAITING_MAX = 500_000
 /** Notifications in one message to the notifier. */
 const BATCH_MAX = 4096
 
+/** FUSE_NOTIFY_STORE of one byte. */
+const storeBytes = OUT_HEADER_BYTES + 24 + 1
+
+/** How many notifications an item makes. */
+function notificationsOf(items: readonly Invalidation[]): number {
+  return items.reduce((count, { kind }) => count + (kind === 'size' ? 2 : 1), 0)
+}
+
 function recordBytes(item: Invalidation): number {
   switch (item.kind) {
     case 'inode':
       return OUT_HEADER_BYTES + 24
+    case 'size':
+      return storeBytes + OUT_HEADER_BYTES + 24
     case 'entry':
       return OUT_HEADER_BYTES + 16 + item.name.length + 1
     case 'delete':
@@ -34,7 +44,7 @@ export function encodeInvalidations(items: readonly Invalidation[]): ArrayBuffer
   let at = 0
   for (const item of items) {
     const length = recordBytes(item)
-    view.setUint32(at, length, true)
+    view.setUint32(at, item.kind === 'size' ? storeBytes : length, true)
     encodeInvalidation(view, bytes, at, item)
     at += length
   }
@@ -50,6 +60,20 @@ function encodeInvalidation(view: DataView, bytes: Buffer, at: number, item: Inv
       view.setBigInt64(body + 8, BigInt(item.offset), true)
       view.setBigInt64(body + 16, BigInt(item.length), true)
       return
+    case 'size':
+      // Only STORE makes the kernel take a larger size without asking (fuse_notify_store). What it stores is dropped again.
+      view.setInt32(at + 4, Notify.STORE, true) // struct fuse_notify_store_out
+      setU64(view, body, item.ino)
+      setU64(view, body + 8, item.size - 1)
+      view.setUint32(body + 16, 1, true)
+      bytes[body + 24] = item.last
+      view.setUint32(at + storeBytes, OUT_HEADER_BYTES + 24, true)
+      return encodeInvalidation(view, bytes, at + storeBytes, {
+        kind: 'inode',
+        ino: item.ino,
+        offset: item.size - 1,
+        length: 1,
+      })
     case 'entry': // struct fuse_notify_inval_entry_out
       view.setInt32(at + 4, Notify.INVAL_ENTRY, true)
       setU64(view, body, item.parent)
@@ -90,6 +114,8 @@ export class Invalidator {
   #nextMark = 1
   #closed = false
   #overflowed = false
+  /** Who waits for what was dropped: all that the kernel has cached goes instead. */
+  #afterOverflow: (() => void)[] = []
   #epochWarned = false
 
   /** `opened`: the inodes whose pages and attributes the kernel may use without looking a name up. */
@@ -115,14 +141,18 @@ export class Invalidator {
     if (this.#overflowed) return
     // `invalidateAll` itself may hand over one for each open file
     if (Atomics.load(this.#shared, 0) + items.length <= WAITING_MAX + this.#opened.size) {
-      return this.#post(encodeInvalidations(items), items.length)
+      return this.#post(encodeInvalidations(items), notificationsOf(items))
     }
-    this.#overflowed = true
     this.#log('warn', 'too many cache notifications wait for the kernel: dropped, all that it has cached will be')
-    this.settled(() => {
+    const dropped = (): void => {
       this.#overflowed = false
       this.invalidateAll()
-    })
+      const waiting = this.#afterOverflow
+      this.#afterOverflow = []
+      for (const done of waiting) this.settled(done)
+    }
+    this.settled(dropped)
+    this.#overflowed = true
   }
 
   /** Names are made to revalidate, and attributes with them; what is reached without a name goes one by one. */
@@ -145,6 +175,10 @@ export class Invalidator {
 
   /** Calls back when all that was handed over so far is written, and tried again where the kernel did not know it. */
   settled(done: () => void): void {
+    if (this.#overflowed) {
+      this.#afterOverflow.push(done)
+      return
+    }
     if (this.#closed || (this.#marks.size === 0 && Atomics.load(this.#shared, 1) === 0)) return done()
     const mark = this.#nextMark++
     this.#marks.set(mark, done)

@@ -11,7 +11,7 @@ import { Dispatcher } from './dispatch.js'
 import type { Features } from './features.js'
 import { Guard } from './guard.js'
 import type { Protocol } from './init.js'
-import { Invalidator } from './invalidations.js'
+import { encodeInvalidations, Invalidator } from './invalidations.js'
 import type { MountPoint } from './mount-point.js'
 import { mountsAt, readMounts } from './mountinfo.js'
 import type { ReaderEnd, ReaderStart } from './reader.js'
@@ -145,6 +145,10 @@ export class KernelMount implements Mounted {
 
   invalidate(items: readonly Invalidation[]): void {
     if (!this.#isEnded) this.#invalidator?.invalidate(items)
+  }
+
+  staleAttributes(ino: number): void {
+    if (!this.#isEnded) this.#device.notify(encodeInvalidations([{ kind: 'inode', ino, offset: -1, length: 0 }]))
   }
 
   settled(done: () => void): void {

@@ -1,10 +1,11 @@
 /**
  * The notifier: a worker thread that only writes cache invalidations. Such a write waits for kernel locks that a request
  * in flight may hold (FUSE.md §3, deadlock table), therefore no reply may depend on this thread,
- * but a lock's, whose caller holds none of them.
+ * but a lock's, whose caller holds none of them, and for 100 ms a GETATTR's.
  */
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
+import { Notify } from './protocol.js'
 
 export interface NotifierStart {
   readonly fd: number
@@ -74,7 +75,9 @@ port.on('message', (batch: ArrayBuffer | number | 'stop') => {
   for (let at = 0; at < bytes.length; count++) {
     const length = bytes.readUInt32LE(at)
     const record = bytes.subarray(at, at + length)
-    if (write(record) && repeats.length < REPEATS_MAX) {
+    // of a file that the kernel did not know it asked the size when it came to know it
+    const isSize = record.readInt32LE(4) === Notify.STORE
+    if (write(record) && !isSize && repeats.length < REPEATS_MAX) {
       repeats.push(record)
       again++
     }

@@ -79,6 +79,7 @@ export const Op = {
 export const Notify = {
   INVAL_INODE: 2,
   INVAL_ENTRY: 3,
+  STORE: 4,
   DELETE: 6,
   INC_EPOCH: 8,
 } as const
@@ -133,6 +134,8 @@ export const FOPEN_CACHE_DIR = 1 << 3
 /** close(2) sends no FLUSH (since 7.35; older kernels ignore it). */
 export const FOPEN_NOFLUSH = 1 << 5
 
+/** fuse_write_in.write_flags: pages of the kernel's, and not what a program is writing. */
+export const WRITE_CACHE = 1 << 0
 export const WRITE_KILL_SUIDGID = 1 << 2
 export const OPEN_KILL_SUIDGID = 1 << 0
 export const RELEASE_FLOCK_UNLOCK = 1 << 1

@@ -68,6 +68,23 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
     killPrivileges: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('append' as const), ino: u53, length, killPrivileges: fc.boolean() }),
+  fc
+    .record({
+      kind: fc.constant('write-back' as const),
+      ino: u53,
+      offset: fc.integer({ min: 0, max: fileSizeMax }),
+      base: u53,
+      gaps: fc.array(fc.tuple(fc.integer({ min: 1, max: 700 }), fc.integer({ min: 1, max: 700 })), { maxLength: 5 }),
+    })
+    .map(({ gaps, ...operation }) => {
+      let end = 0
+      const stored = gaps.map(([gap, length]) => {
+        const at = end + gap - 1 + (end === 0 ? 0 : 1)
+        end = at + length
+        return { at, length }
+      })
+      return { ...operation, length: end, stored }
+    }),
   fc.record({ kind: fc.constant('allocate' as const), ino: u53, mode: u32, offset: u53, length: u53 }),
   fc.record({
     kind: fc.constant('clone' as const),

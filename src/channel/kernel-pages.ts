@@ -1,0 +1,238 @@
+import { cutReserved as cutRanges, type Range } from '../fs/reserved.js'
+import type { Inode } from '../fs/records.js'
+import type { Attributes, Invalidation, Mounted } from './mount-port.js'
+
+/** How long an answer waits until the kernel has given up old pages. Something may hold it up that waits for the answer. */
+const waitMsMax = 100
+/** What becomes of an answer that the kernel takes whatever it was told meanwhile: it has it after this time at the latest. */
+const answerMs = 20
+/** Such answers that are remembered. */
+const answersMax = 256
+
+/** A change of a file's content that the kernel is being told of, and may still hold the pages from before it. */
+interface Unanswered {
+  readonly batch: number
+  /** Bytes that the kernel may have as they were before. */
+  changed: readonly Range[]
+  /** The file as those pages show it; undefined: not known, or changed by this mount's own programs since. */
+  before: Inode | undefined
+}
+
+export interface KernelPagesPorts {
+  readonly mounted: () => Mounted | undefined
+  readonly inode: (ino: number) => Inode | undefined
+  /** Whether a program may have mapped the file: it is open for reading. */
+  readonly isMappable: (ino: number) => boolean
+  readonly isOpen: (ino: number) => boolean
+  /** The byte of a file at an offset. */
+  readonly byte: (ino: number, offset: number) => number
+  readonly attributes: (ino: number, inode: Inode) => Attributes
+  readonly now: () => bigint
+  readonly delay: (ms: number, callback: () => void) => void
+}
+
+/**
+ * What this mount's kernel may hold of the pages of files, and which changes of them it has not been told of yet: a
+ * notification is written by a thread of its own, and waits for locks. Two things rest on it:
+ *
+ * - No answer shows attributes that are newer than the pages. A kernel that takes a new size or time goes on with the old
+ *   pages, and shows zeros behind the old end (fuse_change_attributes in the kernel).
+ * - What a kernel writes back of a page tells nothing about bytes that others have changed since it had the page.
+ */
+export class KernelPages {
+  readonly #ports: KernelPagesPorts
+  readonly #held = new Set<number>()
+  /** Oldest first. */
+  readonly #unanswered = new Map<number, Unanswered[]>()
+  /** The batch of the last notification that concerned all files, until it is taken. */
+  #allBatch: number | undefined
+  /** The batch that is collected now. Those before it are on their way: one at a time. */
+  #batch = 0
+  #isOnItsWay = false
+  #waiting: { readonly batch: number; readonly done: () => void }[] = []
+  /** Answers that the kernel takes whatever it was told meanwhile, by inode, and when they were given. */
+  readonly #unchecked = new Map<number, bigint>()
+
+  constructor(ports: KernelPagesPorts) {
+    this.#ports = ports
+  }
+
+  // ---- what the kernel does ----
+
+  /** The kernel gets bytes as they are now, and may keep their pages. `isKept`: surely. */
+  given(ino: number, offset: number, length: number, isKept: boolean): void {
+    this.#held.add(ino)
+    if (!isKept) return
+    for (const change of this.#unanswered.get(ino) ?? []) {
+      change.changed = cutRanges(change.changed, { from: offset, to: offset + length })
+    }
+  }
+
+  forgotten(ino: number): void {
+    if (!this.#ports.isOpen(ino)) this.#held.delete(ino)
+  }
+
+  /** A program may map the file from now on: how long it is by now was perhaps not told. */
+  opened(ino: number): void {
+    if (this.isBehind(ino)) this.#tellSize(ino)
+  }
+
+  /**
+   * A program of this mount changed the file, and is shown so, whatever else is on its way. `isContent`: its content, size or
+   * times.
+   */
+  changed(ino: number, isContent: boolean): void {
+    const ctime = this.#unanswered.size === 0 ? undefined : this.#ports.inode(ino)?.ctime
+    if (ctime === undefined) return
+    for (const change of this.#unanswered.get(ino) ?? []) {
+      if (isContent || change.before === undefined) change.before = undefined
+      else change.before = { ...change.before, ctime }
+    }
+  }
+
+  // ---- what it is told ----
+
+  announce(items: readonly Invalidation[]): void {
+    const mounted = this.#ports.mounted()
+    if (mounted === undefined || items.length === 0) return
+    const sizes: Invalidation[] = []
+    let isTracked = false
+    for (const item of items) {
+      if (item.kind !== 'inode') continue
+      if (this.#unchecked.size > 0) this.#maybeRepeat(item)
+      if (item.offset < 0 || !this.#held.has(item.ino)) continue
+      isTracked = true
+      this.#track(item)
+      if (this.#isGrowth(item)) sizes.push(...this.#sizeOf(item.ino))
+    }
+    mounted.invalidate(sizes.length === 0 ? items : [...items, ...sizes])
+    if (isTracked) this.#send(mounted)
+  }
+
+  announceAll(): void {
+    const mounted = this.#ports.mounted()
+    if (mounted === undefined) return
+    this.#allBatch = this.#batch
+    mounted.invalidateAll()
+    const sizes = [...this.#held].filter(ino => this.#ports.isMappable(ino)).flatMap(ino => this.#sizeOf(ino))
+    mounted.invalidate(sizes)
+    this.#send(mounted)
+  }
+
+  #track({ ino, offset, length, changed, before }: Invalidation & { kind: 'inode' }): void {
+    const range = { from: offset, to: length === 0 ? Infinity : offset + length }
+    const change = { batch: this.#batch, changed: changed ?? [range], before }
+    const others = this.#unanswered.get(ino)
+    if (others === undefined) this.#unanswered.set(ino, [change])
+    else others.push(change)
+  }
+
+  #isGrowth({ ino, changed, before }: Invalidation & { kind: 'inode' }): boolean {
+    if (changed?.length === 0 || !this.#ports.isMappable(ino)) return false
+    return before === undefined || (this.#ports.inode(ino)?.size ?? 0) > before.size
+  }
+
+  #sizeOf(ino: number): Invalidation[] {
+    const size = this.#ports.inode(ino)?.size ?? 0
+    return size === 0 ? [] : [{ kind: 'size', ino, size, last: this.#ports.byte(ino, size - 1) }]
+  }
+
+  #tellSize(ino: number): void {
+    const mounted = this.#ports.mounted()
+    if (mounted !== undefined && this.#ports.isMappable(ino)) mounted.invalidate(this.#sizeOf(ino))
+  }
+
+  /** Asks to be told when what was announced so far is taken. */
+  #send(mounted: Mounted): void {
+    if (this.#isOnItsWay) return
+    this.#isOnItsWay = true
+    const batch = this.#batch++
+    mounted.settled(() => {
+      this.#isOnItsWay = false
+      this.#taken(batch)
+      if (this.#unanswered.size > 0 || this.#allBatch !== undefined) this.#send(mounted)
+    })
+  }
+
+  #taken(batch: number): void {
+    if (this.#allBatch !== undefined && this.#allBatch <= batch) this.#allBatch = undefined
+    for (const [ino, changes] of this.#unanswered) {
+      const left = changes.filter(change => change.batch > batch)
+      if (left.length === 0) this.#unanswered.delete(ino)
+      else this.#unanswered.set(ino, left)
+    }
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(one => one.batch > batch)
+    for (const one of waiting) if (one.batch <= batch) one.done()
+  }
+
+  // ---- what it may be answered ----
+
+  /** The kernel may hold pages of a file that are older than what the mount shows. */
+  isBehind(ino: number): boolean {
+    return this.#unanswered.has(ino) || (this.#allBatch !== undefined && this.#held.has(ino))
+  }
+
+  /** The bytes of a file that the kernel may have as they were before others changed them. */
+  changedOf(ino: number): readonly Range[] {
+    if (this.#allBatch !== undefined) return [{ from: 0, to: Infinity }]
+    return this.#unanswered.get(ino)?.flatMap(({ changed }) => changed) ?? []
+  }
+
+  /** Calls back when the kernel has given up the pages that are old now, or after a while: at once when there are none. */
+  whenTaken(ino: number, done: () => void): void {
+    if (!this.isBehind(ino)) return done()
+    let isDone = false
+    const once = (): void => {
+      if (!isDone) done()
+      isDone = true
+    }
+    const batch = Math.max(this.#unanswered.get(ino)?.at(-1)?.batch ?? 0, this.#allBatch ?? 0)
+    this.#waiting.push({ batch, done: once })
+    this.#ports.delay(waitMsMax, once)
+  }
+
+  /**
+   * What an answer to LOOKUP, READDIRPLUS or GETATTR is about to say of a file is nothing for a kernel that has old pages of
+   * it: told so, it drops it, and asks again.
+   */
+  passOver(ino: number): void {
+    if (this.isBehind(ino)) this.#ports.mounted()?.staleAttributes(ino)
+  }
+
+  /** The file as the pages show it that the kernel may have. */
+  asHeld(ino: number, inode: Inode): Inode {
+    const before = this.#unanswered.get(ino)?.[0]?.before
+    if (before === undefined) return inode
+    const { size, allocated, mtime, ctime } = before
+    return { ...inode, size, allocated, mtime, ctime }
+  }
+
+  /**
+   * An answer is given that the kernel takes whatever it was told meanwhile (of SETATTR, LINK, and CREATE of a file that
+   * there is): what it is told then is told again.
+   */
+  answers(ino: number, inode: Inode): { readonly attributes: Attributes; readonly isHeld: boolean } {
+    this.#unchecked.delete(ino)
+    this.#unchecked.set(ino, this.#ports.now())
+    if (this.#unchecked.size > answersMax) this.#unchecked.delete(this.#unchecked.keys().next().value!)
+    const isHeld = this.isBehind(ino)
+    const held = isHeld ? this.asHeld(ino, inode) : inode
+    if (isHeld) this.#repeat(ino, Math.min(held.size, inode.size))
+    return { attributes: this.#ports.attributes(ino, { ...inode, size: held.size }), isHeld }
+  }
+
+  #maybeRepeat({ ino, offset }: Invalidation & { kind: 'inode' }): void {
+    const since = this.#unchecked.get(ino)
+    if (since === undefined) return
+    this.#unchecked.delete(ino)
+    if (this.#ports.now() - since < BigInt(answerMs) * 1_000_000n) this.#repeat(ino, offset)
+  }
+
+  #repeat(ino: number, offset: number): void {
+    this.#ports.delay(answerMs, () => {
+      this.announce([{ kind: 'inode', ino, offset, length: 0, changed: [] }])
+      if (offset >= 0) this.#tellSize(ino)
+    })
+  }
+}

@@ -1,0 +1,222 @@
+import t from 'tap'
+import type { Attributes, Entry, Invalidation, Mounted, NegativeEntry, Reply } from '../../src/channel/mount-port.js'
+import { rootInode } from '../../src/fs/records.js'
+import { call, caller, Program, type Result } from './support/calls.js'
+import { Cluster, type Member, type Three } from './support/cluster.js'
+
+type Shown = { attributes: Attributes; ttlMs: number }
+const O_WRONLY = 1
+
+/** A kernel that takes notifications when it is told to. */
+class SlowKernel implements Mounted {
+  readonly directory = ''
+  readonly operations = 0
+  readonly errors = 0
+  readonly waiting = 0
+  readonly attached = true
+  readonly device = undefined
+  readonly ended = new Promise<void>(() => {})
+  readonly items: Invalidation[] = []
+  /** Inodes of which it was told that answers on their way are stale. */
+  readonly stale: number[] = []
+  #marks: (() => void)[] = []
+
+  constructor(member: Member) {
+    member.frontend.mounted = this
+  }
+
+  take(): void {
+    const marks = this.#marks
+    this.#marks = []
+    for (const mark of marks) mark()
+  }
+
+  takeAll(): void {
+    while (this.#marks.length > 0) this.take()
+  }
+
+  invalidate(items: readonly Invalidation[]): void {
+    this.items.push(...items)
+  }
+  invalidateAll(): void {}
+  staleAttributes(ino: number): void {
+    this.stale.push(ino)
+  }
+  settled(done: () => void): void {
+    this.#marks.push(done)
+  }
+  unmount(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+interface Case {
+  readonly cluster: Cluster
+  readonly member: Member
+  readonly other: Member
+  readonly kernel: SlowKernel
+  readonly ino: number
+  readonly handle: number
+  writeBack(offset: number, text: string): Result<number>
+  read(member?: Member): string
+}
+
+/** A leader and a follower, each with a file of 12 bytes that its kernel has read. */
+function* eachCase(flags = 2): Generator<Case> {
+  const cluster = new Cluster(3)
+  const [leader, follower, third] = cluster.roles() as Three
+  for (const [member, other] of [
+    [leader, follower],
+    [follower, leader],
+    [follower, third],
+  ] as const) {
+    const program = new Program(cluster, member)
+    const { ino, handle: made } = program.create(`f${member.slot}-${other.slot}`)
+    program.write(ino, made, 0, 'aaaaaaaaaaaa')
+    program.close(ino, made)
+    cluster.settle()
+    const handle = program.open(ino, flags)
+    program.read(ino, handle)
+    const kernel = new SlowKernel(member)
+    yield {
+      cluster,
+      member,
+      other,
+      kernel,
+      ino,
+      handle,
+      writeBack: (offset, text) =>
+        call<number>(cluster, reply => member.frontend.writeBack(ino, handle, offset, Buffer.from(text), reply)),
+      read: (of = member) => of.content(ino)!,
+    }
+    cluster.settle()
+    kernel.takeAll()
+  }
+}
+
+const getattr =
+  (member: Member, ino: number) =>
+  (reply: Reply<Shown>): void =>
+    member.frontend.getattr(caller, ino, reply)
+
+void t.test('what others wrote beside what a program stored in a mapping stays (mmap(2))', t => {
+  for (const { cluster, other, ino, writeBack, read } of eachCase()) {
+    cluster.answered(other.write(ino, 6, 'bbb'))
+    cluster.settle()
+    // the kernel writes its old page back because it is told to drop it
+    t.equal(writeBack(0, 'XXaaaaYaaaaa').value, 12)
+    cluster.settle()
+    for (const member of cluster.alive) t.equal(read(member), 'XXaaaabbbaaa')
+  }
+  t.end()
+})
+
+void t.test('nor is it lost when it is ordered before, and not known here yet', t => {
+  for (const { cluster, other, ino, writeBack, read } of eachCase()) {
+    const written = other.write(ino, 6, 'bbb')
+    t.equal(writeBack(0, 'XXaaaaaaaaaY').value, 12)
+    t.equal(cluster.answered(written), 0)
+    cluster.settle()
+    for (const member of cluster.alive) t.equal(read(member), 'XXaaaabbbaaY')
+  }
+  t.end()
+})
+
+void t.test('a mapping makes no file longer, and removed content stays removed', t => {
+  for (const { cluster, other, ino, writeBack, read } of eachCase()) {
+    cluster.answered(other.change({ kind: 'setattr', ino, size: 3, killPrivileges: false }))
+    cluster.settle()
+    t.equal(writeBack(0, 'aXaaaaaaaaaX').value, 12)
+    cluster.settle()
+    for (const member of cluster.alive) t.equal(read(member), 'aXa')
+    const cut = other.change({ kind: 'setattr', ino, size: 0, killPrivileges: false })
+    t.equal(writeBack(0, 'aXY').value, 3)
+    t.equal(cluster.answered(cut), 0)
+    cluster.settle()
+    const contents = cluster.alive.map(member => read(member))
+    t.ok(
+      contents.every(content => content === ''),
+      'ordered in between',
+    )
+  }
+  t.end()
+})
+
+void t.test('pages that the kernel read anew hold what others wrote: what is stored there counts', t => {
+  for (const { cluster, member, other, ino, handle, writeBack, read } of eachCase()) {
+    cluster.answered(other.write(ino, 6, 'bbb'))
+    cluster.settle()
+    new Program(cluster, member).read(ino, handle)
+    t.equal(writeBack(0, 'aaaaaabXbaaa').value, 12)
+    cluster.settle()
+    t.equal(read(other), 'aaaaaabXbaaa')
+  }
+  t.end()
+})
+
+void t.test('a refused write-back is dropped by the kernel', t => {
+  for (const { member, kernel, ino, writeBack } of eachCase()) {
+    member.log.full = true
+    t.equal(writeBack(0, 'XXaaaaaaaaaa').value, undefined)
+    member.log.full = false
+    t.match(kernel.items.at(-1), { kind: 'inode', ino, offset: 0, length: 12 })
+  }
+  t.end()
+})
+
+void t.test('no answer shows what is newer than the pages', t => {
+  for (const { cluster, member, other, kernel, ino } of eachCase()) {
+    cluster.answered(other.write(ino, 0, 'bbbbbbbbbbbbbbbb'))
+    cluster.settle()
+    const name = `f${member.slot}-${other.slot}`
+    const found = call<Entry | NegativeEntry>(cluster, reply => member.frontend.lookup(caller, rootInode, name, reply))
+    t.equal(found.value?.attributes?.size, 16)
+    t.same(kernel.stale, [ino], 'and the kernel does not take it')
+    let shown: Shown | undefined
+    const answer = {
+      ok: (value: Shown) => void (shown = value),
+      fail: (errno: number) => t.fail(`errno ${errno}`),
+      onInterrupt: () => {},
+    }
+    getattr(member, ino)(answer)
+    t.equal(shown, undefined, 'fstat waits for the kernel')
+    kernel.take()
+    t.match(shown, { attributes: { size: 16 } })
+    cluster.answered(other.write(ino, 0, 'cccccccccccccccccc'))
+    cluster.settle()
+    const linked = call<Entry>(cluster, reply => member.frontend.link(caller, ino, rootInode, `${name}-2`, reply))
+    t.match(linked.value, { attributes: { size: 16 }, attributesTtlMs: 0 }, 'of an answer that it does not check')
+    kernel.items.length = 0
+    cluster.advance(50)
+    t.match(
+      kernel.items.filter(({ kind }) => kind !== 'entry'),
+      [
+        { kind: 'inode', ino },
+        { kind: 'size', size: 18 },
+      ],
+      'and is told again',
+    )
+    getattr(member, ino)(answer)
+    shown = undefined
+    cluster.advance(200)
+    t.match(shown, { attributes: { size: 16 }, ttlMs: 0 }, 'as of before, when it takes too long')
+  }
+  t.end()
+})
+
+void t.test('a file that has grown is as long in a mapping, if there can be one', t => {
+  for (const [flags, count] of [
+    [2, 1],
+    [O_WRONLY, 0],
+  ] as const) {
+    for (const { cluster, other, kernel, ino } of eachCase(flags)) {
+      cluster.answered(other.write(ino, 12, 'bcd'))
+      cluster.answered(other.write(ino, 0, 'bcd'))
+      cluster.settle()
+      const sizes = kernel.items.filter(({ kind }) => kind === 'size')
+      t.match(sizes, count === 0 ? [] : [{ ino, size: 15, last: 'd'.charCodeAt(0) }])
+      t.equal(sizes.length, count)
+    }
+  }
+  t.end()
+})
