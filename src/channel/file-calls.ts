@@ -94,6 +94,7 @@ export class FileCalls {
       ...(mode === undefined ? {} : { mode }),
     }
     const opened = (): void => {
+      mount.maybeLostPrivileges(ino, inode)
       const file = this.#opened(ino, { ...inode, size: 0 }, flags)
       mount.changed(file.handle)
       done(file)
@@ -318,6 +319,7 @@ export class FileCalls {
         if (orphan !== undefined) return writeNameless(orphan)
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
+        mount.maybeLostPrivileges(ino, inode)
         if (file !== undefined && !isDirect(file.flags))
           mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
         mount.contentChanged(ino)

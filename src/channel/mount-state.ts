@@ -217,6 +217,14 @@ export class MountState {
     this.pages.changed(ino, true)
   }
 
+  /**
+   * A call of this mount has changed a file that was `before`. It may have taken set-user-ID away, which is not what the
+   * kernel asked for: it would go on to run the file as its owner.
+   */
+  maybeLostPrivileges(ino: number, before: Inode | undefined): void {
+    if (before !== undefined && this.inode(ino)?.mode !== before.mode) this.mounted?.staleAttributes(ino)
+  }
+
   /** The kernel gives the pages and the attributes of a file up; they may be as they are here. */
   forgetPages(ino: number): void {
     this.pages.announce([{ kind: 'inode', ino, offset: 0, length: 0, changed: [] }])

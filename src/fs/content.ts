@@ -71,7 +71,7 @@ export function write(view: View, operation: WriteOperation | AppendOperation, {
   const allocation = new Allocation(inode, decodeReserved(inode.target))
   placeBlobs(view, operation.ino, offset, payloadCuts(operation), number, allocation.uncovered)
   allocation.covered(offset, end)
-  if ((inode.mode & 0o111) !== 0) dropCapability(view, operation.ino)
+  dropCapability(view, operation.ino)
   putInode(view, operation.ino, {
     ...inode,
     mode: operation.killPrivileges ? withoutPrivileges(inode.mode) : inode.mode,
@@ -230,7 +230,7 @@ export function allocate(view: View, operation: AllocateOperation, { time, numbe
     allocated = release(view, ino, inode, offset, end).allocated
     if (kind === FALLOC_FL_ZERO_RANGE) allocated += length
   }
-  if ((inode.mode & 0o111) !== 0) dropCapability(view, ino)
+  dropCapability(view, ino)
   putInode(view, ino, {
     ...inode,
     size: keepSize ? inode.size : Math.max(inode.size, end),
@@ -275,7 +275,7 @@ export function putPieces(
     if (blob !== undefined) allocation.covered(at, at + length)
     at += length
   }
-  if ((inode.mode & 0o111) !== 0) dropCapability(view, ino)
+  dropCapability(view, ino)
   putInode(view, ino, {
     ...inode,
     size: Math.max(inode.size, at),

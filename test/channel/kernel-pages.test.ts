@@ -220,3 +220,20 @@ void t.test('a file that has grown is as long in a mapping, if there can be one'
   }
   t.end()
 })
+
+void t.test('set-user-ID that a write took away is gone for the kernel of this mount, too (write(2))', t => {
+  for (const { cluster, member, kernel, ino, handle } of eachCase()) {
+    const data = Buffer.from('x')
+    cluster.answered(member.change({ kind: 'setattr', ino, mode: 0o4755, killPrivileges: false }))
+    cluster.settle()
+    const write = (): Result<number> =>
+      call<number>(cluster, reply =>
+        member.frontend.write({ uid: 7, gid: 7, pid: 7 }, ino, handle, 0, data, 2, true, reply),
+      )
+    t.equal(write().value, 1)
+    t.same(kernel.stale, [ino])
+    t.equal(write().value, 1)
+    t.same(kernel.stale, [ino], 'once')
+  }
+  t.end()
+})
