@@ -13,6 +13,7 @@ import { MiB } from '../base/limits.js'
 import { loadConfig, parseAddress } from '../daemon/config.js'
 import { callDaemon, isNoNode } from '../daemon/control-client.js'
 import { inspectHome } from '../daemon/home.js'
+import { channelNames, lackOf, tracesOf } from '../daemon/channel-traces.js'
 import { certificatesOnDisk } from './home-on-disk.js'
 import { bytes, printable } from './output.js'
 
@@ -43,6 +44,7 @@ export async function examine(home: string): Promise<Finding[]> {
     disk(home),
     clock(home),
     ...certificates(home),
+    ...channels(home),
     await daemon(home),
     ...(await mounts()),
   ]
@@ -189,6 +191,14 @@ function certificates(home: string): Finding[] {
   })
 }
 
+/** Channels of which something is there, and the rest is missing. */
+function channels(home: string): Finding[] {
+  return channelNames(home).flatMap(name => {
+    const lack = lackOf(home, tracesOf(home, name))
+    return lack === undefined ? [] : [fail('channel', `${name}: ${printable(lack.found)}`, printable(lack.remedy))]
+  })
+}
+
 async function daemon(home: string): Promise<Finding> {
   try {
     const report = await callDaemon(home, 'status', {}, { timeoutMs: PROBE_MS })
@@ -199,7 +209,8 @@ async function daemon(home: string): Promise<Finding> {
     }
     if (bad.length === 0) return ok('node', found)
     const words = bad.map(c => `${c.name}: ${c.problems[0] ?? 'no quorum'}`).join('; ')
-    return warn('node', `${found}; ${printable(words)}`, '`rkfs status` tells more')
+    const level = bad.some(c => c.state === 'failed' || c.state === 'quarantined') ? fail : warn
+    return level('node', `${found}; ${printable(words)}`, '`rkfs status` tells more')
   } catch (error) {
     if (isNoNode(error)) return warn('node', 'does not run', 'rkfs serve, or rkfs mount <channel> <dir>')
     return fail('node', messageOf(error), 'rkfs stop --force, then start it again')

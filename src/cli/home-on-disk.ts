@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageVersion } from '../adapters/host/version.js'
 import { memberIdOfKey } from '../adapters/pki/member-id.js'
-import { channelsOnDisk } from '../daemon/channels-on-disk.js'
+import { channelsOnDisk } from '../daemon/stopped-channels.js'
 import type { StatusReport } from '../daemon/control-protocol.js'
+import { failedStatus } from '../daemon/failed-status.js'
 import { loadConfig } from '../daemon/config.js'
 
 /** What `status --json` says while no node runs: the report's form, `running` false, and the channels found on disk. */
@@ -14,6 +15,7 @@ export interface OfflineStatus extends StatusReport {
 }
 
 export async function statusOnDisk(home: string): Promise<OfflineStatus> {
+  const found = channelsOnDisk(home, undefined)
   return {
     node: {
       id: nodeIdOnDisk(home) ?? '',
@@ -24,12 +26,10 @@ export async function statusOnDisk(home: string): Promise<OfflineStatus> {
       pid: 0,
       uptimeSeconds: 0,
     },
-    channels: [],
-    closed: channelsOnDisk(home, undefined)
-      .filter(c => c.state === 'closed')
-      .map(c => c.name),
+    channels: found.flatMap(({ name, problem }) => (problem === null ? [] : [failedStatus(name, problem, [])])),
+    closed: found.filter(c => c.state === 'closed').map(c => c.name),
     running: false,
-    channelsOnDisk: certificatesOnDisk(home).map(c => c.channel),
+    channelsOnDisk: found.map(c => c.name),
   }
 }
 

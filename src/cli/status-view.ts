@@ -22,6 +22,10 @@ function formatChannel(c: ChannelStatus): string[] {
   const leader = c.members.find(m => m.id === c.leader)
   const leaderWords = c.leader === null ? 'no leader' : `leader ${leader?.name ?? c.leader}`
   const lines = [`channel ${c.name} (${c.id}): ${c.state}, ${leaderWords}, term ${c.term}, this node is its ${c.role}`]
+  if (c.state === 'failed' && c.members.length === 0) {
+    // it is not open, and nothing else is known
+    return [`channel ${c.name}: failed`, ...(c.mounts.length > 0 ? mountLines(c) : []), ...problems(c)]
+  }
   if (c.state === 'closed') return [...lines, ...problems(c)]
   lines.push(
     `  quorum     ${c.state === 'failed' ? 'this node takes no part: see below' : quorumWords(c)}`,

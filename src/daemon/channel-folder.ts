@@ -11,10 +11,10 @@ import type { LogOwner } from '../channel/log-port.js'
 import { membersRecord } from '../fs/apply.js'
 import { rootDirectory, rootInode } from '../fs/records.js'
 import { TableView } from '../fs/table-view.js'
-import { channelFolder, channelNames, channelsFolder, isClosed, readDescriptor } from './channels-on-disk.js'
+import { channelFolder, channelsFolder, isClosed, readDescriptor } from './channels-on-disk.js'
 import { nodeHasher } from './hasher.js'
 
-export { channelFolder, channelNames, isClosed, readDescriptor }
+export { channelFolder, isClosed, readDescriptor }
 
 export function writeDescriptor(folder: string, descriptor: Descriptor): void {
   writeFileAtomic(join(folder, 'descriptor.json'), encodeDescriptor(descriptor))

@@ -37,6 +37,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'channel.list': {},
   'channel.show': { channel: text },
   'channel.close': { channel: text, force: flag },
+  'channel.delete': { channel: text, dryRun: flag },
   'member.invite': { channel: text, expires: seconds },
   'member.add': { channel: text, certificatePem: text, address: text, name: optional(text) },
   'member.remove': { channel: text, member: text },

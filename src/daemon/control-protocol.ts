@@ -15,6 +15,14 @@ export interface ControlVerbs {
   'channel.show': { args: { channel: string }; result: ChannelDescription }
   /** Stops taking part: unmounts and forgets nothing on disk; `channel.list` shows it as closed. Mounting it opens it again. */
   'channel.close': { args: { channel: string; force: boolean }; result: Record<string, never> }
+  /**
+   * Removes a channel that nobody else is in, and answers what it has removed; `dryRun`: what it would remove. Fails where
+   * others are in it, or may be, and where it is mounted.
+   */
+  'channel.delete': {
+    args: { channel: string; dryRun: boolean }
+    result: { removed: readonly { readonly path: string; readonly what: string; readonly bytes: number }[] }
+  }
   /** `address`: where the token sends the new member. */
   'member.invite': {
     args: { channel: string; expires: number }
@@ -160,6 +168,8 @@ export interface ChannelSummary {
   readonly id: string
   readonly role: 'owner' | 'member'
   readonly state: ChannelState
+  /** Why it is `failed`. */
+  readonly problem: string | null
   readonly members: number
   readonly mounts: readonly string[]
 }

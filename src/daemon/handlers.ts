@@ -8,6 +8,7 @@ import type { ChannelHost } from './channel-host.js'
 import type { LogItem, StatusReport } from './control-protocol.js'
 import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
+import { failedStatus } from './failed-status.js'
 import { channelStatus, describeMember, quorumOf } from './status.js'
 
 const pollMs = 50
@@ -39,6 +40,9 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       await node.closeChannel(channel, force)
       return {}
     },
+    'channel.delete': async ({ channel, dryRun }) => ({
+      removed: dryRun ? node.removals(channel) : await node.deleteChannel(channel),
+    }),
     'member.invite': ({ channel, expires }) => node.invite(channel, expires),
     'member.add': async ({ channel, certificatePem, address, name }) => ({
       member: await node.addMember(channel, certificatePem, address, name),
@@ -49,7 +53,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
     }),
     join: ({ token }, context) => node.join(token, p => context.progress(p), context.signal),
     mount: async ({ channel, directory, options, create }) => {
-      const created = create && !node.has(channel)
+      const created = create && node.mayCreate(channel)
       if (created) await node.createChannel(channel)
       const host = await node.reopen(channel)
       const before = node.mounts.all
@@ -83,8 +87,8 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
 }
 
 function statusReport(node: Node, channel: string | undefined): StatusReport {
-  const hosts = channel === undefined ? node.hosts : [node.host(channel)]
-  const broken = [...node.broken].filter(() => channel === undefined)
+  const broken = [...node.broken].filter(([name]) => channel === undefined || name === channel)
+  const hosts = channel === undefined ? node.hosts : broken.length > 0 ? [] : [node.host(channel)]
   return {
     node: {
       id: node.id,
@@ -98,29 +102,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
     closed: channel === undefined ? node.closed : [],
     channels: [
       ...hosts.map(host => channelStatus(host, node.mounts)),
-      ...broken.map(([name, reason]) => ({
-        name,
-        id: '',
-        role: 'member' as const,
-        state: 'failed' as const,
-        problems: [reason],
-        leader: null,
-        term: 0,
-        lastIndex: 0,
-        durableIndex: 0,
-        commitIndex: 0,
-        appliedIndex: 0,
-        complete: false,
-        quorum: { voters: 0, needed: 0, reachable: 0, ok: false },
-        members: [],
-        digest: { index: 0, hash: '' },
-        pending: { operations: 0, bytes: 0 },
-        conflicts: 0,
-        healing: { wanted: 0, healed: 0 },
-        locks: 0,
-        bytes: { log: 0, data: 0 },
-        mounts: [],
-      })),
+      ...broken.map(([name, reason]) => failedStatus(name, reason, node.mounts.deadOf(name))),
     ],
   }
 }

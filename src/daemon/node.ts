@@ -20,15 +20,10 @@ import {
   type Descriptor,
 } from '../channel/descriptor.js'
 import { AddressBook, withEntry } from './address-book.js'
-import {
-  channelFolder,
-  channelNames,
-  createChannelFolder,
-  isClosed,
-  readDescriptor,
-  setClosed,
-} from './channel-folder.js'
+import { deleteChannel, removalsOf, type Removal } from './channel-deletion.js'
+import { channelFolder, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
 import { ChannelHost } from './channel-host.js'
+import { begin, channelNames, finish, incompleteness, mayCreate, tracesOf } from './channel-traces.js'
 import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import type { Log } from './log.js'
@@ -53,6 +48,8 @@ export class Node {
   readonly #addressBooks = new Map<string, AddressBook>()
   /** Channels that could not be opened, and why: the node serves the others. */
   readonly #broken = new Map<string, string>()
+  /** Channels that are being made, joined or deleted just now. */
+  readonly #making = new Set<string>()
   readonly startedAt = performance.now()
   #listen = ''
 
@@ -78,6 +75,9 @@ export class Node {
     const node = new Node(home, config, csp, key, log)
     node.#listen = await node.#rpc.start()
     for (const name of channelNames(home)) {
+      if (node.#lacking(name) !== undefined) continue
+      // whole: what was noted of its making is done
+      for (const what of ['creating', 'joining'] as const) finish(home, name, what)
       await node.#renewOwn(name)
       if (isClosed(channelFolder(home, name))) continue
       try {
@@ -103,19 +103,35 @@ export class Node {
   get hosts(): ChannelHost[] {
     return [...this.#hosts.values()]
   }
+  /** Channels that are not open, and why: something is wrong with them, or missing. */
   get broken(): ReadonlyMap<string, string> {
-    return this.#broken
+    const broken = channelNames(this.home).map(name => [name, this.#problem(name)] as const)
+    return new Map(broken.filter((each): each is [string, string] => each[1] !== undefined))
   }
 
   /** The names of the channels that are closed here. */
   get closed(): string[] {
-    return channelNames(this.home).filter(name => !this.#hosts.has(name) && !this.#broken.has(name))
+    return channelNames(this.home).filter(name => !this.#isBusy(name) && this.#problem(name) === undefined)
+  }
+
+  /** Open, or about to be. */
+  #isBusy(name: string): boolean {
+    return this.#hosts.has(name) || this.#making.has(name)
+  }
+
+  #problem(name: string): string | undefined {
+    return this.#isBusy(name) ? undefined : (this.#lacking(name) ?? this.#broken.get(name))
+  }
+
+  /** What is missing of a channel of which something is here. */
+  #lacking(name: string): string | undefined {
+    return incompleteness(this.home, tracesOf(this.home, name))
   }
 
   host(channel: string): ChannelHost {
     const host = this.#hosts.get(channel)
     if (host !== undefined) return host
-    const why = this.#broken.get(channel)
+    const why = this.#problem(channel)
     if (why !== undefined) throw new RkfsError('failed', `channel ${channel} cannot be opened: ${why}`)
     if (channelNames(this.home).includes(channel)) {
       throw new RkfsError(
@@ -131,8 +147,14 @@ export class Node {
     )
   }
 
+  /** Whether all of a channel is here. */
   has(channel: string): boolean {
-    return channelNames(this.home).includes(channel)
+    return channelNames(this.home).includes(channel) && this.#lacking(channel) === undefined
+  }
+
+  /** Whether `mount` makes a channel of that name: not where anything of one is there. */
+  mayCreate(channel: string): boolean {
+    return mayCreate(tracesOf(this.home, channel))
   }
 
   async #open(name: string): Promise<ChannelHost> {
@@ -177,7 +199,9 @@ export class Node {
   async reopen(name: string): Promise<ChannelHost> {
     const open = this.#hosts.get(name)
     if (open !== undefined) return open
-    if (!this.has(name)) return this.host(name)
+    // what is wrong with a certificate is told by opening it
+    const { folderProblem, begun } = tracesOf(this.home, name)
+    if (folderProblem !== undefined || begun.has('deleting')) return this.host(name)
     setClosed(channelFolder(this.home, name), false)
     return this.#open(name)
   }
@@ -201,30 +225,67 @@ export class Node {
         `bad channel name ${JSON.stringify(name)}: letters, digits, '.', '_' and '-', at most 64`,
       )
     }
+    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
     if (this.has(name)) throw new RkfsError('exists', `this node has a channel ${name} already`)
-    let identity = await this.csp.identity(name, Date.now())
-    if (identity !== undefined && (await this.csp.authority(name)) === undefined) {
-      throw new RkfsError(
-        'refused',
-        `this node has a certificate of a channel ${name} that another node owns (${this.csp.certificatePath(name)}): ` +
-          `take part in it with a token (\`rkfs join\`), or move csp/signcerts/${name}.pem and csp/cacerts/${name}.pem ` +
-          'away to make a channel of your own',
-      )
+    if (!this.mayCreate(name)) {
+      const problem = this.#problem(name) ?? ''
+      throw new RkfsError('refused', `no channel ${name} is made here, since something of one is there: ${problem}`)
     }
-    if (identity === undefined) {
-      const authority = await createAuthority(name)
-      await this.csp.storeAuthority(name, authority)
-      const csr = await createSigningRequest(this.#key.key, this.config.name)
-      const validity = { now: Date.now(), days: this.config.certDays }
-      const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
-      await this.csp.storeMembership(name, authority.caPem, certificate)
-      identity = (await this.csp.identity(name, Date.now()))!
+    this.#making.add(name)
+    let host: ChannelHost
+    try {
+      host = await this.#create(name)
+    } finally {
+      this.#making.delete(name)
     }
-    createChannelFolder(this.home, this.#firstDescriptor(name, identity), this.#owner(identity), true, this.#storeLog)
-    const host = await this.#open(name)
     // a channel of one leads itself; what follows (an invitation, a mount) finds it ready
     for (let i = 0; i < 100 && host.channel.role !== 'leader'; i++) await sleep(20)
     return host
+  }
+
+  /** Cut short by a crash it is begun anew: until the folder is there nobody can have been admitted. */
+  async #create(name: string): Promise<ChannelHost> {
+    begin(this.home, name, 'creating')
+    const authority = await createAuthority(name)
+    await this.csp.storeAuthority(name, authority)
+    const csr = await createSigningRequest(this.#key.key, this.config.name)
+    const validity = { now: Date.now(), days: this.config.certDays }
+    const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
+    await this.csp.storeMembership(name, authority.caPem, certificate)
+    const identity = (await this.csp.identity(name, Date.now()))!
+    createChannelFolder(this.home, this.#firstDescriptor(name, identity), this.#owner(identity), true, this.#storeLog)
+    finish(this.home, name, 'creating')
+    return this.#open(name)
+  }
+
+  /** What deleting a channel removes. Throws why it must not be deleted. */
+  removals(name: string): Removal[] {
+    const host = this.#hosts.get(name)
+    const mounted = [...(host === undefined ? [] : this.mounts.of(host)), ...this.mounts.deadOf(name)]
+    if (mounted.length > 0) {
+      const at = mounted.map(mount => mount.directory)
+      throw new RkfsError('busy', `${name} is mounted at ${at.join(', ')}: \`rkfs umount ${at[0]}\` first`)
+    }
+    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
+    return removalsOf(this.home, name, this.id, host?.channel.descriptor)
+  }
+
+  /** Removes a channel that nobody else is in. */
+  async deleteChannel(name: string): Promise<Removal[]> {
+    const removals = this.removals(name)
+    const host = this.#hosts.get(name)
+    this.#closeAddressBook(name)
+    this.#hosts.delete(name)
+    this.#making.add(name)
+    try {
+      await host?.close()
+      deleteChannel(this.home, name)
+    } finally {
+      this.#making.delete(name)
+    }
+    this.#broken.delete(name)
+    this.#log.info('a channel was deleted', { channel: name })
+    return removals
   }
 
   #owner(identity: ChannelIdentity): { channelId: string; member: MemberId } {
@@ -385,15 +446,40 @@ export class Node {
   ): Promise<{ channel: string; member: MemberId; renewedUntil?: string }> {
     const token = decodeToken(text, Math.floor(Date.now() / 1000))
     const name = token.channel
-    if (this.has(name)) return this.#renew(token, signal)
-    const enrolled = await this.#enroll(token, signal)
+    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
+    if (tracesOf(this.home, name).folderProblem === undefined) return this.#renew(token, signal)
+    this.#making.add(name)
+    let host: ChannelHost
+    try {
+      host = await this.#joinAnew(token, signal)
+    } finally {
+      this.#making.delete(name)
+    }
+    await caughtUp(host, progress, signal)
+    return { channel: name, member: this.id }
+  }
+
+  /** Until the folder is there, the attempt is noted: `mount` makes no channel of that name meanwhile, nor after it failed. */
+  async #joinAnew(token: Token, signal: AbortSignal): Promise<ChannelHost> {
+    const name = token.channel
+    const { hasFolder, hasAuthority } = tracesOf(this.home, name)
+    if (hasFolder || hasAuthority) {
+      throw new RkfsError('refused', `this node cannot join another ${name}: ${this.#lacking(name) ?? ''}`)
+    }
+    begin(this.home, name, 'joining')
+    let enrolled: Enrolled
+    try {
+      enrolled = await this.#enroll(token, signal)
+    } catch (error) {
+      begin(this.home, name, 'joining', messageOf(error))
+      throw error
+    }
     failpoint('member-enrolled')
     const descriptor = decodeDescriptor(enrolled.descriptor)
     const identity = (await this.csp.identity(name, Date.now()))!
     createChannelFolder(this.home, descriptor, this.#owner(identity), false, this.#storeLog)
-    const host = await this.#open(name)
-    await caughtUp(host, progress, signal)
-    return { channel: name, member: this.id }
+    finish(this.home, name, 'joining')
+    return this.#open(name)
   }
 
   /** Asks the token's owner for a certificate and stores it. */
@@ -460,7 +546,8 @@ export class Node {
   }
 
   summaries(): ChannelSummary[] {
-    return channelNames(this.home).map(name => {
+    const names = channelNames(this.home).filter(name => !this.#making.has(name))
+    return names.map(name => {
       const host = this.#hosts.get(name)
       if (host !== undefined) {
         const status = channelStatus(host, this.mounts)
@@ -469,20 +556,20 @@ export class Node {
           id: status.id,
           role: status.role,
           state: status.state,
+          problem: status.state === 'failed' ? (status.problems[0] ?? null) : null,
           members: status.members.length,
           mounts: status.mounts.map(mount => mount.dir),
         }
       }
-      const state = this.#broken.has(name) ? ('failed' as const) : ('closed' as const)
-      let descriptor: Descriptor
+      const problem = this.#problem(name) ?? null
+      const role = tracesOf(this.home, name).hasAuthority ? ('owner' as const) : ('member' as const)
+      const state = problem === null ? ('closed' as const) : ('failed' as const)
       try {
-        descriptor = readDescriptor(channelFolder(this.home, name))
-      } catch {
-        // why it is not open is told by `status`; the other channels are none the worse
-        return { name, id: '', role: 'member', state: 'failed', members: 0, mounts: [] }
+        const { id, members } = readDescriptor(channelFolder(this.home, name))
+        return { name, id, role, state, problem, members: members.length, mounts: [] }
+      } catch (error) {
+        return { name, id: '', role, state: 'failed', problem: problem ?? messageOf(error), members: 0, mounts: [] }
       }
-      const role = descriptor.owner === this.id ? ('owner' as const) : ('member' as const)
-      return { name, id: descriptor.id, role, state, members: descriptor.members.length, mounts: [] }
     })
   }
 

@@ -4,8 +4,7 @@ import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
 import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
-import type { DeadMount } from './dead-mounts.js'
-import { parseMountOptions } from './mount-options.js'
+import { deadMountStatus } from './failed-status.js'
 import type { ActiveMount, Mounts } from './mounts.js'
 
 const expirySoonMs = 30 * 86_400_000
@@ -171,21 +170,6 @@ function mountStatus({ directory, driver, options, mounted, frontend }: ActiveMo
     errors: mounted.errors,
     waiting: mounted.waiting,
     openFiles: frontend.openFiles,
-  }
-}
-
-export function deadMountStatus({ directory, options, problem }: DeadMount): MountStatus {
-  return {
-    dir: directory,
-    driver: parseMountOptions(options).driver,
-    state: 'dead',
-    problem,
-    limits: [],
-    options: options.join(','),
-    operations: 0,
-    errors: 0,
-    waiting: 0,
-    openFiles: 0,
   }
 }
 

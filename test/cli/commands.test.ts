@@ -179,7 +179,7 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
     ping: () => Promise.resolve({ version: '0', pid: 1 }),
     'channel.list': () =>
       Promise.resolve({
-        channels: [{ name: 'demo', id: '0', role: 'owner', state: 'leader', members: 1, mounts: [] }],
+        channels: [{ name: 'demo', id: '0', role: 'owner', state: 'leader', problem: null, members: 1, mounts: [] }],
       }),
     mount: args => {
       mounts.push(args)
@@ -213,7 +213,7 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
   t.equal(good.stdout, '')
   t.match(good.stderr, /nothing is mounted there for this command: it runs in another mount namespace/)
   t.same(mounts, [
-    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: false },
+    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: true },
   ])
 })
 
@@ -247,6 +247,7 @@ t.test('status lists closed channels in one line; channel list reads the disk wh
   const down = t.testdir({
     version: '1\n',
     channels: { demo: { 'descriptor.json': JSON.stringify(descriptor), closed: '' } },
+    csp: { signcerts: { 'demo.pem': '' }, cacerts: { 'demo.pem': '' } },
   })
   const { code, stdout, stderr } = await rkfs(['channel', 'list'], { home: down })
   t.equal(code, 1)

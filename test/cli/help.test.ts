@@ -19,6 +19,7 @@ t.test('every command of the design is there, with a description and an example'
   t.same(commands.map(c => c.path).sort(), [
     'channel close',
     'channel create',
+    'channel delete',
     'channel list',
     'channel show',
     'config',

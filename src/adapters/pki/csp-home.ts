@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod, mkdir, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { RkfsError, messageOf } from '../../base/errors.js'
@@ -61,16 +61,28 @@ export class CspHome {
     for (const folder of [this.#folder, dirname(this.#folder)]) fsyncDirectory(folder)
   }
 
-  /** The node's key; made at the first use. Throws `refused` for a key file that others can read. */
+  /** The node's key; made at the first use. Throws `refused` for a key file that others can read, or that was there once. */
   async nodeKey(): Promise<NodeKey> {
     await this.ensure()
     let pem = await readPrivate(this.nodeKeyPath)
     if (pem === undefined) {
+      await this.#assertUnused()
       pem = await generateKeyPem()
       await replaceFile(this.nodeKeyPath, pem)
     }
     const key = readKey(pem, this.nodeKeyPath)
     return { pem, key, memberId: memberIdOfKey(key) }
+  }
+
+  /** A key is made where none was, not in the place of one: with another this node would be a stranger in its channels. */
+  async #assertUnused(): Promise<void> {
+    const certificates = (await readdir(join(this.#folder, 'signcerts'))).filter(name => name.endsWith('.pem'))
+    if (certificates.length === 0) return
+    throw new RkfsError(
+      'refused',
+      `${this.nodeKeyPath} is missing, while this home has certificates for it (csp/signcerts: ${certificates.join(', ')}): ` +
+        'put it back (is its disk mounted?); no other key is made in its place',
+    )
   }
 
   /** When this node's certificate in a channel ends, or ended; undefined without one. Throws `corrupt`. */

@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import { decodeToken } from '../../adapters/pki/token.js'
+import { begin, hasAny, tracesOf } from '../../daemon/channel-traces.js'
+import { openHome } from '../../daemon/home.js'
 import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { ensureNode } from '../node-process.js'
@@ -34,12 +36,21 @@ interface Options {
   timeout?: number
 }
 
+/** Whatever comes of it: `mount` must not make a channel of the name that somebody wanted to join. */
+function noteAttempt(home: string, token: string): void {
+  const { channel } = decodeToken(token, 0)
+  const path = openHome(home)
+  if (hasAny(tracesOf(path, channel))) return
+  begin(path, channel, 'joining')
+}
+
 async function join(argument: string | undefined, options: Options, command: Command): Promise<void> {
   const timeoutSeconds = options.timeout ?? LIMIT_SECONDS
   const token = await tokenFrom({ argument, file: options.tokenFile }, timeoutSeconds * 1000)
+  const home = homeOf(command)
+  noteAttempt(home, token)
   // A damaged token is told before a node is started for it.
   decodeToken(token, Math.floor(Date.now() / 1000))
-  const home = homeOf(command)
   await ensureNode(home, { listen: options.listen })
   const joined = await ask(home, 'join', { token: token.trim() }, { timeoutSeconds })
   if (joined.renewedUntil !== undefined) {

@@ -83,13 +83,13 @@ function catchSignals(): () => boolean {
 async function mountOnNode(home: string, channel: string, directory: string, options: string[]): Promise<void> {
   const { channels } = await ask(home, 'channel.list', {}, { timeoutSeconds: quickSeconds })
   const known = channels.map(c => c.name)
-  if (known.length > 0 && !known.includes(channel)) {
+  const create = known.every(name => name === channel)
+  if (!create && !known.includes(channel)) {
     throw new RkfsError(
       'not-found',
       `this node has no channel ${channel} (it has ${known.join(', ')}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,
     )
   }
-  const create = known.length === 0
   const mounted = await ask(home, 'mount', { channel, directory, options, create }, { timeoutSeconds: agreeSeconds })
   await checkVisible(home, channel, mounted)
   say(
