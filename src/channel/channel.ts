@@ -12,6 +12,7 @@ import type { Raft } from '../raft/raft.js'
 import type { Configuration, Role } from '../raft/types.js'
 import type { Agenda } from './agenda.js'
 import type { Blobs } from './blobs.js'
+import type { Complaints } from './complaints.js'
 import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor, type Member } from './descriptor.js'
 import type { Health } from './health.js'
 import { Inbox } from './inbox.js'
@@ -51,6 +52,7 @@ export class Channel implements TransportEvents {
   readonly #raft: Raft<StoredEntry>
   readonly #agenda: Agenda
   readonly #health: Health
+  readonly #complaints: Complaints
   readonly #views: Views
   readonly #roster: Roster
   readonly #pending: PendingChanges
@@ -72,6 +74,7 @@ export class Channel implements TransportEvents {
     this.#raft = core.raft
     this.#agenda = core.agenda
     this.#health = core.health
+    this.#complaints = core.complaints
     this.#views = core.views
     this.#roster = core.roster
     this.#pending = core.pending
@@ -173,6 +176,10 @@ export class Channel implements TransportEvents {
    */
   get contradiction(): string | undefined {
     return this.#parts.link.contradiction ?? this.#parts.digests.undecided
+  }
+  /** What a member did lately that none should, for its line in the status. */
+  complaintAbout(member: MemberId): string | undefined {
+    return this.#complaints.latest(member)
   }
   /** The state was lost, and the log does not reach back to its beginning: another member must give it. */
   get stateMissing(): boolean {
@@ -483,6 +490,14 @@ export class Channel implements TransportEvents {
   contradicted(index: number): void {
     this.#raft.truncateFrom(index)
     this.#log.persist()
+  }
+
+  /** Whether the members in a snapshot are of this channel. Throws `corrupt` if not: whoever sent it is no member of it. */
+  checkMembers(descriptor: Uint8Array | undefined): void {
+    const { id, name, owner } = this.descriptor
+    const told = descriptor === undefined ? undefined : decodeDescriptor(descriptor)
+    if (told?.id === id && told.name === name && told.owner === owner && told.members.length > 0) return
+    throw new RkfsError('corrupt', 'a snapshot without the members of this channel')
   }
 
   /** A snapshot was installed (or not, without `result`): the channel goes on from it. */

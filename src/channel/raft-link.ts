@@ -1,3 +1,4 @@
+import { equalBytes } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
@@ -55,14 +56,39 @@ export class RaftLink {
       this.#complaints.about(from, 'damaged-entry', 'warn', `member ${from} sent a damaged entry: ${error.message}`)
       return
     }
+    const broken = this.#brokenLink(message, entries)
+    if (broken !== undefined) return this.#refuse(from, message.term, broken)
     this.#watchForContradiction(from, message)
-    try {
-      this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
-      if (entries.length > 0) failpoint('entries-received')
-    } catch (error) {
-      if (!(error instanceof RkfsError) || error.code !== 'corrupt') throw error
-      this.#health.quarantineSelf(`member ${from} sent what does not fit this log: ${error.message}`)
+    this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
+    if (entries.length > 0) failpoint('entries-received')
+  }
+
+  /**
+   * The entry whose chain hash does not continue what is before it: in the message, or in this log, where that has the
+   * entry before with the same term (Raft §5.3: then both are the same up to there). Undefined when all fits.
+   */
+  #brokenLink({ previousIndex, previousTerm }: Append, entries: readonly RaftEntry<StoredEntry>[]): number | undefined {
+    const held = (index: number, term: number): Uint8Array | undefined =>
+      this.#log.term(index) === term ? this.#log.hash(index) : undefined
+    let hash = held(previousIndex, previousTerm)
+    for (const { index, data } of entries) {
+      if (hash !== undefined && !equalBytes(data.entry.previousHash, hash)) return index
+      hash = data.entry.hash
     }
+    // of those that are here already the core looks at the terms alone
+    const here = entries.findLast(({ index, term }) => this.#log.term(index) === term)
+    if (here === undefined || equalBytes(here.data.entry.hash, this.#log.hash(here.index))) return undefined
+    return here.index
+  }
+
+  /**
+   * One member alone is no proof that this log is wrong, whatever term it claims: nothing of the message is taken, and this
+   * member goes on. If it is this log that is wrong, a majority's digest says so.
+   */
+  #refuse(from: MemberId, term: number, index: number): void {
+    const words = `member ${from} sent entry ${index}, which does not continue the hash chain of what is here`
+    this.#complaints.about(from, 'broken-chain', 'error', `${words}: refused`)
+    if (term >= this.#raft.term) this.#contradiction = { from, term, words }
   }
 
   /** No honest leader's log is another than what is committed here: the core passes over it, and people are told. */

@@ -1,6 +1,5 @@
 import { assert, unreachable } from '../base/assert.js'
 import { equalBytes } from '../base/bytes.js'
-import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { Hasher } from '../base/hash.js'
 import { MiB } from '../base/limits.js'
@@ -155,13 +154,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
     return entries
   }
 
-  /** Throws `corrupt` when the entries do not continue the hash chain: then this log and the sender's differ. */
+  /** INVARIANT: the entries continue the hash chain. Who takes them from others sees to it before (`RaftLink`). */
   append(entries: readonly RaftEntry<StoredEntry>[]): void {
     for (const { data } of entries) {
       assert(data.entry.index === this.#lastIndex + 1, 'entries are appended without a gap')
-      if (!equalBytes(data.entry.previousHash, this.hash(this.#lastIndex))) {
-        throw new RkfsError('corrupt', `entry ${data.entry.index} does not continue the hash chain of this log`)
-      }
+      assert(equalBytes(data.entry.previousHash, this.hash(this.#lastIndex)), 'entries continue the hash chain')
       this.#lastIndex = data.entry.index
       this.#recent.set(data.entry.index, data)
       this.#recentBytes += memoryOf(data)

@@ -88,6 +88,8 @@ export interface RestoringChannel {
   readonly commitIndex: number
   /** The log from `index` on is contradicted, and to be cut. Throws `disk-full`. */
   contradicted(index: number): void
+  /** The members that the state names: with what is none of this channel, it could not go on. Throws `corrupt`. */
+  checkMembers(descriptor: Uint8Array | undefined): void
 }
 
 /**
@@ -113,6 +115,7 @@ export async function receiveSnapshot(
   let bytes = 0
   let lastBlob = -1n
   let ended = false
+  let members: Uint8Array | undefined
   try {
     for await (const { kind, id, data } of chunks) {
       if (kind === kinds.header) {
@@ -132,6 +135,7 @@ export async function receiveSnapshot(
         for (const { table, ino, key, value } of writes) {
           const hash = recordHash(nodeHasher, table, ino, key, value)
           for (let i = 0; i < 32; i++) digest[i]! ^= hash[i]!
+          if (table === 'setting' && key === 'members') members = decodeRecord('setting', value)
           if (table !== 'chunk') continue
           for (const { blob, length } of decodeRecord('chunk', value)) {
             liveBytes.set(blob, (liveBytes.get(blob) ?? 0) + length)
@@ -153,6 +157,7 @@ export async function receiveSnapshot(
     if (toHex(digest) !== toHex(position.digest)) {
       throw new RkfsError('corrupt', 'the snapshot does not amount to its digest')
     }
+    channel.checkMembers(members?.subarray(8))
     state.write({ writes: [], position, liveBytes: new Map() })
     state.syncNow()
   } finally {

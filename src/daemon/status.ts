@@ -192,6 +192,6 @@ function memberStatus(host: ChannelHost, member: Member, transport: ChannelHost[
     lagBytes: match === null ? null : lag === 0 ? 0 : channel.lagBytes(match),
     rttMs: self ? 0 : (info.rttMs ?? null),
     certExpires: certificateEnd(member),
-    problem: self ? null : (host.problems.get(member.id) ?? info.problem ?? null),
+    problem: self ? null : (host.problems.get(member.id) ?? info.problem ?? channel.complaintAbout(member.id) ?? null),
   }
 }
