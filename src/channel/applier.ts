@@ -12,6 +12,7 @@ import { toldAgain } from './invalidations.js'
 import type { OwnChanges } from './own-changes.js'
 import { awaitedBy, type PendingChange, type PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
+import type { Resumptions } from './resumption.js'
 import type { Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
 import type { DescribedEntry } from './stored-entry.js'
@@ -37,13 +38,16 @@ export class Applier {
   readonly #appender: Appender
   readonly #own: OwnChanges
   readonly #digests: DigestExchange
+  readonly #resumptions: Resumptions
 
   constructor(
     { self, ports, events, log, views, roster, pending, health }: Core,
     appender: Appender,
     own: OwnChanges,
     digests: DigestExchange,
+    resumptions: Resumptions,
   ) {
+    this.#resumptions = resumptions
     this.#self = self
     this.#ports = ports
     this.#events = events
@@ -82,6 +86,7 @@ export class Applier {
     const errno = this.#applyChange(stored, own)
     this.#views.reached(entry)
     failpoint('change-applied')
+    if (entry.session !== 0) this.#resumptions.placed(entry.origin)
     if (entry.origin === this.#self) this.#own.applied(entry, own, errno)
     if (concernsSessionOf(this.#self, stored)) this.#own.sessionsChanged()
     if (operation.kind === 'members' && errno === 0) {

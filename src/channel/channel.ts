@@ -306,7 +306,10 @@ export class Channel implements TransportEvents {
     this.#expire()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (health.stateMissing && !health.restoring) this.#askForState()
-    if (this.#raft.role === 'leader') this.#parts.duties.tick(this.#ticks)
+    if (this.#raft.role === 'leader') {
+      this.#parts.contact.touch()
+      this.#parts.duties.tick(this.#ticks)
+    }
     this.#parts.upkeep.tick(this.#ticks)
     this.#parts.healing.tick()
     this.#parts.locks.tick()

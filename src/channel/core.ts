@@ -15,6 +15,8 @@ import type { Views } from './views.js'
 export interface Core {
   readonly self: MemberId
   readonly session: OwnSession
+  /** How long a member may be silent before others may go on as if it were gone, in milliseconds. */
+  readonly leaseMs: number
   readonly ports: ChannelPorts
   readonly events: ChannelEvents
   readonly log: StagedLog

@@ -3,6 +3,7 @@ import type { MemberId } from '../base/ids.js'
 import { appendBytesMax, forwardBytesMax } from '../base/limits.js'
 import type { Raft } from '../raft/raft.js'
 import type { Core } from './core.js'
+import type { OwnContact } from './own-contact.js'
 import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Transport } from './transport-port.js'
@@ -23,13 +24,15 @@ export class Forwarding {
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #transport: Transport
+  readonly #contact: OwnContact
   #round = 1
   #next = 1
   #restart = true
   /** Sent in this round and still pending. */
   #bytes = 0
 
-  constructor({ self, raft, views, pending, ports }: Core) {
+  constructor({ self, raft, views, pending, ports }: Core, contact: OwnContact) {
+    this.#contact = contact
     this.#self = self
     this.#raft = raft
     this.#views = views
@@ -55,6 +58,10 @@ export class Forwarding {
     const { leader } = this.#raft
     if (this.#views.leading || leader === undefined || leader === this.#self || this.#pending.size === 0) return
     if (!this.#transport.connected(leader)) return
+    if (this.#restart) {
+      const resume = this.#contact.resume()
+      if (resume !== undefined && !this.#transport.send(leader, resume)) return
+    }
     let batch: PendingChange[] = []
     let bytes = 0
     for (const change of this.#pending.values()) {

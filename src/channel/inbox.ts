@@ -23,14 +23,18 @@ export class Inbox {
   }
 
   take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' }>): void {
-    const { link, order, own, forwarding, digests, positions, healing, locks } = this.#parts
+    const { link, order, own, forwarding, digests, positions, healing, locks, resumptions, contact } = this.#parts
     this.#raft.heard(from)
+    resumptions.heard(from)
+    if (from === this.#raft.leader) contact.touch()
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {
       case 'raft':
         return link.step(from, message.message)
       case 'propose':
         return order.receive(from, message.restart, message.first, message.proposals)
+      case 'resume':
+        return resumptions.declare(from, message)
       case 'propose-refused':
         for (const { sequence, errno } of message.refusals) {
           if (from === this.#raft.leader) own.refuse(message.session, sequence, errno, message.index)

@@ -8,13 +8,14 @@ import { madeInode, type MembersOperation, type Operation } from '../fs/operatio
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { rememberPlace, standingOf } from './change-number.js'
+import { hasEnded, lastPlaced, rememberPlace, standingOf } from './change-number.js'
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
+import type { Resumptions } from './resumption.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
@@ -41,6 +42,7 @@ export class LeaderOrder {
   readonly #writes: SmallWrites
   readonly #appender: Appender
   readonly #writers: WriterBook
+  readonly #resumptions: Resumptions
   readonly #roster: Roster
   /** The number within its round of forwarding that each member's next proposal has. */
   readonly #expected = new Map<MemberId, number>()
@@ -53,7 +55,9 @@ export class LeaderOrder {
     writes: SmallWrites,
     appender: Appender,
     writers: WriterBook,
+    resumptions: Resumptions,
   ) {
+    this.#resumptions = resumptions
     this.#self = self
     this.#ports = ports
     this.#complaints = complaints
@@ -71,11 +75,42 @@ export class LeaderOrder {
   clear(): void {
     this.#expected.clear()
     this.#leftAside.clear()
+    this.#resumptions.clear()
   }
 
   /** The first entry of a leadership: what came before is committed with it (Raft §5.4.2). */
   appendNoop(): void {
     this.#appendOwn({ kind: 'mark', id: 0 })
+  }
+
+  /**
+   * Ends the session of a member that nobody has heard for the lease. False: it has none, or it has ended. Whatever is
+   * ordered, or granted, after this rests on it.
+   */
+  endSession(member: MemberId): boolean {
+    const session = lastPlaced(this.#views.ordered, member)
+    if (!this.#views.leading || session === undefined || session.ended) return false
+    this.#writes.close()
+    const operation = { kind: 'end-session', member } as const
+    const index = this.#log.lastIndex + 1
+    const { ordered } = this.#views
+    ordered.tag = index
+    apply(ordered, operation, { time: this.#ports.now(), number: index })
+    this.#appendOwn(operation)
+    this.#ports.report('warn', `the session of member ${member} is ended: it was silent, and others have gone on`)
+    return true
+  }
+
+  /**
+   * Whether what a member had on its way at a time (monotonic milliseconds) has its place: it has begun a round since, and
+   * all is ordered that it had then.
+   */
+  hasAllOf(member: MemberId, time: number): boolean {
+    const declared = this.#resumptions.declaration(member)
+    if (declared === undefined || declared.at <= time) return false
+    const last = lastPlaced(this.#views.ordered, member)
+    const { session, last: newest } = declared.resume
+    return last !== undefined && (last.session > session || (last.session === session && last.sequence >= newest))
   }
 
   /** An entry that the leader makes of its own accord: it is of no session. */
@@ -175,6 +210,12 @@ export class LeaderOrder {
       this.#leftAside.add(from)
       return
     }
+    if (!restart && this.#resumptions.mustDeclare(from)) {
+      this.#expected.delete(from)
+      this.#ports.transport.send(from, { kind: 'propose-again' })
+      return
+    }
+    if (restart && !this.#maybeResume(from)) return
     if (restart) this.#expected.set(from, first)
     const expected = this.#expected.get(from)
     if (expected === undefined || first > expected) {
@@ -194,6 +235,19 @@ export class LeaderOrder {
       const index = this.#log.lastIndex
       this.#ports.transport.send(from, { kind: 'propose-refused', session, index, refusals: list })
     }
+  }
+
+  /** Whether a member's changes can be taken, or refused, now. */
+  #maybeResume(from: MemberId): boolean {
+    const declared = this.#resumptions.declaration(from)?.resume
+    // what it hands in is refused
+    if (declared !== undefined && hasEnded(lastPlaced(this.#views.ordered, from), declared.session)) return true
+    const verdict = this.#resumptions.verdict(from)
+    if (verdict === 'ends') this.endSession(from)
+    if (verdict !== 'not-yet') return true
+    this.#expected.delete(from)
+    this.#leftAside.add(from)
+    return false
   }
 
   #receiveOne(from: MemberId, proposal: Proposal): number {
@@ -232,6 +286,7 @@ export class LeaderOrder {
   askLeftAside(): void {
     if (this.#raft.transferring !== undefined) return
     for (const member of this.#leftAside) {
+      if (this.#resumptions.isLooking(member) && !this.#maybeResume(member)) continue
       const asked = this.serves(member) && this.#ports.transport.send(member, { kind: 'propose-again' })
       if (asked) this.#leftAside.delete(member)
     }

@@ -198,7 +198,14 @@ export class OwnChanges {
       this.#earlier.goOn(order, () => this.#log.lastIndex)
     }
     const operation = { kind: 'open-session' } as const
-    const change = newChange(this.#propose('change', operation, new Uint8Array(0)), operation, { durable: true })
+    const change = newChange(
+      this.#propose('change', operation, new Uint8Array(0)),
+      operation,
+      this.#views.applied.index,
+      {
+        durable: true,
+      },
+    )
     this.#session.opening(change.proposal)
     if (this.#views.leading) {
       const errno = this.#order.order(change.proposal, operation, change)
@@ -282,7 +289,7 @@ export class OwnChanges {
     this.#writes.close()
     const proposal = this.#propose(kind, operation, payload)
     const change: PendingChange = {
-      ...newChange(proposal, operation, options),
+      ...newChange(proposal, operation, this.#views.applied.index, options),
       stale,
       deadline,
       accepted: options.done,

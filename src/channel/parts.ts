@@ -12,8 +12,10 @@ import { LeaderOrder } from './leader-order.js'
 import { ChannelLocks } from './locks/channel-locks.js'
 import { type BlobId, DamagedBlob } from './log-port.js'
 import { OwnChanges } from './own-changes.js'
+import { OwnContact } from './own-contact.js'
 import { Positions } from './positions.js'
 import { RaftLink } from './raft-link.js'
+import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
 import { Upkeep, type Retention } from './upkeep.js'
@@ -29,6 +31,8 @@ export interface Parts {
   readonly writes: SmallWrites
   readonly order: LeaderOrder
   readonly duties: LeaderDuties
+  readonly resumptions: Resumptions
+  readonly contact: OwnContact
   readonly forwarding: Forwarding
   readonly waiters: Waiters
   readonly own: OwnChanges
@@ -54,8 +58,10 @@ export function makeParts(
   const appender = new Appender(core)
   const shown = new ShownChanges(core)
   const writes = new SmallWrites(core, appender, writers)
-  const order = new LeaderOrder(core, shown, writes, appender, writers)
-  const forwarding = new Forwarding(core)
+  const resumptions = new Resumptions(core)
+  const order = new LeaderOrder(core, shown, writes, appender, writers, resumptions)
+  const contact = new OwnContact(core)
+  const forwarding = new Forwarding(core, contact)
   const waiters = new Waiters(core)
   const durability = new Durability(core)
   const earlier = new EarlierRuns(core)
@@ -76,17 +82,19 @@ export function makeParts(
     writes,
     order,
     duties: new LeaderDuties(core, order, writers, changeMembers),
+    resumptions,
+    contact,
     forwarding,
     waiters,
     own,
     earlier,
     positions,
     digests,
-    applier: new Applier(core, appender, own, digests),
+    applier: new Applier(core, appender, own, digests, resumptions),
     blobs,
     healing,
     upkeep: new Upkeep(core, positions, blobs, healing, pinned, retention),
-    locks: new ChannelLocks(core, waiters, (timeoutMs, done) => {
+    locks: new ChannelLocks(core, waiters, order, (timeoutMs, done) => {
       writes.close()
       waiters.whenDurable(own.lastSequence, timeoutMs, done)
     }),

@@ -25,6 +25,8 @@ export interface PendingChange {
    * change of names: what it would have made stale when it was asked for.
    */
   stale: readonly Invalidation[]
+  /** What was applied here when it was made. */
+  readonly madeAt: number
   /** Its caller was told of success. */
   told: boolean
   /** Stands in the journal. */
@@ -109,6 +111,7 @@ export function journalRecord(change: PendingChange): JournalRecord {
 export function newChange(
   proposal: Proposal,
   operation: Operation,
+  madeAt: number,
   { mount, durable, lost }: Pick<ChangeOptions, 'mount' | 'durable' | 'lost'>,
 ): PendingChange {
   return {
@@ -117,6 +120,7 @@ export function newChange(
     bytes: proposal.operation.length + proposal.payload.length,
     mount,
     durable,
+    madeAt,
     visible: false,
     lacking: false,
     stale: [],

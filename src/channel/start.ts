@@ -13,6 +13,7 @@ import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import { Health } from './health.js'
 import type { LogAnchor } from './log-port.js'
+import { lockTiming } from './locks/lock-timing.js'
 import { OwnSession } from './own-session.js'
 import { PendingChanges } from './pending-changes.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
@@ -29,6 +30,8 @@ export interface ChannelOptions {
   readonly descriptor: Descriptor
   /** How much of the log is kept; the default where it is undefined. */
   readonly retention?: Retention
+  /** How long a member may be silent before its session is in doubt, in milliseconds; as for locks where it is undefined. */
+  readonly leaseMs?: number
 }
 
 /** What the core calls; none of it before `makeCore` has answered. */
@@ -45,7 +48,7 @@ export interface CoreHost extends Omit<RaftHost<StoredEntry>, 'log' | 'saveHardS
 
 /** Opens what the stores hold. Throws `corrupt` when log and state do not belong together. */
 export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents, host: CoreHost): Core {
-  const { self, seed } = options
+  const { self, seed, leaseMs = lockTiming.leaderLeaseMs } = options
   const agenda = new Agenda(
     ports,
     () => host.turn(),
@@ -78,7 +81,7 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   )
   const pending = new PendingChanges()
   const complaints = new Complaints(ports)
-  return { self, session, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
+  return { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
 }
 
 /**

@@ -8,6 +8,7 @@ import type { EncodedEntry, Proposal } from '../oplog/entry.js'
 import type { RaftMessage } from '../raft/types.js'
 import type { BlobId } from './log-port.js'
 import type { LockMessage } from './locks/lock-messages.js'
+import type { Resume } from './resumption.js'
 
 export type PeerMessage =
   | { readonly kind: 'raft'; readonly message: RaftMessage<EncodedEntry> }
@@ -21,6 +22,8 @@ export type PeerMessage =
       readonly first: number
       readonly proposals: readonly Proposal[]
     }
+  /** Comes before a `propose` with `restart`. */
+  | Resume
   /** The leader refused these: they are not in the log and never will be. */
   | {
       readonly kind: 'propose-refused'

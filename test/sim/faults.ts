@@ -18,6 +18,8 @@ export interface FaultHost {
   observe(): void
   /** The members as all that is committed names them. */
   committed(): Descriptor
+  /** A member's session is about to be ended by another. */
+  fenced(member: Member): void
   /** Before the power goes at a member. */
   powerLost(member: Member): void
   /** A member's process runs (again). */
@@ -163,6 +165,11 @@ export class Faults {
         return this.#admit()
       case 'remove':
         return this.#remove(members)
+      case 'fence':
+        if (!other.alive || other.frozen || !other.channel.serving || other.channel.slot === undefined) return
+        this.#host.fenced(member)
+        other.fence(member)
+        return this.#note(kind, `${who} by ${whom}`)
       case 'loss':
         // as often as `lossOneIn` says
         return

@@ -27,6 +27,8 @@ export interface SimOptions {
   readonly leftOut: boolean
   /** A program on each member reads back at once what it writes. */
   readonly byteUsers: boolean
+  /** How long a member may be silent before its session is in doubt. */
+  readonly leaseMs: number
 }
 
 export const faultKinds = [
@@ -48,6 +50,7 @@ export const faultKinds = [
   'admit',
   'remove',
   'loss',
+  'fence',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -79,5 +82,6 @@ export function drawOptions(rng: Rng): SimOptions {
     faults,
     leftOut: rng.below(3) === 0,
     byteUsers: rng.below(2) === 0,
+    leaseMs: pick(rng, [3000, 3000, 5000, 10_000]),
   }
 }

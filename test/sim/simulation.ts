@@ -95,12 +95,13 @@ export class Simulation {
     const { retainedEntries } = options
     this.#late = new LateWrites(
       () => this.#now,
-      Infinity,
+      options.leaseMs,
       () => this.#cluster.members,
     )
     this.#acknowledged = new Acknowledged(() => this.#now, this.#late)
     this.#cluster = new Cluster(options.members, this.#rng.u32(), {
       learners: options.learners,
+      leaseMs: options.leaseMs,
       mountOptions: { sync: options.sync, timeoutMs: options.timeoutMs, latest: options.latest, channelLocks: false },
       hooks: {
         ports: (member, ports) => this.#ports(member, ports),
@@ -112,7 +113,7 @@ export class Simulation {
         },
         lostChange: (_, lost) => this.#acknowledged.lost(lost),
         ended: (member, life) => this.#late.ended(member, life),
-        heard: from => this.#late.heard(from),
+        heard: (from, by) => this.#late.heard(from, by),
         mounted: (member, frontend) => this.#mounted(member, frontend),
       },
       ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries } }),
@@ -126,6 +127,7 @@ export class Simulation {
       stored => {
         const { entry, operation } = stored
         this.#sessions.committed(stored)
+        this.#late.committed(stored)
         this.#acknowledged.committed(stored)
         this.trace.note(`entry ${entry.index} of term ${entry.term}: ${operation.kind}`)
       },
@@ -235,6 +237,7 @@ export class Simulation {
       note,
       observe: () => this.#history.observe(),
       committed: () => this.#descriptor,
+      fenced: member => this.#late.fenced(member),
       powerLost: member => {
         this.#history.observe()
         this.#acknowledged.powerLost(member)

@@ -354,6 +354,11 @@ export class User {
     })
   }
 
+  /** What was accepted and not given up since. */
+  get #kept(): Made[] {
+    return this.#accepted.filter(({ excused }) => !excused)
+  }
+
   #makeOwn(): void {
     const flags = O_RDWR | O_EXCL | O_APPEND
     const name = `own-${this.name}-${this.#life}-${++this.#tries}`
@@ -394,7 +399,7 @@ export class User {
 
   /** A program sees what it wrote at once, and nothing else in a file that only it writes to. */
   #readOwn(own: Open): void {
-    const expected = [...this.#accepted]
+    const expected = this.#kept
     this.#kernel.read(own.ino, own.handle, 1 << 26, (errno, content) => {
       if (content !== undefined) {
         const shown = recordsOf(Buffer.from(content).toString('latin1'))
@@ -454,7 +459,7 @@ export class User {
 
   /** Nothing was left out in its own file: the first hole is its end. */
   #findEnd(own: Open): void {
-    const bytes = this.#accepted.reduce((sum, { record }) => sum + record.length, 0)
+    const bytes = this.#kept.reduce((sum, { record }) => sum + record.length, 0)
     this.#kernel.seekHole(own.ino, own.handle, (errno, end) => {
       const isRight = this.#uncertain || (bytes === 0 ? errno === ENXIO : end === bytes)
       check(

@@ -33,6 +33,8 @@ const parsedBytesMax = 512 * 1024
 /** `propose` messages are cut to this many proposals and bytes. */
 const proposalsPerMessageMax = 2048
 const proposeBytesMax = 1024 * 1024
+/** Each change that waits concerns a few. */
+const resumeInodesMax = 8 * pendingOperationsMax
 const topicBytesMax = 256
 /** A note's body in UTF-8. */
 export const noteBytesMax = 1024 * 1024
@@ -52,6 +54,8 @@ export function estimatedBytes(message: FrameMessage): number {
     for (const { data } of message.message.entries) bytes += 20 + data.header.length + data.payload.length
   } else if (message.kind === 'propose') {
     for (const proposal of message.proposals) bytes += estimatedProposalBytes(proposal)
+  } else if (message.kind === 'resume') {
+    bytes += 32 + 9 * message.inodes.length
   } else if (message.kind === 'propose-refused') {
     bytes += 16 * message.refusals.length
   } else if (message.kind === 'diverged') {
@@ -151,6 +155,14 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
         index: u64(message.index),
         refusals: message.refusals.map(({ sequence, errno }) => ({ sequence: u64(sequence), errno })),
       })
+    case 'resume':
+      return kindOf('resume', {
+        session: u64(message.session),
+        last: u64(message.last),
+        since: u64(message.since),
+        silent: message.silent,
+        inodes: message.inodes.map(u64),
+      })
     case 'propose-again':
       return kindOf('proposeAgain', {})
     case 'digest':
@@ -245,6 +257,18 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
           if (errno < 1 || errno > errnoMax) throw malformed(`frame: errno ${errno}`)
           return { sequence: numberOf(sequence), errno }
         }),
+      }
+    }
+    case 'resume': {
+      const { session, last, since, silent, inodes } = kind.value
+      if (inodes.length > resumeInodesMax) throw malformed('frame: too many inodes')
+      return {
+        kind: 'resume',
+        session: numberOf(session),
+        last: numberOf(last),
+        since: numberOf(since),
+        silent,
+        inodes: inodes.map(numberOf),
       }
     }
     case 'proposeAgain':

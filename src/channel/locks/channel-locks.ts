@@ -3,6 +3,7 @@ import type { MemberId } from '../../base/ids.js'
 import type { Role } from '../../raft/types.js'
 import type { Agenda } from '../agenda.js'
 import type { Core } from '../core.js'
+import type { LeaderOrder } from '../leader-order.js'
 import type { Roster } from '../roster.js'
 import type { Transport } from '../transport-port.js'
 import type { Views } from '../views.js'
@@ -31,6 +32,7 @@ export class ChannelLocks {
   readonly #agenda: Agenda
   readonly #waiters: Waiters
   readonly #commit: Commit
+  readonly #order: LeaderOrder
   readonly #clock: LeaseClock
   readonly #client: LockClient
   #server: LockServer | undefined
@@ -44,7 +46,13 @@ export class ChannelLocks {
   #delivering = false
   readonly #listeners = new Set<(locks: readonly LockPlace[]) => void>()
 
-  constructor({ self, session, ports, roster, views, agenda }: Core, waiters: Waiters, commit: Commit) {
+  constructor(
+    { self, session, ports, roster, views, agenda }: Core,
+    waiters: Waiters,
+    order: LeaderOrder,
+    commit: Commit,
+  ) {
+    this.#order = order
     this.#self = self
     this.#transport = ports.transport
     this.#monotonicMs = () => ports.monotonicMs()
@@ -132,7 +140,7 @@ export class ChannelLocks {
     if (this.#members.some(id => !members.includes(id))) this.#leftAt = now
     this.#members = members
     const allKnown = now - this.#leftAt > lockTiming.graceMs && this.#views.applied.index >= this.#ledFrom
-    this.#server?.tick(now, allKnown ? members : undefined)
+    this.#server?.tick(now, allKnown ? members : undefined, members)
     this.#client.tick(this.#clock.now())
     this.#end()
   }
@@ -147,6 +155,8 @@ export class ChannelLocks {
         this.#monotonicMs(),
         {
           send: (to, message) => this.#send(to, message),
+          endSession: member => void this.#order.endSession(member),
+          hasAllOf: (member, time) => this.#order.hasAllOf(member, time),
           confirm: context =>
             this.#waiters.confirmLead(index => {
               if (this.#server !== server) return

@@ -1,6 +1,7 @@
 import { unreachable } from '../../base/assert.js'
 import { EAGAIN, EDEADLK, EINTR, ENOLCK } from '../../base/errno.js'
 import type { MemberId } from '../../base/ids.js'
+import { HeldLocks } from './held-locks.js'
 import type { Lock } from './lock.js'
 import {
   lockItemsPerMessageMax,
@@ -21,6 +22,10 @@ export interface LockServerHost {
   send(to: MemberId, message: LockAnswers | LockAgain): boolean
   /** Asks whether this member still leads; `confirmed` follows with the commit index, or nothing ever. */
   confirm(context: number): void
+  /** Ends the session of a member by an entry of the order. What is confirmed after it is granted when that is committed. */
+  endSession(member: MemberId): void
+  /** Whether all that a member had on its way at a time (milliseconds) is in the order. */
+  hasAllOf(member: MemberId, time: number): boolean
 }
 
 /** One member's process, as the leader knows it. */
@@ -70,6 +75,8 @@ export class LockServer {
   #unconfirmed: Unconfirmed[] = []
   #confirming: { readonly context: number; readonly answers: Unconfirmed[] }[] = []
   #nextContext = 1
+  /** Members that were silent for the lease: what they may have held, undefined for anything, and when it was taken from them. */
+  readonly #lapsed = new Map<MemberId, { readonly locks: HeldLocks | undefined; readonly at: number }>()
 
   constructor(term: number, now: number, host: LockServerHost, timing: LockTiming) {
     this.term = term
@@ -216,7 +223,7 @@ export class LockServer {
       return
     }
     const outcome = table.acquire(ownLock(session, lock), wait, idOf(session, id))
-    if (outcome === 'granted') this.#confirmed(session, { kind: 'granted', id, index: 0 })
+    if (outcome === 'granted') this.#grant(session, id, ownLock(session, lock))
     else if (outcome === 'busy') this.#tell(session, { kind: 'denied', id, errno: EAGAIN })
     else if (outcome === 'deadlock') this.#tell(session, { kind: 'denied', id, errno: EDEADLK })
   }
@@ -256,14 +263,14 @@ export class LockServer {
   }
 
   /** `members`: all that may hold locks; undefined: somebody who left the channel lately may hold some, too. */
-  tick(now: number, members: readonly MemberId[] | undefined): void {
+  tick(now: number, members: readonly MemberId[] | undefined, everybody: readonly MemberId[]): void {
     for (const session of this.#sessions.values()) {
       if (session.heardAt === undefined || now - session.heardAt <= this.#timing.leaderLeaseMs) continue
       // without locks there is nothing to lose: it may be silent for as long as it likes
-      if (this.#has(session)) this.#end(session)
+      if (this.#has(session)) this.#lapse(session, now)
       else session.heardAt = undefined
     }
-    if (this.#grace) this.#maybeEndGrace(now, members)
+    if (this.#grace) this.#maybeEndGrace(now, members, everybody)
     this.#flush()
   }
 
@@ -275,16 +282,44 @@ export class LockServer {
   }
 
   /** Ends when all have said what they hold, or can hold nothing any more. */
-  #maybeEndGrace(now: number, members: readonly MemberId[] | undefined): void {
+  #maybeEndGrace(now: number, members: readonly MemberId[] | undefined, everybody: readonly MemberId[]): void {
     const all = members?.every(member => this.#sessions.get(member)?.attached) ?? false
     if (!all && now - this.#startedAt < this.#timing.graceMs) return
     this.#grace = false
+    // who has not said what it holds may have held anything
+    for (const member of everybody) {
+      if (!this.#sessions.get(member)?.attached) this.#lapsed.set(member, { locks: undefined, at: now })
+    }
     const parked = this.#parked
     this.#parked = []
     for (const { session, call } of parked) {
       if (call.kind === 'acquire') this.#acquire(session, call)
       else this.#test(session, call)
     }
+  }
+
+  /** A silent member's locks are taken from it. Who gets one of them must not meet what it wrote under it (`#grant`). */
+  #lapse(session: Session, now: number): void {
+    const before = this.#lapsed.get(session.member)
+    const locks = before === undefined ? new HeldLocks() : before.locks
+    if (locks !== undefined) {
+      for (const lock of this.table.held) if (lock.owner.startsWith(prefixOf(session))) locks.change(lock, lock, lock)
+    }
+    this.#lapsed.set(session.member, { locks, at: now })
+    this.#end(session)
+  }
+
+  /** Before a lock that a silent member may have held goes to another, that member's session has ended. */
+  #grant(session: Session, id: number, lock: Lock): void {
+    for (const [member, { locks, at }] of this.#lapsed) {
+      if (member === session.member) continue
+      if (this.#host.hasAllOf(member, at)) this.#lapsed.delete(member)
+      else if (locks === undefined || [...locks.conflicts(lock)].length > 0) {
+        this.#lapsed.delete(member)
+        this.#host.endSession(member)
+      }
+    }
+    this.#confirmed(session, { kind: 'granted', id, index: 0 })
   }
 
   #end(session: Session): void {
@@ -305,7 +340,7 @@ export class LockServer {
       // one that begins a new round asks again: its claims will replace what it was granted just now
       if (session === undefined || !session.attached || !lock.owner.startsWith(prefixOf(session))) continue
       const id = Number(lock.id.slice(lock.id.lastIndexOf('/') + 1))
-      if (outcome === 'granted') this.#confirmed(session, { kind: 'granted', id, index: 0 })
+      if (outcome === 'granted') this.#grant(session, id, lock)
       else this.#tell(session, { kind: 'denied', id, errno: EDEADLK })
     }
   }

@@ -87,6 +87,8 @@ export const frameSamples: readonly FrameMessage[] = [
     ],
   },
   { kind: 'propose-again' },
+  { kind: 'resume', session: 7, last: 9, since: 2 ** 40, silent: true, inodes: [1, 2 ** 45] },
+  { kind: 'resume', session: 7, last: 9, since: 0, silent: false, inodes: [] },
   { kind: 'digest', index: 1, hash: bytes(32, 1) },
   { kind: 'diverged', index: 1, reason: 'bits, größer' },
   { kind: 'blob-wanted', id: 8 * 77 + 1, term: 5 },

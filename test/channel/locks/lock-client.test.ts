@@ -27,12 +27,17 @@ class Pair {
     this.server = new LockServer(
       leader.term,
       0,
-      { send: (_, message) => this.answers.push(message) > 0, confirm: context => (this.#confirmed = context) },
+      {
+        send: (_, message) => this.answers.push(message) > 0,
+        confirm: context => (this.#confirmed = context),
+        endSession: () => {},
+        hasAllOf: () => true,
+      },
       lockTiming,
     )
     this.client.leaderChanged(leader, 0)
     this.serve()
-    this.server.tick(0, ['member'])
+    this.server.tick(0, ['member'], ['member'])
     this.serve()
   }
 

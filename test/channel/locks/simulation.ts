@@ -122,6 +122,8 @@ export function simulate(seed: number): Seen {
       local(each),
       {
         send: (to, message) => send(each, to, message),
+        endSession: () => {},
+        hasAllOf: () => false,
         confirm: context => {
           // a round of heartbeats: what counts is who leads when the majority answers, after the question
           later(stepMs + rng.below(30), () => {
@@ -276,7 +278,7 @@ export function simulate(seed: number): Seen {
       for (const each of nodes) {
         if (each.stoppedUntil > now) continue
         if (now % 100 === 0) {
-          each.server?.tick(local(each), chance(50) ? members : undefined)
+          each.server?.tick(local(each), chance(50) ? members : undefined, members)
           each.client.tick(local(each))
         }
         for (const program of each.programs) step(each, program)

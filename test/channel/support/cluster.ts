@@ -149,7 +149,7 @@ export class Member {
   }
 
   start(): void {
-    const { clock, network, rng, descriptor, hooks, retention } = this.#cluster
+    const { clock, network, rng, descriptor, hooks, limits } = this.#cluster
     const life = ++this.#lives
     const plain: ChannelPorts = {
       log: this.log,
@@ -180,14 +180,14 @@ export class Member {
       },
       quarantined: reason => (this.quarantined = reason),
     }
-    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, ...retention }, ports, events)
+    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, ...limits }, ports, events)
     this.#channel = channel
     network.attach(this.id, {
       message: (from, message) =>
         this.#run(life, () => {
           channel.message(from, message)
           const sender = hooks?.heard && this.#cluster.members.find(({ id }) => id === from)
-          if (sender !== undefined) hooks?.heard?.(sender)
+          if (sender !== undefined) hooks?.heard?.(sender, this)
         }),
       connected: member => this.#run(life, () => channel.connected(member)),
       disconnected: member => this.#run(life, () => channel.disconnected(member)),
@@ -276,6 +276,11 @@ export class Member {
   append(ino: number, text: string, options?: { durable?: boolean; timeoutMs?: number }): Answer {
     const data = Buffer.from(text)
     return this.change({ kind: 'append', ino, length: data.length, killPrivileges: false }, data, options)
+  }
+
+  /** Ends another member's session (`rkfs member fence`). */
+  fence(member: Member): Answer {
+    return this.change({ kind: 'end-session', member: member.id }, noBytes, { durable: true })
   }
 
   /** Waits as fsync does for all changes so far. */
@@ -417,7 +422,7 @@ export interface ClusterHooks {
   /** The process of a member is gone; `life`: which (`Member.lives`). */
   ended?(member: Member, life: number): void
   /** A message of a member's was taken by another. */
-  heard?(from: Member): void
+  heard?(from: Member, by: Member): void
 }
 
 export interface ClusterOptions {
@@ -425,6 +430,7 @@ export interface ClusterOptions {
   readonly learners?: number
   readonly hooks?: ClusterHooks
   readonly retention?: Retention
+  readonly leaseMs?: number
   readonly mountOptions?: Partial<FrontendOptions>
   readonly openDisk?: (member: Member, schedule: (task: () => void) => void) => SimDisk
 }
@@ -439,14 +445,14 @@ export class Cluster {
   syncMsMax = 4
   onSnapshotNeeded: ((member: Member, from: MemberId, index: number) => void) | undefined
   readonly hooks: ClusterHooks | undefined
-  readonly retention: { readonly retention?: Retention }
+  readonly limits: { readonly retention?: Retention; readonly leaseMs?: number }
   readonly mountOptions: Partial<FrontendOptions>
   readonly openDisk: NonNullable<ClusterOptions['openDisk']>
 
   constructor(count: number, seed = 1, options: ClusterOptions = {}) {
-    const { learners = 0, hooks, retention, mountOptions = {} } = options
+    const { learners = 0, hooks, retention, leaseMs, mountOptions = {} } = options
     this.hooks = hooks
-    this.retention = retention === undefined ? {} : { retention }
+    this.limits = { ...(retention === undefined ? {} : { retention }), ...(leaseMs === undefined ? {} : { leaseMs }) }
     this.mountOptions = mountOptions
     this.openDisk = options.openDisk ?? ((_, schedule) => new MemoryDisk(schedule))
     this.rng = new Rng(seed)

@@ -25,6 +25,13 @@ export class LateWrites {
   readonly #members: () => readonly Member[]
   readonly #ends = new Map<string, number>()
   readonly #heardAt = new Map<Member, number>()
+  /** When each member last heard each other. */
+  readonly #pairs = new Map<string, number>()
+  /** When each member last heard one that leads, or led itself. */
+  readonly #ledAt = new Map<Member, number>()
+  /** Members that were silent once, and that somebody fenced. */
+  readonly #wasSilent = new Set<Member>()
+  readonly #mayEnd = new Set<string>()
   readonly #silentAtBegin = new Map<Made, ReadonlyMap<Member, number>>()
   /** The latest that a placed write began, by member. */
   readonly #begun = new Map<Member, number>()
@@ -41,9 +48,38 @@ export class LateWrites {
     this.#ends.set(`${member.slot}/${life}`, this.#now())
   }
 
-  /** Somebody has taken a message of a member's. */
-  heard(member: Member): void {
-    this.#heardAt.set(member, this.#now())
+  /** A member has taken a message of another's. */
+  heard(member: Member, by: Member): void {
+    const now = this.#now()
+    const pair = `${member.slot} ${by.slot}`
+    const last = this.#pairs.get(pair)
+    // who is not heard may be the silent one, or who does not hear
+    if (last !== undefined && now - last > this.#leaseMs) for (const each of [member, by]) this.#wasSilent.add(each)
+    this.#pairs.set(pair, now)
+    this.#heardAt.set(member, now)
+    // … and where nobody leads, no leader hears anybody
+    for (const each of [member, by]) {
+      if (!member.leads && !each.leads) continue
+      if (now - (this.#ledAt.get(each) ?? 0) > this.#leaseMs) this.#wasSilent.add(each)
+      this.#ledAt.set(each, now)
+    }
+  }
+
+  /** Somebody asks that a member's session be ended. */
+  fenced(member: Member): void {
+    this.#mayEnd.add(member.id)
+  }
+
+  /** No session is ended without a silence as long as the lease, or somebody who asks for it. */
+  committed({ entry, operation }: StoredEntry): void {
+    if (operation.kind !== 'end-session') return
+    const member = this.#members().find(({ id }) => id === operation.member)!
+    const isRight =
+      this.#mayEnd.has(member.id) ||
+      this.#wasSilent.has(member) ||
+      this.silenceOf(member) > this.#leaseMs ||
+      this.#now() - (this.#ledAt.get(member) ?? 0) > this.#leaseMs
+    check(name, isRight, () => `entry ${entry.index} ends the session of m${member.slot - 1}, which was never silent`)
   }
 
   /** For how long nobody has heard a member, in milliseconds. */

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/peer.proto.
  */
 export const file_rkfs_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIu8HCgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAQgYKBGtpbmQiIwoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNIloKBFZvdGUSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSEgoKbGFzdF9pbmRleBgDIAEoBBIRCglsYXN0X3Rlcm0YBCABKAQSEAoIdHJhbnNmZXIYBSABKAgiNwoJVm90ZVJlcGx5EgsKA3ByZRgBIAEoCBIMCgR0ZXJtGAIgASgEEg8KB2dyYW50ZWQYAyABKAgiggEKBkFwcGVuZBIMCgR0ZXJtGAEgASgEEhYKDnByZXZpb3VzX2luZGV4GAIgASgEEhUKDXByZXZpb3VzX3Rlcm0YAyABKAQSDQoFZmlyc3QYBCABKAQSDgoGY29tbWl0GAUgASgEEg0KBWNvdW50GAYgASgNEg0KBXRlcm1zGAcgAygEInoKC0FwcGVuZFJlcGx5EgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBINCgVtYXRjaBgDIAEoBBIWCg5yZWplY3RlZF9pbmRleBgEIAEoBBISCgpoaW50X2luZGV4GAUgASgEEhEKCWhpbnRfdGVybRgGIAEoBCI4CglIZWFydGJlYXQSDAoEdGVybRgBIAEoBBIOCgZjb21taXQYAiABKAQSDQoFcm91bmQYAyABKAQiPAoOSGVhcnRiZWF0UmVwbHkSDAoEdGVybRgBIAEoBBINCgVyb3VuZBgCIAEoBBINCgVtYXRjaBgDIAEoBCIsCg1TbmFwc2hvdE9mZmVyEgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQiGgoKVGltZW91dE5vdxIMCgR0ZXJtGAEgASgEIioKCVJlYWRJbmRleBIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQiPgoOUmVhZEluZGV4UmVwbHkSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEEg0KBWluZGV4GAMgASgEIk8KB1Byb3Bvc2USDwoHcmVzdGFydBgBIAEoCBINCgVmaXJzdBgCIAEoBBIkCglwcm9wb3NhbHMYAyADKAsyES5ya2ZzLnYxLlByb3Bvc2FsIpYBCghQcm9wb3NhbBIgCgRraW5kGAEgASgOMhIucmtmcy52MS5FbnRyeUtpbmQSDgoGb3JpZ2luGAIgASgMEg8KB3Nlc3Npb24YAyABKAQSEAoIc2VxdWVuY2UYBCABKAQSDAoEdGltZRgFIAEoEhIUCgxwYXlsb2FkX2hhc2gYBiABKAwSEQoJc2lnbmF0dXJlGAcgASgMIlQKDlByb3Bvc2VSZWZ1c2VkEg8KB3Nlc3Npb24YASABKAQSIgoIcmVmdXNhbHMYAiADKAsyEC5ya2ZzLnYxLlJlZnVzYWwSDQoFaW5kZXgYAyABKAQiKgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcnJubxgCIAEoDSIOCgxQcm9wb3NlQWdhaW4iJQoGRGlnZXN0Eg0KBWluZGV4GAEgASgEEgwKBGhhc2gYAiABKAwiKQoIRGl2ZXJnZWQSDQoFaW5kZXgYASABKAQSDgoGcmVhc29uGAIgASgJIkwKCFBvc2l0aW9uEhIKCmxhc3RfaW5kZXgYASABKAQSFQoNZHVyYWJsZV9pbmRleBgCIAEoBBIVCg1hcHBsaWVkX2luZGV4GAMgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiJgoKQmxvYldhbnRlZBIKCgJpZBgBIAEoBBIMCgR0ZXJtGAIgASgEIiEKBEJsb2ISCgoCaWQYASABKAQSDQoFZm91bmQYAiABKAgiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
+  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIpIICgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSABCBgoEa2luZCIjCgdXZWxjb21lEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0iWgoEVm90ZRILCgNwcmUYASABKAgSDAoEdGVybRgCIAEoBBISCgpsYXN0X2luZGV4GAMgASgEEhEKCWxhc3RfdGVybRgEIAEoBBIQCgh0cmFuc2ZlchgFIAEoCCI3CglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCCKCAQoGQXBwZW5kEgwKBHRlcm0YASABKAQSFgoOcHJldmlvdXNfaW5kZXgYAiABKAQSFQoNcHJldmlvdXNfdGVybRgDIAEoBBINCgVmaXJzdBgEIAEoBBIOCgZjb21taXQYBSABKAQSDQoFY291bnQYBiABKA0SDQoFdGVybXMYByADKAQiegoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEIjgKCUhlYXJ0YmVhdBIMCgR0ZXJtGAEgASgEEg4KBmNvbW1pdBgCIAEoBBINCgVyb3VuZBgDIAEoBCI8Cg5IZWFydGJlYXRSZXBseRIMCgR0ZXJtGAEgASgEEg0KBXJvdW5kGAIgASgEEg0KBW1hdGNoGAMgASgEIiwKDVNuYXBzaG90T2ZmZXISDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBCIaCgpUaW1lb3V0Tm93EgwKBHRlcm0YASABKAQiKgoJUmVhZEluZGV4EgwKBHRlcm0YASABKAQSDwoHY29udGV4dBgCIAEoBCI+Cg5SZWFkSW5kZXhSZXBseRIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQSDQoFaW5kZXgYAyABKAQiTwoHUHJvcG9zZRIPCgdyZXN0YXJ0GAEgASgIEg0KBWZpcnN0GAIgASgEEiQKCXByb3Bvc2FscxgDIAMoCzIRLnJrZnMudjEuUHJvcG9zYWwiVgoGUmVzdW1lEg8KB3Nlc3Npb24YASABKAQSDAoEbGFzdBgCIAEoBBINCgVzaW5jZRgDIAEoBBIOCgZzaWxlbnQYBCABKAgSDgoGaW5vZGVzGAUgAygEIpYBCghQcm9wb3NhbBIgCgRraW5kGAEgASgOMhIucmtmcy52MS5FbnRyeUtpbmQSDgoGb3JpZ2luGAIgASgMEg8KB3Nlc3Npb24YAyABKAQSEAoIc2VxdWVuY2UYBCABKAQSDAoEdGltZRgFIAEoEhIUCgxwYXlsb2FkX2hhc2gYBiABKAwSEQoJc2lnbmF0dXJlGAcgASgMIlQKDlByb3Bvc2VSZWZ1c2VkEg8KB3Nlc3Npb24YASABKAQSIgoIcmVmdXNhbHMYAiADKAsyEC5ya2ZzLnYxLlJlZnVzYWwSDQoFaW5kZXgYAyABKAQiKgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcnJubxgCIAEoDSIOCgxQcm9wb3NlQWdhaW4iJQoGRGlnZXN0Eg0KBWluZGV4GAEgASgEEgwKBGhhc2gYAiABKAwiKQoIRGl2ZXJnZWQSDQoFaW5kZXgYASABKAQSDgoGcmVhc29uGAIgASgJIkwKCFBvc2l0aW9uEhIKCmxhc3RfaW5kZXgYASABKAQSFQoNZHVyYWJsZV9pbmRleBgCIAEoBBIVCg1hcHBsaWVkX2luZGV4GAMgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiJgoKQmxvYldhbnRlZBIKCgJpZBgBIAEoBBIMCgR0ZXJtGAIgASgEIiEKBEJsb2ISCgoCaWQYASABKAQSDQoFZm91bmQYAiABKAgiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
 
 /**
  * @generated from message rkfs.v1.SubscribeRequest
@@ -265,6 +265,12 @@ export type Message = Message$1<"rkfs.v1.Message"> & {
      */
     value: Blob;
     case: "blob";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.Resume resume = 42;
+     */
+    value: Resume;
+    case: "resume";
   } | { case: undefined; value?: undefined };
 };
 
@@ -625,6 +631,51 @@ export const ProposeSchema: GenMessage<Propose> = /*@__PURE__*/
   messageDesc(file_rkfs_v1_peer, 16);
 
 /**
+ * Comes before a Propose that begins a round: what the sender has on its way, after a silence perhaps.
+ *
+ * @generated from message rkfs.v1.Resume
+ */
+export type Resume = Message$1<"rkfs.v1.Resume"> & {
+  /**
+   * @generated from field: uint64 session = 1;
+   */
+  session: bigint;
+
+  /**
+   * The newest change on its way.
+   *
+   * @generated from field: uint64 last = 2;
+   */
+  last: bigint;
+
+  /**
+   * What it had applied before the silence.
+   *
+   * @generated from field: uint64 since = 3;
+   */
+  since: bigint;
+
+  /**
+   * @generated from field: bool silent = 4;
+   */
+  silent: boolean;
+
+  /**
+   * What its changes concern that programs were told of.
+   *
+   * @generated from field: repeated uint64 inodes = 5;
+   */
+  inodes: bigint[];
+};
+
+/**
+ * Describes the message rkfs.v1.Resume.
+ * Use `create(ResumeSchema)` to create a new message.
+ */
+export const ResumeSchema: GenMessage<Resume> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 17);
+
+/**
  * @generated from message rkfs.v1.Proposal
  */
 export type Proposal = Message$1<"rkfs.v1.Proposal"> & {
@@ -675,7 +726,7 @@ export type Proposal = Message$1<"rkfs.v1.Proposal"> & {
  * Use `create(ProposalSchema)` to create a new message.
  */
 export const ProposalSchema: GenMessage<Proposal> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 17);
+  messageDesc(file_rkfs_v1_peer, 18);
 
 /**
  * @generated from message rkfs.v1.ProposeRefused
@@ -704,7 +755,7 @@ export type ProposeRefused = Message$1<"rkfs.v1.ProposeRefused"> & {
  * Use `create(ProposeRefusedSchema)` to create a new message.
  */
 export const ProposeRefusedSchema: GenMessage<ProposeRefused> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 18);
+  messageDesc(file_rkfs_v1_peer, 19);
 
 /**
  * @generated from message rkfs.v1.Refusal
@@ -726,7 +777,7 @@ export type Refusal = Message$1<"rkfs.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 19);
+  messageDesc(file_rkfs_v1_peer, 20);
 
 /**
  * @generated from message rkfs.v1.ProposeAgain
@@ -739,7 +790,7 @@ export type ProposeAgain = Message$1<"rkfs.v1.ProposeAgain"> & {
  * Use `create(ProposeAgainSchema)` to create a new message.
  */
 export const ProposeAgainSchema: GenMessage<ProposeAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 20);
+  messageDesc(file_rkfs_v1_peer, 21);
 
 /**
  * @generated from message rkfs.v1.Digest
@@ -761,7 +812,7 @@ export type Digest = Message$1<"rkfs.v1.Digest"> & {
  * Use `create(DigestSchema)` to create a new message.
  */
 export const DigestSchema: GenMessage<Digest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 21);
+  messageDesc(file_rkfs_v1_peer, 22);
 
 /**
  * @generated from message rkfs.v1.Diverged
@@ -783,7 +834,7 @@ export type Diverged = Message$1<"rkfs.v1.Diverged"> & {
  * Use `create(DivergedSchema)` to create a new message.
  */
 export const DivergedSchema: GenMessage<Diverged> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 22);
+  messageDesc(file_rkfs_v1_peer, 23);
 
 /**
  * @generated from message rkfs.v1.Position
@@ -810,7 +861,7 @@ export type Position = Message$1<"rkfs.v1.Position"> & {
  * Use `create(PositionSchema)` to create a new message.
  */
 export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 23);
+  messageDesc(file_rkfs_v1_peer, 24);
 
 /**
  * A message of the daemons: one pair (topic, body), both UTF-8, in the frame's bulk.
@@ -825,7 +876,7 @@ export type Note = Message$1<"rkfs.v1.Note"> & {
  * Use `create(NoteSchema)` to create a new message.
  */
 export const NoteSchema: GenMessage<Note> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 24);
+  messageDesc(file_rkfs_v1_peer, 25);
 
 /**
  * A member's calls to the leader of `term` about the channel's locks, numbered from `first` on within a round.
@@ -864,7 +915,7 @@ export type LockCalls = Message$1<"rkfs.v1.LockCalls"> & {
  * Use `create(LockCallsSchema)` to create a new message.
  */
 export const LockCallsSchema: GenMessage<LockCalls> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 25);
+  messageDesc(file_rkfs_v1_peer, 26);
 
 /**
  * @generated from message rkfs.v1.LockCall
@@ -923,7 +974,7 @@ export type LockCall = Message$1<"rkfs.v1.LockCall"> & {
  * Use `create(LockCallSchema)` to create a new message.
  */
 export const LockCallSchema: GenMessage<LockCall> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 26);
+  messageDesc(file_rkfs_v1_peer, 27);
 
 /**
  * @generated from message rkfs.v1.Lock
@@ -974,7 +1025,7 @@ export type Lock = Message$1<"rkfs.v1.Lock"> & {
  * Use `create(LockSchema)` to create a new message.
  */
 export const LockSchema: GenMessage<Lock> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 27);
+  messageDesc(file_rkfs_v1_peer, 28);
 
 /**
  * @generated from message rkfs.v1.LockAttach
@@ -991,7 +1042,7 @@ export type LockAttach = Message$1<"rkfs.v1.LockAttach"> & {
  * Use `create(LockAttachSchema)` to create a new message.
  */
 export const LockAttachSchema: GenMessage<LockAttach> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 28);
+  messageDesc(file_rkfs_v1_peer, 29);
 
 /**
  * @generated from message rkfs.v1.LockAcquire
@@ -1018,7 +1069,7 @@ export type LockAcquire = Message$1<"rkfs.v1.LockAcquire"> & {
  * Use `create(LockAcquireSchema)` to create a new message.
  */
 export const LockAcquireSchema: GenMessage<LockAcquire> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 29);
+  messageDesc(file_rkfs_v1_peer, 30);
 
 /**
  * @generated from message rkfs.v1.LockQuestion
@@ -1040,7 +1091,7 @@ export type LockQuestion = Message$1<"rkfs.v1.LockQuestion"> & {
  * Use `create(LockQuestionSchema)` to create a new message.
  */
 export const LockQuestionSchema: GenMessage<LockQuestion> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 30);
+  messageDesc(file_rkfs_v1_peer, 31);
 
 /**
  * @generated from message rkfs.v1.LockAnswers
@@ -1077,7 +1128,7 @@ export type LockAnswers = Message$1<"rkfs.v1.LockAnswers"> & {
  * Use `create(LockAnswersSchema)` to create a new message.
  */
 export const LockAnswersSchema: GenMessage<LockAnswers> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 31);
+  messageDesc(file_rkfs_v1_peer, 32);
 
 /**
  * @generated from message rkfs.v1.LockAnswer
@@ -1136,7 +1187,7 @@ export type LockAnswer = Message$1<"rkfs.v1.LockAnswer"> & {
  * Use `create(LockAnswerSchema)` to create a new message.
  */
 export const LockAnswerSchema: GenMessage<LockAnswer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 32);
+  messageDesc(file_rkfs_v1_peer, 33);
 
 /**
  * @generated from message rkfs.v1.LockAttached
@@ -1149,7 +1200,7 @@ export type LockAttached = Message$1<"rkfs.v1.LockAttached"> & {
  * Use `create(LockAttachedSchema)` to create a new message.
  */
 export const LockAttachedSchema: GenMessage<LockAttached> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 33);
+  messageDesc(file_rkfs_v1_peer, 34);
 
 /**
  * @generated from message rkfs.v1.LockGranted
@@ -1171,7 +1222,7 @@ export type LockGranted = Message$1<"rkfs.v1.LockGranted"> & {
  * Use `create(LockGrantedSchema)` to create a new message.
  */
 export const LockGrantedSchema: GenMessage<LockGranted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 34);
+  messageDesc(file_rkfs_v1_peer, 35);
 
 /**
  * @generated from message rkfs.v1.LockDenied
@@ -1193,7 +1244,7 @@ export type LockDenied = Message$1<"rkfs.v1.LockDenied"> & {
  * Use `create(LockDeniedSchema)` to create a new message.
  */
 export const LockDeniedSchema: GenMessage<LockDenied> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 35);
+  messageDesc(file_rkfs_v1_peer, 36);
 
 /**
  * @generated from message rkfs.v1.LockFound
@@ -1217,7 +1268,7 @@ export type LockFound = Message$1<"rkfs.v1.LockFound"> & {
  * Use `create(LockFoundSchema)` to create a new message.
  */
 export const LockFoundSchema: GenMessage<LockFound> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 36);
+  messageDesc(file_rkfs_v1_peer, 37);
 
 /**
  * @generated from message rkfs.v1.LockInTheWay
@@ -1249,7 +1300,7 @@ export type LockInTheWay = Message$1<"rkfs.v1.LockInTheWay"> & {
  * Use `create(LockInTheWaySchema)` to create a new message.
  */
 export const LockInTheWaySchema: GenMessage<LockInTheWay> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 37);
+  messageDesc(file_rkfs_v1_peer, 38);
 
 /**
  * The leader misses a part of this round.
@@ -1278,7 +1329,7 @@ export type LockAgain = Message$1<"rkfs.v1.LockAgain"> & {
  * Use `create(LockAgainSchema)` to create a new message.
  */
 export const LockAgainSchema: GenMessage<LockAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 38);
+  messageDesc(file_rkfs_v1_peer, 39);
 
 /**
  * The sender's disk has lost a blob of the entry with this term (0: one that is committed).
@@ -1302,7 +1353,7 @@ export type BlobWanted = Message$1<"rkfs.v1.BlobWanted"> & {
  * Use `create(BlobWantedSchema)` to create a new message.
  */
 export const BlobWantedSchema: GenMessage<BlobWanted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 39);
+  messageDesc(file_rkfs_v1_peer, 40);
 
 /**
  * The answer. If `found`, one pair (nothing, the blob) in the frame's bulk.
@@ -1326,7 +1377,7 @@ export type Blob = Message$1<"rkfs.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 40);
+  messageDesc(file_rkfs_v1_peer, 41);
 
 /**
  * @generated from message rkfs.v1.SnapshotRequest
@@ -1350,7 +1401,7 @@ export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 41);
+  messageDesc(file_rkfs_v1_peer, 42);
 
 /**
  * The kinds and what `data` holds are the channel's business (src/daemon).
@@ -1379,7 +1430,7 @@ export type SnapshotChunk = Message$1<"rkfs.v1.SnapshotChunk"> & {
  * Use `create(SnapshotChunkSchema)` to create a new message.
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 42);
+  messageDesc(file_rkfs_v1_peer, 43);
 
 /**
  * @generated from enum rkfs.v1.EntryKind
