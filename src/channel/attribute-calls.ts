@@ -61,22 +61,30 @@ export class AttributeCalls {
       ...(change.atime === undefined ? {} : { atime: timeOf(change.atime, now) }),
       ...(change.mtime === undefined ? {} : { mtime: timeOf(change.mtime, now) }),
     }
-    this.#change(operation, reply as Reply<never>, () => {
-      if (change.size !== undefined) mount.changed(change.handle)
+    const handle = change.handle ?? mount.handleFor(caller, operation)
+    const durable = mount.waits || (handle === undefined && mount.waitsFor(operation))
+    const done = (): void => {
+      mount.changed(handle)
       // a time that was set counts, even one before the last read
       if (change.atime !== undefined) mount.accessTimes.drop(ino)
       const changed = mount.inode(ino)
       if (changed === undefined) return reply.fail(ESTALE)
       const { attributes, isHeld } = mount.pages.answers(ino, changed)
       reply.ok({ attributes, ttlMs: isHeld ? 0 : mount.ttl })
-    })
+    }
+    this.#change(operation, reply as Reply<never>, done, durable)
   }
 
   /** Of an inode of the channel, or of one without a name. */
-  #change(operation: Operation & { readonly ino: number }, reply: Reply<never>, done: () => void): void {
+  #change(
+    operation: Operation & { readonly ino: number },
+    reply: Reply<never>,
+    done: () => void,
+    durable = this.#mount.waits,
+  ): void {
     const mount = this.#mount
     const orphan = mount.nameless(operation.ino)
-    if (orphan === undefined) return mount.change(operation, reply, done)
+    if (orphan === undefined) return mount.change(operation, reply, done, { durable })
     const errno = orphan.apply(operation, mount.ports.now())
     if (errno === 0) done()
     else reply.fail(errno)

@@ -58,14 +58,16 @@ export function copyFileRange(
       if (inode !== undefined) mount.accessed(from.ino, inode, (flags & O_NOATIME) !== 0)
       reply.ok(count)
     },
-    errno => {
-      // one of them has lost its last name meanwhile
-      const nameless = errno === ENOENT && (mount.orphans.has(from.ino) || mount.orphans.has(to.ino))
-      if (nameless) reply.fail(EOPNOTSUPP)
-      if (nameless || (errno !== EAGAIN && errno !== EINVAL)) return nameless
-      if (errno === EAGAIN && left > 1) copyFileRange(mount, from, to, length, reply, left - 1)
-      else reply.fail(errno === EAGAIN ? EOPNOTSUPP : errno)
-      return true
+    {
+      refused: errno => {
+        // one of them has lost its last name meanwhile
+        const nameless = errno === ENOENT && (mount.orphans.has(from.ino) || mount.orphans.has(to.ino))
+        if (nameless) reply.fail(EOPNOTSUPP)
+        if (nameless || (errno !== EAGAIN && errno !== EINVAL)) return nameless
+        if (errno === EAGAIN && left > 1) copyFileRange(mount, from, to, length, reply, left - 1)
+        else reply.fail(errno === EAGAIN ? EOPNOTSUPP : errno)
+        return true
+      },
     },
   )
 }

@@ -47,7 +47,7 @@ export class FileCalls {
 
   // ---- open and close ----
 
-  #opened(ino: number, inode: Inode, flags: number): OpenFile {
+  #opened(caller: Caller, ino: number, inode: Inode, flags: number): OpenFile {
     const mount = this.#mount
     const reads = (flags & O_ACCMODE) !== O_WRONLY && !isQuiet(flags) && !mount.options.noAccessTimes
     // what the kernel reads from its cache is not seen here: where the time of reading matters, the cache is given up
@@ -55,7 +55,7 @@ export class FileCalls {
     // Through the cache, a write that goes on in another page comes in two parts (fuse_fill_write_pages stops at a page that
     // is not up to date), and another member's record may get between them.
     const appends = isDirect(flags)
-    const handle = mount.files.open(ino, flags)
+    const handle = mount.files.open(ino, flags, caller.pid)
     mount.pages.opened(ino)
     return {
       handle,
@@ -70,13 +70,16 @@ export class FileCalls {
       const inode = mount.inode(ino)
       // ESTALE: the kernel looks the name up again
       if (inode === undefined || (isRegular(inode) && !mount.revive(ino))) return reply.fail(ESTALE)
-      if ((flags & O_TRUNC) === 0 || (flags & O_ACCMODE) === 0) return reply.ok(this.#opened(ino, inode, flags))
+      if ((flags & O_TRUNC) === 0 || (flags & O_ACCMODE) === 0) return reply.ok(this.#opened(caller, ino, inode, flags))
       const mode = killPrivileges && losesSetGid(inode, caller) ? inode.mode & ~0o6000 : undefined
-      this.#truncateAndOpen(ino, inode, flags, killPrivileges, mode, reply as Reply<never>, file => reply.ok(file))
+      this.#truncateAndOpen(caller, ino, inode, flags, killPrivileges, mode, reply as Reply<never>, file =>
+        reply.ok(file),
+      )
     })
   }
 
   #truncateAndOpen(
+    caller: Caller,
     ino: number,
     inode: Inode,
     flags: number,
@@ -95,7 +98,7 @@ export class FileCalls {
     }
     const opened = (): void => {
       mount.maybeLostPrivileges(ino, inode)
-      const file = this.#opened(ino, { ...inode, size: 0 }, flags)
+      const file = this.#opened(caller, ino, { ...inode, size: 0 }, flags)
       mount.changed(file.handle)
       done(file)
     }
@@ -126,8 +129,8 @@ export class FileCalls {
         if ((flags & O_EXCL) !== 0) return reply.fail(EEXIST)
         if (inode === undefined || !isRegular(inode)) return reply.fail(inode === undefined ? ESTALE : EEXIST)
         const answer = (file: OpenFile): void => reply.ok({ entry: mount.uncheckedEntry(ino)!, file })
-        if ((flags & O_TRUNC) === 0) answer(this.#opened(ino, inode, flags))
-        else this.#truncateAndOpen(ino, inode, flags, false, undefined, reply as Reply<never>, answer)
+        if ((flags & O_TRUNC) === 0) answer(this.#opened(caller, ino, inode, flags))
+        else this.#truncateAndOpen(caller, ino, inode, flags, false, undefined, reply as Reply<never>, answer)
       }
       // another member may have made it since the kernel looked
       const existing = mount.view.get('entry', parent, name)
@@ -140,16 +143,18 @@ export class FileCalls {
         () => {
           const inode = mount.inode(operation.ino)
           if (inode === undefined) reply.fail(ENOENT)
-          else reply.ok({ entry: mount.entry(operation.ino)!, file: this.#opened(operation.ino, inode, flags) })
+          else reply.ok({ entry: mount.entry(operation.ino)!, file: this.#opened(caller, operation.ino, inode, flags) })
         },
-        errno => {
-          if (errno !== EEXIST || (flags & O_EXCL) !== 0) return false
-          // another member was first: its file is opened, or, if it is gone again, this one is made after all
-          const made = mount.view.get('entry', parent, name)
-          if (made !== undefined) openExisting(made.ino)
-          else if (tries > 0) this.#create(caller, parent, name, mode, flags, tries - 1, reply)
-          else return false
-          return true
+        {
+          refused: errno => {
+            if (errno !== EEXIST || (flags & O_EXCL) !== 0) return false
+            // another member was first: its file is opened, or, if it is gone again, this one is made after all
+            const made = mount.view.get('entry', parent, name)
+            if (made !== undefined) openExisting(made.ino)
+            else if (tries > 0) this.#create(caller, parent, name, mode, flags, tries - 1, reply)
+            else return false
+            return true
+          },
         },
       )
     })
@@ -182,7 +187,7 @@ export class FileCalls {
     const orphan = mount.newOrphan(ino, inode, undefined)
     for (const [name, value] of inherited.xattrs) orphan.set('xattr', ino, name, value)
     const entry: Entry = { attributes: mount.attributes(ino, orphan.inode), entryTtlMs: 0, attributesTtlMs: mount.ttl }
-    reply.ok({ entry, file: this.#opened(ino, inode, flags) })
+    reply.ok({ entry, file: this.#opened(caller, ino, inode, flags) })
   }
 
   flush(handle: number, reply: Reply<void>): void {

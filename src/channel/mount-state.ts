@@ -3,7 +3,7 @@ import { RkfsError } from '../base/errors.js'
 import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
 import { placeOfBlob } from '../fs/extents.js'
 import { getInode } from '../fs/inodes.js'
-import type { Operation } from '../fs/operation.js'
+import type { Operation, SetAttributesOperation } from '../fs/operation.js'
 import { isRegular, type Inode } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 import { AccessTimes } from './access-times.js'
@@ -177,13 +177,36 @@ export class MountState {
     }
   }
 
-  /** Makes a change for a program that waits; `refused` may take a refusal over. */
-  change(operation: Operation, reply: Reply<never>, done: () => void, refused?: (errno: number) => boolean): void {
+  /**
+   * The open file whose close waits for a change of attributes that names none (fchmod(2), fchown(2), futimens(3)): the
+   * caller's own. Not of the size: who has the file open truncates it through that.
+   */
+  handleFor({ pid }: Caller, { ino, size }: SetAttributesOperation): number | undefined {
+    return size === undefined && this.options.sync === 'close' ? this.files.openedBy(pid, ino) : undefined
+  }
+
+  /**
+   * Of a change of attributes for which no close will wait: whether its program is told only when a majority has it. One of
+   * the size waits as a close does. On a leader any other has its place in the order at once; elsewhere what another member
+   * does later could come before it.
+   */
+  waitsFor({ size }: SetAttributesOperation): boolean {
+    if (this.waits || (size !== undefined && this.options.sync === 'close')) return true
+    return this.channel.role !== 'leader'
+  }
+
+  /** Makes a change for a program that waits (for a majority, if `durable`); `refused` may take a refusal over. */
+  change(
+    operation: Operation,
+    reply: Reply<never>,
+    done: () => void,
+    { durable = this.waits, refused }: { durable?: boolean; refused?: (errno: number) => boolean } = {},
+  ): void {
     const outcome = this.outcome()
     const cancel = this.channel.change(operation, noBytes, {
       mount: this.options.mount,
       timeoutMs: this.options.timeoutMs,
-      durable: this.waits,
+      durable,
       done: errno => {
         const failure = errno === ENOENT ? this.#applyNameless(operation) : errno
         if (errno === 0) outcome.told()

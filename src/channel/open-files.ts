@@ -12,6 +12,8 @@ export const O_NOATIME = 0o1000000
 export interface OpenFileState {
   readonly ino: number
   readonly flags: number
+  /** The thread that opened it (`Caller.pid`). */
+  readonly opener: number
   /** The newest change made through it: what its close waits for. 0: none. */
   sequence: number
   /** A write that was accepted and refused later: told at the next write, fsync or close (as write(2) says of EIO). */
@@ -52,9 +54,9 @@ export class OpenFiles {
   #untold = 0
   #next = 1
 
-  open(ino: number, flags: number): number {
+  open(ino: number, flags: number, opener: number): number {
     const handle = this.#next++
-    this.#files.set(handle, { ino, flags, sequence: 0, error: 0, pagesForgotten: 0n })
+    this.#files.set(handle, { ino, flags, opener, sequence: 0, error: 0, pagesForgotten: 0n })
     this.#counts.set(ino, (this.#counts.get(ino) ?? 0) + 1)
     if (mayRead(flags)) this.#readable.set(ino, (this.#readable.get(ino) ?? 0) + 1)
     return handle
@@ -62,6 +64,13 @@ export class OpenFiles {
 
   file(handle: number): OpenFileState | undefined {
     return this.#files.get(handle)
+  }
+
+  /** A file that a thread has opened, and not closed, of an inode. */
+  openedBy(thread: number, ino: number): number | undefined {
+    if (thread === 0 || !this.#counts.has(ino)) return undefined
+    for (const [handle, file] of this.#files) if (file.ino === ino && file.opener === thread) return handle
+    return undefined
   }
 
   get size(): number {

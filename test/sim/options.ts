@@ -29,6 +29,8 @@ export interface SimOptions {
   readonly byteUsers: boolean
   /** How long a member may be silent before its session is in doubt. */
   readonly leaseMs: number
+  /** Programs on all members change one file in turn. */
+  readonly turnTakers: boolean
 }
 
 export const faultKinds = [
@@ -83,5 +85,6 @@ export function drawOptions(rng: Rng): SimOptions {
     leftOut: rng.below(3) === 0,
     byteUsers: rng.below(2) === 0,
     leaseMs: pick(rng, [3000, 3000, 5000, 10_000]),
+    turnTakers: rng.below(2) === 0,
   }
 }

@@ -34,6 +34,7 @@ import { drawOptions, type SimOptions } from './options.js'
 import { RawChanges } from './raw-changes.js'
 import { Snapshots } from './snapshots.js'
 import { SqliteDisks } from './sqlite-disk.js'
+import { TurnTakers } from './turn-takers.js'
 import { Trace } from './trace.js'
 import { User, type World } from './users.js'
 
@@ -81,6 +82,7 @@ export class Simulation {
   readonly #history: History
   #users: (User | ByteUser)[] = []
   #linear: LinearUsers | undefined
+  #turns: TurnTakers | undefined
   #faults: Faults | undefined
   #snapshots: Snapshots | undefined
   #world: World | undefined
@@ -244,6 +246,7 @@ export class Simulation {
       },
       started: member => this.#settleIn(member),
     })
+    if (options.turnTakers) this.#turns = new TurnTakers(this.#world)
     if (options.latest) this.#linear = new LinearUsers(this.#world)
     for (const member of cluster.members) this.#settleIn(member)
     if (options.rawChanges || options.users === 0) this.#makeRawChanges(new RawChanges(this.#world))
@@ -265,6 +268,7 @@ export class Simulation {
       }
       if (this.options.byteUsers) this.#users.push(new ByteUser(`m${member.slot - 1}.bytes`, member, kernel, world))
       this.#linear?.join(member, kernel)
+      this.#turns?.join(member, kernel)
     }
     begin()
   }
