@@ -28,7 +28,7 @@ export const accessTimesMax = 1024
 export const accessWaitingMax = 16 * 1024
 /** A file up to this size is read anew from here when its access time is due, so that the read is seen. */
 export const accessReadBytesMax = MiB
-/** Ranges of one file that fallocate(2) reserved and no write joined; beyond that it is ENOSPC. */
+/** Ranges of one file that fallocate(2) reserved and no write joined; beyond that the nearest become one. */
 export const reservedRangesMax = 256
 /** Inodes without a name that a mount still remembers because a program may hold them. */
 export const ghostsMax = 4096

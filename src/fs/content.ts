@@ -1,4 +1,4 @@
-import { EAGAIN, EFBIG, EINVAL, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP } from '../base/errno.js'
+import { EAGAIN, EFBIG, EINVAL, EISDIR, ENOENT, EOPNOTSUPP } from '../base/errno.js'
 import { chunkBytes, cloneBytesMax, fileSizeMax, reservedRangesMax } from '../base/limits.js'
 import type { Place } from './apply.js'
 import {
@@ -26,7 +26,15 @@ import {
   type WriteOperation,
 } from './operation.js'
 import { type Inode, isDirectory, isRegular } from './records.js'
-import { addReserved, cutReserved, decodeReserved, encodeReserved, reservedWithin, type Reserved } from './reserved.js'
+import {
+  addReserved,
+  cutReserved,
+  decodeReserved,
+  encodeReserved,
+  joinNearest,
+  reservedWithin,
+  type Reserved,
+} from './reserved.js'
 import type { View } from './view.js'
 
 /** A regular file's inode, or why there is none. */
@@ -218,8 +226,8 @@ export function allocate(view: View, operation: AllocateOperation, { time, numbe
   if (end > fileSizeMax) return EFBIG
   const range = { from: offset, to: end }
   const old = decodeReserved(inode.target)
-  const reserved = kind === FALLOC_FL_PUNCH_HOLE ? cutReserved(old, range) : addReserved(old, range)
-  if (reserved.length > Math.max(old.length, reservedRangesMax)) return ENOSPC
+  const wanted = kind === FALLOC_FL_PUNCH_HOLE ? cutReserved(old, range) : addReserved(old, range)
+  const { reserved, filled } = joinNearest(wanted, reservedRangesMax)
   let { allocated } = inode
   if (kind === 0) {
     allocated += length - reservedWithin(old, offset, end)
@@ -229,6 +237,12 @@ export function allocate(view: View, operation: AllocateOperation, { time, numbe
   } else {
     allocated = release(view, ino, inode, offset, end).allocated
     if (kind === FALLOC_FL_ZERO_RANGE) allocated += length
+  }
+  for (const { from, to } of filled) {
+    allocated += to - from
+    visitCovered(view, ino, from, to, (_, bytes) => {
+      allocated -= bytes
+    })
   }
   dropCapability(view, ino)
   putInode(view, ino, {

@@ -55,6 +55,21 @@ export function cutReserved(reserved: Reserved, cut: Range): Reserved {
   })
 }
 
+/** At most `max` ranges: where there are more, the narrowest gaps are reserved, too. `filled`: those. */
+export function joinNearest(reserved: Reserved, max: number): { reserved: Reserved; filled: readonly Range[] } {
+  const ranges = [...reserved]
+  const filled: Range[] = []
+  while (ranges.length > max) {
+    let at = 1
+    const gap = (i: number): number => ranges[i]!.from - ranges[i - 1]!.to
+    for (let i = 2; i < ranges.length; i++) if (gap(i) < gap(at)) at = i
+    const [before, after] = [ranges[at - 1]!, ranges[at]!]
+    filled.push({ from: before.to, to: after.from })
+    ranges.splice(at - 1, 2, { from: before.from, to: after.to })
+  }
+  return { reserved: ranges, filled }
+}
+
 /** Bytes of `[from, to)` that are reserved. */
 export function reservedWithin(reserved: Reserved, from: number, to: number): number {
   let bytes = 0

@@ -72,6 +72,8 @@ export const fuseNativeExceptions: Partial<Record<FuseNativeLimitId, readonly st
     'fallocate: does not shrink',
     'fallocate: KEEP_SIZE keeps the size',
     'fallocate: KEEP_SIZE and then a longer size reads as zeros',
+    'fallocate: many separate ranges',
+    'fallocate: many separate holes',
     'fallocate: a hole of 8192 bytes at 4096',
     'fallocate: a hole of 50 bytes at 100',
     'fallocate: a hole of 200 bytes at 4000',

@@ -57,6 +57,24 @@ export const fallocate = cases('fallocate', add => {
       equal(whole(fd), zeroed(data, offset, length))
     })
   }
+  add('many separate ranges', 'fallocate(2): ENOSPC: there is not enough space left on the device', () => {
+    const fd = fresh('f')
+    const before = sys.fstat(fd).blocks
+    for (let i = 0; i < 400; i++) sys.fallocate(fd, i % 2 === 0 ? 0 : KEEP_SIZE, ((i * 7919) % 400) << 16, 4096)
+    ok(sys.fstat(fd).blocks >= before + 400 * 8, 'all of it is allocated')
+    equal(
+      whole(fd).every(byte => byte === 0),
+      true,
+    )
+  })
+  add('many separate holes', 'fallocate(2): FALLOC_FL_PUNCH_HOLE', () => {
+    const fd = fresh('f')
+    sys.fallocate(fd, 0, 0, 400 << 16)
+    sys.pwrite(fd, pattern(65_536), 65_536)
+    for (let i = 0; i < 400; i++) sys.fallocate(fd, PUNCH_HOLE | KEEP_SIZE, i << 16, 4096)
+    equal(sys.fstat(fd).size, 400 << 16)
+    equal(sys.pread(fd, 65_536, 65_536), zeroed(pattern(65_536), 0, 4096))
+  })
   add('a hole frees space', 'fallocate(2): deallocates space', () => {
     const fd = fresh('f', pattern(2 * mib))
     sys.fsync(fd)
