@@ -16,6 +16,7 @@ export const ENODEV = 19
 export const ENOTDIR = 20
 export const EISDIR = 21
 export const EINVAL = 22
+export const ENFILE = 23
 export const ENOTTY = 25
 export const EFBIG = 27
 export const ENOSPC = 28
@@ -56,6 +57,7 @@ const names: Record<number, string> = {
   20: 'ENOTDIR',
   21: 'EISDIR',
   22: 'EINVAL',
+  23: 'ENFILE',
   25: 'ENOTTY',
   27: 'EFBIG',
   28: 'ENOSPC',

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'corrupt'
   | 'timeout'
   | 'unavailable'
+  | 'too-many-files'
   | 'disk-full'
   | 'version'
 

@@ -1,4 +1,4 @@
-import { EBADF, EEXIST, EFBIG, EINTR, EINVAL, EIO, ENOENT, ENOSPC, ENXIO, ESTALE } from '../base/errno.js'
+import { EBADF, EEXIST, EFBIG, EINTR, EINVAL, EIO, ENFILE, ENOENT, ENOSPC, ENXIO, ESTALE } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { accessReadBytesMax, fileSizeMax } from '../base/limits.js'
 import { inheritedOf } from '../fs/attributes.js'
@@ -302,8 +302,9 @@ export class FileCalls {
         if (errno === 0) reply.ok(data.length)
         else reply.fail(errno)
       } catch (error) {
-        if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
-        reply.fail(ENOSPC)
+        const { code } = error as RkfsError
+        if (!(error instanceof RkfsError) || (code !== 'disk-full' && code !== 'too-many-files')) throw error
+        reply.fail(code === 'disk-full' ? ENOSPC : ENFILE)
       }
     }
     const orphan = mount.orphans.get(ino)

@@ -23,6 +23,7 @@ export interface OrphanPorts {
   readonly blob: (id: number) => Uint8Array
   /** Whether a blob's number is its for good: its entry cannot be cut from the log any more. */
   readonly isSettled: (id: number) => boolean
+  /** Throws `too-many-files`. */
   readonly openSpill: () => Spill
   readonly pin: (blobs: readonly number[]) => void
   readonly release: (blobs: readonly number[]) => void
@@ -130,7 +131,7 @@ export class OrphanFile implements View {
     })
   }
 
-  /** Answers 0 or an errno; throws `disk-full`. */
+  /** Answers 0 or an errno; throws `disk-full`, `too-many-files`. */
   write(offset: number, data: Uint8Array, killPrivileges: boolean, time: bigint): number {
     if (offset + data.length > fileSizeMax) return EFBIG
     this.changes++

@@ -7,6 +7,7 @@ import type { EnrollHandler } from '../adapters/rpc/enrollment.js'
 import type { RpcNode } from '../adapters/rpc/rpc-node.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { AssertionFailure } from '../base/assert.js'
@@ -25,7 +26,7 @@ import { Conflicts } from './conflicts.js'
 import { nodeHasher } from './hasher.js'
 import type { Log } from './log.js'
 import { installSnapshot, receiveSnapshot, resumeInstall, sendSnapshot, snapshotPaths } from './snapshot-transfer.js'
-import { openSpill } from './spill-file.js'
+import { SpillFile } from './spill-file.js'
 import { Verification } from './verification.js'
 
 const inodesPerBlock = 2 ** 20
@@ -56,6 +57,7 @@ export class ChannelHost {
   readonly problems = new Map<MemberId, string>()
   /** Notes between the daemons that are not about a verification. */
   onNote: (from: MemberId, topic: string, body: string) => void = () => {}
+  readonly #spillFile: SpillFile
   readonly #paths
   readonly #owner: LogOwner
   readonly #logStore: SqliteLogStore
@@ -81,7 +83,9 @@ export class ChannelHost {
     this.identity = identity
     this.invitations = options.invitations
     this.log = log.child({ channel: name })
+    requireDescriptors(`channel ${name} cannot be opened`)
     this.folder = channelFolder(home, name)
+    this.#spillFile = new SpillFile(this.folder)
     this.#paths = snapshotPaths(this.folder)
     this.#owner = { channelId: identity.channelId, member: identity.memberId }
     this.conflicts = new Conflicts(this.folder)
@@ -251,7 +255,7 @@ export class ChannelHost {
   }
 
   openSpill(): Spill {
-    return openSpill(this.folder)
+    return this.#spillFile.open()
   }
 
   /** statfs(2): the disk that holds this member's copy. */

@@ -2,6 +2,7 @@ import { relative, resolve } from 'node:path'
 import { FuseNativeDriver } from '../adapters/fuse-native/native-driver.js'
 import { KernelDriver } from '../adapters/fuse/kernel-driver.js'
 import { clearDeadMounts } from '../adapters/fuse/mount-point.js'
+import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { Frontend } from '../channel/frontend.js'
 import type { MountDriver, Mounted } from '../channel/mount-port.js'
@@ -83,6 +84,7 @@ export class Mounts {
     while (this.#starting.has(directory)) await this.#starting.get(directory)
     const there = this.#at(directory)
     if (there !== undefined) return alreadyThere(there, host, choices)
+    requireDescriptors(`${directory} is not mounted`)
     const starting = this.#start(host, directory, given, choices)
     this.#starting.set(
       directory,

@@ -13,6 +13,7 @@ const toStatus: Record<ErrorCode, status> = {
   busy: status.RESOURCE_EXHAUSTED,
   corrupt: status.DATA_LOSS,
   timeout: status.DEADLINE_EXCEEDED,
+  'too-many-files': status.UNAVAILABLE,
   unavailable: status.UNAVAILABLE,
   'disk-full': status.OUT_OF_RANGE,
   version: status.FAILED_PRECONDITION,

@@ -55,10 +55,17 @@ export class SegmentReader {
     let file = this.#files.get(segment)
     if (file !== undefined) this.#files.delete(segment)
     else {
+      const path = join(this.folder, segmentName(segment))
       try {
-        file = openSync(join(this.folder, segmentName(segment)), 'r')
+        file = openSync(path, 'r')
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+        const { code } = error as NodeJS.ErrnoException
+        // no descriptor is left: those that are kept here are worth less than the read
+        if ((code === 'EMFILE' || code === 'ENFILE') && this.#files.size > 0) {
+          this.close()
+          return this.#open(segment)
+        }
+        if (code !== 'ENOENT') throw error
         throw new RkfsError('corrupt', `segment ${segment} of ${this.folder} is missing`, { cause: error })
       }
       if (this.#files.size >= openFilesMax) this.forget(this.#files.keys().next().value!)
