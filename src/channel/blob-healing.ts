@@ -15,6 +15,8 @@ const askedMax = 16
 /** Asked again after so long without an answer, and of those that had nothing after so long. */
 const answerTicks = 20
 const againTicks = 100
+/** Where nobody can be reached that may have it. */
+const lonelyTicks = 5
 /** Blobs that one member is sent in a tick; it asks again for the others. */
 const sentPerTickMax = 32
 
@@ -28,6 +30,8 @@ interface Wanted {
   readonly readers: Set<Reader>
   /** Those that said that they do not have it. */
   readonly without: Set<MemberId>
+  /** Those that did not answer in time: all others come first. */
+  readonly silent: Set<MemberId>
   /** Who was asked, and when it counts as silent. */
   asked: MemberId | undefined
   nextTick: number
@@ -133,7 +137,14 @@ export class BlobHealing {
       const words = `a part of a file cannot be read here, and the other members are asked for it: ${error.message}`
       this.#ports.report('error', words)
     }
-    const wanted: Wanted = { why: error.message, readers: new Set(), without: new Set(), asked: undefined, nextTick: 0 }
+    const wanted: Wanted = {
+      why: error.message,
+      readers: new Set(),
+      without: new Set(),
+      silent: new Set(),
+      asked: undefined,
+      nextTick: 0,
+    }
     this.#wanted.set(id, wanted)
     this.#ask()
     return wanted
@@ -166,6 +177,7 @@ export class BlobHealing {
 
   /** Before it is asked for again: the disk may answer by now, or nothing refer to the blob any more. */
   #lookAgain(id: BlobId, wanted: Wanted): void {
+    if (wanted.asked !== undefined) wanted.silent.add(wanted.asked)
     wanted.asked = undefined
     try {
       const isWhole = Math.floor(id / blobsPerEntryMax) <= this.#log.lastIndex && this.#store.blob(id) !== undefined
@@ -181,12 +193,11 @@ export class BlobHealing {
     for (const [id, wanted] of this.#wanted) {
       if (free <= 0) return
       if (wanted.asked !== undefined || wanted.nextTick > this.#ticks) continue
-      const others = this.#others.filter(other => this.#ports.transport.connected(other))
-      const to = others.find(other => !wanted.without.has(other))
+      // who had nothing may have fetched it since
+      if (this.#isHopeless(wanted)) wanted.without.clear()
+      const to = this.#mayHave(wanted)
       if (to === undefined) {
-        // who had nothing may have fetched it since
-        wanted.nextTick = this.#ticks + againTicks
-        if (others.length > 0 && this.#isHopeless(wanted)) wanted.without.clear()
+        wanted.nextTick = this.#ticks + lonelyTicks
         continue
       }
       const index = Math.floor(id / blobsPerEntryMax)
@@ -196,6 +207,14 @@ export class BlobHealing {
       wanted.nextTick = this.#ticks + answerTicks
       free--
     }
+  }
+
+  /** Who is asked next, of those that can be reached. */
+  #mayHave(wanted: Wanted): MemberId | undefined {
+    const others = this.#others.filter(id => this.#ports.transport.connected(id) && !wanted.without.has(id))
+    const spoken = others.find(id => !wanted.silent.has(id))
+    if (spoken === undefined) wanted.silent.clear()
+    return spoken ?? others[0]
   }
 
   /** Another member wants a blob of the entry that has `term` (0: it has forgotten which). */
@@ -224,6 +243,10 @@ export class BlobHealing {
   hear(from: MemberId, { id, data }: BlobAnswer): void {
     const wanted = this.#wanted.get(id)
     if (wanted === undefined || wanted.asked !== from) return
+    // compaction has dropped it meanwhile
+    if (Math.floor(id / blobsPerEntryMax) < this.#log.firstIndex && !this.#isNeeded(id)) {
+      return this.#settle(id, wanted, false)
+    }
     wanted.asked = undefined
     wanted.nextTick = this.#ticks
     const outcome = data === undefined ? 'wrong' : this.#heal(id, data)

@@ -60,7 +60,7 @@ export class Channel implements TransportEvents {
   readonly #inbox: Inbox
   readonly blobs: Blobs
   /** Blobs that an open file without a name still shows (`OrphanFiles`). */
-  readonly pinned = new Map<number, number>()
+  readonly pinned: Map<number, number>
   /** The core's last change of role, until the channel has followed it. */
   #rolePending: { role: Role; term: number; leader: MemberId | undefined } | undefined
   #ticks = 0
@@ -68,6 +68,7 @@ export class Channel implements TransportEvents {
   constructor(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents) {
     const core = makeCore(options, ports, events, this.#host())
     this.self = options.self
+    this.pinned = options.pinned ?? new Map()
     this.#ports = ports
     this.#events = events
     this.#log = core.log
@@ -253,6 +254,11 @@ export class Channel implements TransportEvents {
     return this.#parts.own.lastSequence
   }
 
+  /** Whether this member's changes up to `sequence` are on a majority. */
+  isDurable(sequence: number): boolean {
+    return this.#parts.waiters.isDurable(sequence)
+  }
+
   /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
   whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
     this.#parts.writes.close()
@@ -298,7 +304,12 @@ export class Channel implements TransportEvents {
   // ---- time and network ----
 
   tick(): void {
-    if (this.#agenda.closed) return
+    if (this.#agenda.closed || this.#health.failure !== undefined) return
+    this.#guard(() => this.#tick())
+    this.#turn()
+  }
+
+  #tick(): void {
     this.#ticks++
     this.#agenda.hurry()
     const health = this.#health
@@ -313,7 +324,6 @@ export class Channel implements TransportEvents {
     this.#parts.upkeep.tick(this.#ticks)
     this.#parts.healing.tick()
     this.#parts.locks.tick()
-    this.#turn()
   }
 
   /**
@@ -342,7 +352,7 @@ export class Channel implements TransportEvents {
     if (message.kind === 'note' && message.topic === membersTopic) return this.#roster.hear(from, message.body)
     if (message.kind === 'note') return this.#events.note(from, message.topic, message.body)
     if (!this.#health.sound || this.#health.restoring) return
-    this.#inbox.take(from, message)
+    this.#guard(() => this.#inbox.take(from, message))
     this.#turn()
   }
 
@@ -503,6 +513,11 @@ export class Channel implements TransportEvents {
     throw new RkfsError('corrupt', 'a snapshot without the members of this channel')
   }
 
+  /** What was begun cannot be finished: the channel stops here until it is opened anew. */
+  fail(error: RkfsError): void {
+    this.#health.fail(error)
+  }
+
   /** A snapshot was installed (or not, without `result`): the channel goes on from it. */
   restored(result: { state: StateStore; anchor: LogAnchor } | undefined): void {
     this.#health.restoring = false
@@ -531,7 +546,8 @@ export class Channel implements TransportEvents {
     this.#failAll()
     this.#agenda.giveAnswers(false)
     if (reason === this.quarantine) this.#roster.tellOthers({ kind: 'diverged', index: this.appliedIndex, reason })
-    this.#events.quarantined(reason)
+    if (reason === this.failure) this.#events.failed(reason)
+    else this.#events.quarantined(reason)
   }
 
   #failAll(): void {

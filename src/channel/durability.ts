@@ -70,7 +70,11 @@ export class Durability {
       if (generation === this.#log.generation) this.note()
       else this.sync()
       this.#agenda.turn()
-    })
+    }, this.#failed)
+  }
+
+  readonly #failed = (error: unknown): void => {
+    if (!this.#agenda.closed) this.#health.fail(error)
   }
 
   /** What the log has on stable storage, by a sync that was asked for or by one of its own. */

@@ -53,9 +53,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
       ? new MountLocks(options.mount, options.timeoutMs, channel.locks, {
           settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
           dropPages: ino => this.#state.forgetPages(ino),
-          get serving() {
-            return channel.serving
-          },
+          serving: () => this.#state.channel.serving,
         })
       : undefined
   }
@@ -71,6 +69,14 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   /** Open files and directories of programs. */
   get openFiles(): number {
     return this.#state.files.size
+  }
+
+  /** The channel was opened anew, after a fault of the disk: the mount goes on with it. Kernel caches are void. */
+  rebind(channel: Channel): void {
+    this.#state.rebind(channel)
+    this.#locks?.rebind(channel.locks)
+    this.viewChanged()
+    this.invalidateAll()
   }
 
   // ---- what the channel says ----

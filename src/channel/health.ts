@@ -8,7 +8,7 @@ export function isDiskFull(error: unknown): error is RkfsError {
 /**
  * What keeps this member from serving.
  *
- * INVARIANT: failure and quarantine, once there, stay until the process ends; `stopped` is called once for each.
+ * INVARIANT: failure and quarantine, once there, stay until the channel is opened anew; `stopped` is called once for each.
  */
 export class Health {
   readonly #ports: ChannelPorts
@@ -71,13 +71,17 @@ export class Health {
     this.#stopped(this.#failure)
   }
 
-  /** A term or vote that does not fit on the disk: the core changed nothing, and what asked for it comes again. */
+  /**
+   * A term or vote that does not fit on the disk: the core changed nothing, and what asked for it comes again. One that
+   * cannot be written for another reason stops this member.
+   */
   guardDisk(step: () => void): void {
     try {
       step()
     } catch (error) {
-      if (!isDiskFull(error)) throw error
-      this.#diskFull = error.message
+      if (isDiskFull(error)) this.#diskFull = error.message
+      else if (error instanceof RkfsError && error.code === 'failed') this.fail(error)
+      else throw error
     }
   }
 

@@ -91,9 +91,10 @@ export interface LogStore {
   commit(): void
   /**
    * Asks for a sync that covers all that is committed; `onDurable` is called with the last index it covered. At most one
-   * is under way; calls meanwhile make one more follow.
+   * is under way; calls meanwhile make one more follow. `failed` is called instead when one fails: nothing may be built on
+   * this log any more, all that writes throws, and only opening it anew tells what is there.
    */
-  sync(onDurable: (index: number) => void): void
+  sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void
   /** As `sync`, blocking. */
   syncNow(): void
 

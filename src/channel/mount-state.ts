@@ -41,7 +41,7 @@ export interface FrontendPorts {
 
 /** What the calls of one mount share: its open files, and what it shows beyond the channel's view. */
 export class MountState {
-  readonly channel: Channel
+  #channel: Channel
   readonly options: FrontendOptions
   readonly ports: FrontendPorts
   readonly files = new OpenFiles()
@@ -61,10 +61,10 @@ export class MountState {
   mounted: Mounted | undefined
 
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
-    this.channel = channel
+    this.#channel = channel
     this.options = options
     this.ports = ports
-    this.#orphanPorts = orphanPorts(channel, ports)
+    this.#orphanPorts = orphanPorts(() => this.#channel, ports)
     this.pages = new KernelPages({
       mounted: () => this.mounted,
       inode: ino => this.inode(ino),
@@ -80,9 +80,25 @@ export class MountState {
       delay: (ms, callback) => ports.delay(ms, callback),
       change: (operation, done) => {
         const { mount, timeoutMs } = options
-        channel.change(operation, noBytes, { mount, timeoutMs, durable: false, done })
+        this.#channel.change(operation, noBytes, { mount, timeoutMs, durable: false, done })
       },
     })
+  }
+
+  get channel(): Channel {
+    return this.#channel
+  }
+
+  /**
+   * The channel was opened anew: what was accepted before, and is not known to be on a majority, may come to nothing, and
+   * who has such a file open is told. Open files without a name stay.
+   */
+  rebind(channel: Channel): void {
+    const before = this.#channel
+    const isDurable = (sequence: number): boolean => before.isDurable(sequence)
+    if (before.lastSequence > 0 && !isDurable(before.lastSequence)) this.files.spoilDirectories(EIO)
+    this.files.restart(isDurable, EIO)
+    this.#channel = channel
   }
 
   get view(): View {
@@ -373,11 +389,12 @@ function concernsOpenFiles(operation: Operation): operation is Operation & { rea
   )
 }
 
-function orphanPorts(channel: Channel, ports: FrontendPorts): OrphanPorts {
-  const { blobs, pinned } = channel
+function orphanPorts(current: () => Channel, ports: FrontendPorts): OrphanPorts {
+  // the same ones in all its channels
+  const { pinned } = current()
   return {
-    blob: id => blobs.get(id),
-    isSettled: id => id >= 0 && placeOfBlob(id).number <= channel.appliedIndex,
+    blob: id => current().blobs.get(id),
+    isSettled: id => id >= 0 && placeOfBlob(id).number <= current().appliedIndex,
     openSpill: () => ports.openSpill(),
     pin: ids => {
       for (const id of ids) pinned.set(id, (pinned.get(id) ?? 0) + 1)

@@ -104,6 +104,14 @@ export class OpenFiles {
     for (const file of this.#files.values()) if (file.ino === ino) file.error = errno
   }
 
+  /** Sequence numbers begin anew: what is not durable of those before counts as lost. */
+  restart(isDurable: (sequence: number) => boolean, errno: number): void {
+    for (const file of this.#files.values()) {
+      if (file.sequence > 0 && !isDurable(file.sequence)) file.error = errno
+      file.sequence = 0
+    }
+  }
+
   /** A change was made to an inode that is not one of a single open file. */
   changed(ino: number, sequence: number): void {
     for (const file of this.#files.values()) if (file.ino === ino) file.sequence = sequence

@@ -71,8 +71,10 @@ export interface ChannelEvents {
    * is kept when this returns.
    */
   lostChanges(changes: readonly LostChange[]): void
-  /** The member stops serving. */
+  /** The member stops serving: its state or log differs from the others'. */
   quarantined(reason: string): void
+  /** The member stops serving: its own storage failed. The channel may be opened anew. */
+  failed(reason: string): void
 }
 
 export interface ChangeOptions {

@@ -12,7 +12,7 @@ import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
 import { Health } from './health.js'
-import type { LogAnchor } from './log-port.js'
+import type { BlobId, LogAnchor } from './log-port.js'
 import { lockTiming } from './locks/lock-timing.js'
 import { OwnSession } from './own-session.js'
 import { PendingChanges } from './pending-changes.js'
@@ -32,6 +32,8 @@ export interface ChannelOptions {
   readonly retention?: Retention
   /** How long a member may be silent before its session is in doubt, in milliseconds; as for locks where it is undefined. */
   readonly leaseMs?: number
+  /** Blobs that open files without a name still show, of mounts that were there before the channel was opened. */
+  readonly pinned?: Map<BlobId, number>
 }
 
 /** What the core calls; none of it before `makeCore` has answered. */

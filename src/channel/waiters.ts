@@ -61,7 +61,7 @@ export class Waiters {
   /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
   whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
     const waiter: Waiter = { sequence, deadline: this.#ports.monotonicMs() + timeoutMs, done }
-    if (this.#isDurable(waiter)) done(0)
+    if (this.isDurable(sequence)) done(0)
     else if (this.#isOver) done(EIO)
     else {
       this.#waiters.push(waiter)
@@ -75,11 +75,12 @@ export class Waiters {
     }
   }
 
-  #isDurable(waiter: Waiter): boolean {
+  /** Whether this member's changes up to `sequence` are on a majority. */
+  isDurable(sequence: number): boolean {
     const oldest = this.#pending.oldest
     if (oldest === undefined) return true
     // while a session is opened nothing else is on its way
-    return oldest.operation.kind === 'open-session' || oldest.proposal.sequence > waiter.sequence
+    return oldest.operation.kind === 'open-session' || oldest.proposal.sequence > sequence
   }
 
   /**
@@ -150,7 +151,7 @@ export class Waiters {
   /** Answers those that have what they waited for. */
   check(): void {
     if (this.#waiters.length > 0) {
-      const ready = this.#waiters.filter(waiter => this.#isDurable(waiter))
+      const ready = this.#waiters.filter(waiter => this.isDurable(waiter.sequence))
       if (ready.length > 0) {
         // what a program saw committed, the others are told at once
         this.#agenda.hurry()

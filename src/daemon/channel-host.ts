@@ -1,37 +1,42 @@
-import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Invitations } from '../adapters/pki/invitations.js'
 import type { ChannelIdentity } from '../adapters/pki/csp-home.js'
 import type { ChannelTransport } from '../adapters/rpc/channel-transport.js'
 import type { EnrollHandler } from '../adapters/rpc/enrollment.js'
 import type { RpcNode } from '../adapters/rpc/rpc-node.js'
-import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
-import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import type { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
-import { AssertionFailure } from '../base/assert.js'
-import { messageOf, RkfsError } from '../base/errors.js'
+import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { tickMs } from '../base/limits.js'
-import { Channel } from '../channel/channel.js'
+import type { Channel } from '../channel/channel.js'
 import { inodesPerSlot, type Descriptor } from '../channel/descriptor.js'
+import type { Frontend } from '../channel/frontend.js'
 import type { FileSystemStatistics } from '../channel/mount-port.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import type { Spill } from '../channel/orphan-file.js'
-import type { ChannelPorts } from '../channel/ports.js'
-import { channelFolder, readDescriptor, writeDescriptor } from './channel-folder.js'
+import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts } from './conflicts.js'
-import { nodeHasher } from './hasher.js'
 import type { Log } from './log.js'
-import { installSnapshot, receiveSnapshot, resumeInstall, sendSnapshot, snapshotPaths } from './snapshot-transfer.js'
+import { type Connect, OpenChannel } from './open-channel.js'
+import { Retry } from './retry.js'
+import { snapshotPaths } from './snapshot-transfer.js'
 import { SpillFile } from './spill-file.js'
 import { Verification } from './verification.js'
 
 const inodesPerBlock = 2 ** 20
-/** For who reads all that is here: a snapshot, a verification. */
-const mendMs = 60_000
+
+/** A disk did not do what it was asked. */
+export interface DiskFault {
+  readonly reason: string
+  readonly since: Date
+  /** Everything up to here was known to be on a majority. */
+  readonly commitIndex: number
+  /** Why the channel could not be opened again. */
+  readonly again: string | undefined
+}
 
 export interface ChannelHostOptions {
   readonly home: string
@@ -44,7 +49,7 @@ export interface ChannelHostOptions {
   readonly invitations?: Invitations
 }
 
-/** One channel on this node: its stores, its connections and its brain, opened and closed together. */
+/** One channel on this node. What is open of it (`OpenChannel`) is closed after a fault of the disk, and opened again. */
 export class ChannelHost {
   readonly name: string
   readonly folder: string
@@ -58,27 +63,30 @@ export class ChannelHost {
   /** Notes between the daemons that are not about a verification. */
   onNote: (from: MemberId, topic: string, body: string) => void = () => {}
   readonly #spillFile: SpillFile
+  readonly #options: ChannelHostOptions
   readonly #paths
   readonly #owner: LogOwner
-  readonly #logStore: SqliteLogStore
-  #stateStore: SqliteStateStore
-  readonly #transport: ChannelTransport
-  readonly #channel: Channel
-  readonly #timer: NodeJS.Timeout
+  #open: OpenChannel
+  /** What was found wrong with its disk; it is closed, and opened again when the disk answers. */
+  #fault: DiskFault | undefined
+  readonly #reopening = new Retry(
+    () => this.#reopen(),
+    reason => (this.#fault = { ...this.#fault!, again: reason }),
+  )
+  #closing: Promise<void> = Promise.resolve()
+  readonly #frontends = new Map<Frontend, () => void>()
   /** What `descriptor.json` holds by this run's doing. */
   #written: Descriptor | undefined
-  readonly #abort = new AbortController()
   #inodeBlock = 0
   #inodeNext = inodesPerBlock
   /** The first block of this run; undefined: it has given out no number yet. */
   #firstBlock: number | undefined
-  #restore: { bytes: number; total: number } | undefined
-  #restoreProblem: string | undefined
-  #working: Promise<void> = Promise.resolve()
   #wall = { at: performance.now(), time: BigInt(Date.now()) * 1_000_000n }
 
+  /** Throws what stands in its way, and leaves nothing open then. */
   constructor(options: ChannelHostOptions) {
-    const { home, name, identity, rpc, log } = options
+    const { home, name, identity, log } = options
+    this.#options = options
     this.name = name
     this.identity = identity
     this.invitations = options.invitations
@@ -89,73 +97,24 @@ export class ChannelHost {
     this.#paths = snapshotPaths(this.folder)
     this.#owner = { channelId: identity.channelId, member: identity.memberId }
     this.conflicts = new Conflicts(this.folder)
-    const descriptor = readDescriptor(this.folder)
-    const storeLog = this.storeLog
-    this.#logStore = SqliteLogStore.open(this.#paths.log, this.#owner, nodeHasher, storeLog)
-    try {
-      resumeInstall(this.#paths, this.#logStore)
-      this.#stateStore = SqliteStateStore.open(this.#paths.state, this.#owner, nodeHasher, storeLog)
-    } catch (error) {
-      this.#logStore.close()
-      throw error
-    }
-    const report = (
-      level: 'debug' | 'info' | 'warn' | 'error',
-      message: string,
-      fields?: Record<string, unknown>,
-    ): void => this.log[level](message, fields)
-    let channel: Channel | undefined
-    try {
-      this.#transport = rpc.openChannel({
-        ...identity,
-        name,
-        self: identity.memberId,
-        authorize: member => this.#authorize(member),
-        events: {
-          message: (from, message) => channel?.message(from, message),
-          connected: member => channel?.connected(member),
-          disconnected: member => channel?.disconnected(member),
-        },
-        onPeerProblem: (member, reason) => {
-          if (reason === undefined) this.problems.delete(member)
-          else this.problems.set(member, reason)
-        },
-        snapshot: async (_from, _request, sink) => {
-          if (!this.#channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
-          const hold = this.#channel.holdFlush()
-          const unpin = this.#logStore.pin()
-          try {
-            await sendSnapshot(this.#paths, sink, hold.release, damage => this.mend(damage))
-          } finally {
-            unpin()
-            hold.release()
-          }
-        },
-        ...(options.enroll === undefined ? {} : { enroll: options.enroll }),
-      })
-    } catch (error) {
-      this.#stateStore.close()
-      this.#logStore.close()
-      throw error
-    }
-    const ports: ChannelPorts = {
-      log: this.#logStore,
-      state: this.#stateStore,
-      transport: this.#transport,
-      hasher: nodeHasher,
-      now: () => this.now(),
-      monotonicMs: () => performance.now(),
-      schedule: callback => void setImmediate(callback),
-      delay: (ms, callback) => void setTimeout(callback, ms),
-      report,
-    }
     this.verification = new Verification(this, this.#paths)
-    try {
-      this.#channel = new Channel({ self: identity.memberId, seed: randomInt(2 ** 32), descriptor }, ports, {
-        roleChanged: (role, term, leader) => this.log.info('role', { role, term, leader }),
+    this.#open = this.#opened(new Map())
+    this.#membersChanged(this.channel.descriptor)
+  }
+
+  #opened(pinned: Map<number, number>): OpenChannel {
+    const { log } = this
+    return new OpenChannel({
+      folder: this.folder,
+      paths: this.#paths,
+      owner: this.#owner,
+      log,
+      pinned,
+      now: () => this.now(),
+      connect: (events, snapshot) => this.#connect(events, snapshot),
+      events: {
+        roleChanged: (role, term, leader) => log.info('role', { role, term, leader }),
         descriptorChanged: changed => this.#membersChanged(changed),
-        snapshotNeeded: (from, index) => this.#fetchSnapshot(from, index),
-        entryAppended: () => {},
         marked: (id, index) => this.verification.marked(id, index),
         note: (from, topic, body) => {
           this.verification.note(from, topic, body)
@@ -164,7 +123,7 @@ export class ChannelHost {
         lostChanges: changes => {
           for (const { operation, payload, cause } of changes) {
             const path = 'ino' in operation ? `inode ${operation.ino}` : ''
-            this.log.warn('a change was refused after it was accepted', { operation: operation.kind, cause, path })
+            log.warn('a change was refused after it was accepted', { operation: operation.kind, cause, path })
             if (payload.length > 0)
               this.#keepConflict(
                 path,
@@ -173,49 +132,93 @@ export class ChannelHost {
               )
           }
         },
-        quarantined: reason => this.log.error('quarantined', { reason }),
-      })
-    } catch (error) {
-      void this.#transport.close()
-      this.#stateStore.close()
-      this.#logStore.close()
-      throw error
-    }
-    channel = this.#channel
-    this.#membersChanged(this.#channel.descriptor)
-    this.#timer = setInterval(() => this.#channel.tick(), tickMs)
+        quarantined: reason => log.error('quarantined', { reason }),
+        failed: reason => this.#failed(reason),
+      },
+    })
   }
 
-  get storeLog(): {
-    info(f: object, m: string): void
-    warn(f: object, m: string): void
-    error(f: object, m: string): void
-  } {
-    return {
-      info: (fields, message) => this.log.info(message, fields as Record<string, unknown>),
-      warn: (fields, message) => this.log.warn(message, fields as Record<string, unknown>),
-      error: (fields, message) => this.log.error(message, fields as Record<string, unknown>),
-    }
+  #connect: Connect = (events, snapshot) => {
+    const { rpc, enroll } = this.#options
+    return rpc.openChannel({
+      ...this.identity,
+      name: this.name,
+      self: this.identity.memberId,
+      authorize: member => this.#authorize(member),
+      events,
+      onPeerProblem: (member, reason) => {
+        if (reason === undefined) this.problems.delete(member)
+        else this.problems.set(member, reason)
+      },
+      snapshot: (_from, _request, sink) => snapshot(sink),
+      ...(enroll === undefined ? {} : { enroll }),
+    })
   }
 
   get channel(): Channel {
-    return this.#channel
+    return this.#open.channel
   }
   get transport(): ChannelTransport {
-    return this.#transport
+    return this.#open.transport
   }
   get bytes(): { log: number; data: number } {
-    const { entries, blobs } = this.#logStore.bytes
-    return { log: entries + blobs, data: this.#channel.table.dataBytes }
+    const { entries, blobs } = this.logStore.bytes
+    return { log: entries + blobs, data: this.channel.table.dataBytes }
   }
   get restore(): { bytes: number; total: number } | undefined {
-    return this.#restore
+    return this.#open.restore
   }
   get restoreProblem(): string | undefined {
-    return this.#restoreProblem
+    return this.#open.restoreProblem
   }
   get logStore(): SqliteLogStore {
-    return this.#logStore
+    return this.#open.logStore
+  }
+  mend(damage: DamagedBlob): Promise<Uint8Array | undefined> {
+    return this.#open.mend(damage)
+  }
+
+  // ---- a disk that fails ----
+
+  /** Why the channel stopped here, until it is open again. */
+  get fault(): (DiskFault & { readonly next: Date | undefined }) | undefined {
+    return this.#fault && { ...this.#fault, next: this.#reopening.next }
+  }
+
+  /** Lets a mount show the channel, now and whenever it is opened again. Answers how to end that. */
+  attach(frontend: Frontend): () => void {
+    this.#frontends.set(frontend, this.channel.observe(frontend))
+    return () => {
+      this.#frontends.get(frontend)?.()
+      this.#frontends.delete(frontend)
+    }
+  }
+
+  /**
+   * The channel stopped: what of its last writes is on the disk is not known. All of it is closed, so that the others go on
+   * without this member, and opened again, which finds what is sound, writes it once more and syncs it.
+   */
+  #failed(reason: string): void {
+    this.#fault = { reason, since: new Date(), commitIndex: this.channel.commitIndex, again: undefined }
+    this.log.error('the channel stops here; it is opened again when the disk answers', { reason })
+    const open = this.#open
+    // not within the call that failed
+    this.#closing = new Promise(resolve => setImmediate(resolve)).then(() => open.close())
+    this.#closing.catch((error: unknown) => this.log.error('the channel could not be closed', { error }))
+    this.#reopening.begin()
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#closing.catch(() => undefined)
+    this.#open = this.#opened(this.channel.pinned)
+    this.#fault = undefined
+    this.#membersChanged(this.channel.descriptor)
+    for (const [frontend, leave] of this.#frontends) {
+      leave()
+      frontend.rebind(this.channel)
+      this.#frontends.set(frontend, this.channel.observe(frontend))
+    }
+    this.log.info('the channel is open again')
   }
 
   /** Wall clock in nanoseconds; finer than milliseconds between its readings of the system's clock. */
@@ -234,22 +237,22 @@ export class ChannelHost {
   /** A number for a new inode, from this member's own range; blocks are reserved on stable storage before they are used. */
   nextInode(): number {
     if (this.#inodeNext === inodesPerBlock) {
-      this.#inodeBlock = Number(this.#logStore.setting('inode-block') ?? '0') + 1
-      this.#logStore.setSetting('inode-block', String(this.#inodeBlock))
-      this.#logStore.commit()
-      this.#logStore.syncNow()
+      this.#inodeBlock = Number(this.logStore.setting('inode-block') ?? '0') + 1
+      this.logStore.setSetting('inode-block', String(this.#inodeBlock))
+      this.logStore.commit()
+      this.logStore.syncNow()
       failpoint('inodes-reserved')
       this.#inodeNext = 0
       this.#firstBlock ??= this.#inodeBlock
     }
-    const slot = this.#channel.slot
+    const slot = this.channel.slot
     if (slot === undefined) throw new RkfsError('not-member', `this node is not a member of ${this.name}`)
     return slot * inodesPerSlot + this.#inodeBlock * inodesPerBlock + this.#inodeNext++
   }
 
   /** Whether an inode number was given out by this member before this run. */
   isFromEarlierRun(ino: number): boolean {
-    const slot = this.#channel.slot
+    const slot = this.channel.slot
     if (slot === undefined || Math.floor(ino / inodesPerSlot) !== slot) return false
     return Math.floor((ino % inodesPerSlot) / inodesPerBlock) < (this.#firstBlock ?? Infinity)
   }
@@ -268,7 +271,7 @@ export class ChannelHost {
       blocks: Math.floor(space.totalBytes / blockSize),
       blocksFree: free,
       blocksAvailable: free,
-      files: this.#channel.table.inodes + 1_000_000_000,
+      files: this.channel.table.inodes + 1_000_000_000,
       filesFree: 1_000_000_000,
       nameMax: 255,
     }
@@ -283,15 +286,14 @@ export class ChannelHost {
   }
 
   #authorize(member: MemberId): string | undefined {
-    if (this.#channel.peers.some(m => m.id === member)) return undefined
+    if (this.channel.peers.some(m => m.id === member)) return undefined
     return `${member} is not, or no longer, a member of channel ${this.name}`
   }
 
   #membersChanged(descriptor: Descriptor): void {
-    if (this.#channel === undefined) return
-    const { peers } = this.#channel
+    const { peers } = this.channel
     const inside = peers.some(m => m.id === this.identity.memberId)
-    this.#transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
+    this.transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
     // whom others name changes the peers alone
     if (descriptor === this.#written) return
     try {
@@ -303,57 +305,14 @@ export class ChannelHost {
     }
   }
 
-  #fetchSnapshot(from: MemberId, index: number): void {
-    if (this.#restore !== undefined) return
-    this.#restore = { bytes: 0, total: 0 }
-    this.#working = this.#restoreFrom(from, index).finally(() => (this.#restore = undefined))
-  }
-
-  async #restoreFrom(from: MemberId, index: number): Promise<void> {
-    const address = this.#channel.peers.find(m => m.id === from)?.address
-    if (address === undefined) return
-    // asked for again
-    if (!this.#channel.beginRestore()) return
-    this.log.info('fetching a snapshot', { from, index })
-    let installing = false
-    try {
-      const chunks = this.#transport.fetchSnapshot({ id: from, address }, { index, signal: this.#abort.signal })
-      const anchor = await receiveSnapshot(
-        this.#paths,
-        this.#owner,
-        this.#logStore,
-        this.#channel,
-        index,
-        chunks,
-        (bytes, total) => (this.#restore = { bytes, total }),
-        this.storeLog,
-      )
-      this.#abort.signal.throwIfAborted()
-      installing = true
-      this.#stateStore.close()
-      installSnapshot(this.#paths, this.#logStore, anchor)
-      this.#stateStore = SqliteStateStore.open(this.#paths.state, this.#owner, nodeHasher, this.storeLog)
-      this.#channel.restored({ state: this.#stateStore, anchor })
-      this.#restoreProblem = undefined
-      this.log.info('snapshot installed', { index: anchor.index })
-    } catch (error) {
-      // once the old state is closed only a start can finish the installation, as it does after a crash
-      if (installing || error instanceof AssertionFailure) throw error
-      this.#restoreProblem = messageOf(error)
-      this.log.warn('the snapshot could not be fetched; it is tried again', { error: messageOf(error) })
-      await sleep(1000, undefined, { signal: this.#abort.signal }).catch(() => {})
-      this.#channel.restored(undefined)
-    }
-  }
-
   /** One change of the membership; tried again while another is under way. Throws what stands in its way. */
   async changeMembers(change: (descriptor: Descriptor) => Descriptor | undefined, timeoutMs: number): Promise<void> {
     const end = performance.now() + timeoutMs
     for (;;) {
-      const next = change(this.#channel.descriptor)
+      const next = change(this.channel.descriptor)
       if (next === undefined) return
       const left = Math.max(100, end - performance.now())
-      const errno = await new Promise<number>(resolve => this.#channel.changeMembers(next, left, resolve))
+      const errno = await new Promise<number>(resolve => this.channel.changeMembers(next, left, resolve))
       if (errno === 0) return
       if (errno === EPERM) throw new RkfsError('refused', `only the owner of ${this.name} may change its members`)
       if ((errno !== EAGAIN && errno !== EEXIST) || performance.now() > end) {
@@ -366,18 +325,9 @@ export class ChannelHost {
     }
   }
 
-  /** A blob that cannot be read here, as another member has it, and healed; undefined when it cannot be had. */
-  mend(damage: DamagedBlob): Promise<Uint8Array | undefined> {
-    return new Promise(resolve => {
-      this.#channel.heal(damage, mendMs, left => {
-        resolve(left === undefined ? undefined : this.#logStore.blob(damage.blob))
-      })
-    })
-  }
-
   /** Waits, for some seconds at most, until this member has applied what was committed: a mount begins with no older view. */
   caughtUp(timeoutMs: number): Promise<void> {
-    return new Promise(resolve => this.#channel.readBarrier(timeoutMs, () => resolve()))
+    return new Promise(resolve => this.channel.readBarrier(timeoutMs, () => resolve()))
   }
 
   /** Waits for what this member changed; rejects with `timeout` or `no-quorum`. */
@@ -401,25 +351,19 @@ export class ChannelHost {
 
   /** A leader that leaves hands over first, so that the others need not wait for an election. */
   async handOver(): Promise<void> {
-    if (this.#channel.role !== 'leader') return
-    const { voters } = this.#channel.configuration
+    if (this.channel.role !== 'leader') return
+    const { voters } = this.channel.configuration
     const next = voters
-      .filter(id => id !== this.identity.memberId && this.#transport.connected(id))
-      .sort((a, b) => (this.#channel.progress(b)?.match ?? 0) - (this.#channel.progress(a)?.match ?? 0))[0]
-    if (next === undefined || !this.#channel.transferLeadership(next)) return
-    for (let i = 0; i < 30 && this.#channel.role === 'leader'; i++) await sleep(50)
+      .filter(id => id !== this.identity.memberId && this.transport.connected(id))
+      .sort((a, b) => (this.channel.progress(b)?.match ?? 0) - (this.channel.progress(a)?.match ?? 0))[0]
+    if (next === undefined || !this.channel.transferLeadership(next)) return
+    for (let i = 0; i < 30 && this.channel.role === 'leader'; i++) await sleep(50)
   }
 
   async close(): Promise<void> {
-    this.#abort.abort(new RkfsError('unavailable', 'the node stops'))
-    await this.#working
-    clearInterval(this.#timer)
+    await this.#reopening.close()
     this.verification.close()
-    this.#channel.stop()
-    failpoint('stop-flushed')
-    await this.#transport.close()
-    this.#stateStore.close()
-    failpoint('stop-state-closed')
-    this.#logStore.close()
+    if (this.#fault === undefined) await this.#open.close()
+    else await this.#closing.catch(() => undefined)
   }
 }

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { pino } from 'pino'
+import type { StoreLog } from '../adapters/sqlite/failures.js'
 import type { LogLevel } from './config.js'
 
 /** The node's log. `fields.error` is written with its stack and causes. */
@@ -41,6 +42,15 @@ function wrap(logger: pino.Logger): Log {
     warn: (message, fields) => logger.warn(fields ?? {}, message),
     error: (message, fields) => logger.error(fields ?? {}, message),
     child: fields => wrap(logger.child(fields)),
+  }
+}
+
+/** As the stores take it. */
+export function storeLogOf(log: Log): StoreLog {
+  return {
+    info: (fields, message) => log.info(message, fields as Record<string, unknown>),
+    warn: (fields, message) => log.warn(message, fields as Record<string, unknown>),
+    error: (fields, message) => log.error(message, fields as Record<string, unknown>),
   }
 }
 

@@ -148,7 +148,7 @@ export class Mounts {
       frontend,
     )
     frontend.mounted = mounted
-    const leave = host.channel.observe(frontend)
+    const leave = host.attach(frontend)
     const active: ActiveMount = { directory, driver: choices.driver, options, given, host, mounted, frontend }
     this.#active.add(active)
     this.#dead.delete(directory)

@@ -26,7 +26,7 @@ import { ChannelHost } from './channel-host.js'
 import { begin, channelNames, finish, incompleteness, mayCreate, tracesOf } from './channel-traces.js'
 import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
-import type { Log } from './log.js'
+import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
 import { channelStatus, wasRemoved } from './status.js'
 
@@ -253,7 +253,13 @@ export class Node {
     const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
     await this.csp.storeMembership(name, authority.caPem, certificate)
     const identity = (await this.csp.identity(name, Date.now()))!
-    createChannelFolder(this.home, this.#firstDescriptor(name, identity), this.#owner(identity), true, this.#storeLog)
+    createChannelFolder(
+      this.home,
+      this.#firstDescriptor(name, identity),
+      this.#owner(identity),
+      true,
+      storeLogOf(this.#log),
+    )
     finish(this.home, name, 'creating')
     return this.#open(name)
   }
@@ -290,19 +296,6 @@ export class Node {
 
   #owner(identity: ChannelIdentity): { channelId: string; member: MemberId } {
     return { channelId: identity.channelId, member: identity.memberId }
-  }
-
-  get #storeLog(): {
-    info(f: object, m: string): void
-    warn(f: object, m: string): void
-    error(f: object, m: string): void
-  } {
-    const log = this.#log
-    return {
-      info: (fields, message) => log.info(message, fields as Record<string, unknown>),
-      warn: (fields, message) => log.warn(message, fields as Record<string, unknown>),
-      error: (fields, message) => log.error(message, fields as Record<string, unknown>),
-    }
   }
 
   #firstDescriptor(name: string, identity: ChannelIdentity): Descriptor {
@@ -477,7 +470,7 @@ export class Node {
     failpoint('member-enrolled')
     const descriptor = decodeDescriptor(enrolled.descriptor)
     const identity = (await this.csp.identity(name, Date.now()))!
-    createChannelFolder(this.home, descriptor, this.#owner(identity), false, this.#storeLog)
+    createChannelFolder(this.home, descriptor, this.#owner(identity), false, storeLogOf(this.#log))
     finish(this.home, name, 'joining')
     return this.#open(name)
   }

@@ -89,6 +89,20 @@ export function leaderless(unreachable: readonly string[]): string {
     : `${election}, or one leads that cannot be reached from here: ${unreachable.join(' or ')}`
 }
 
+/** What happened to the disk, what is safe, and what to do. */
+function faultWords({ folder, channel }: ChannelHost, fault: NonNullable<ChannelHost['fault']>): string[] {
+  const { reason, since, commitIndex, again, next } = fault
+  const { operations } = channel.pending
+  const own = operations === 0 ? 'no change of this node is on its way' : `${operations} changes of this node are not`
+  const when = next === undefined ? 'now' : `at ${next.toISOString().slice(11, 19)} UTC`
+  return [
+    `the channel stopped here at ${since.toISOString()}, because the disk failed: ${reason}`,
+    `everything up to entry ${commitIndex} is on a majority; ${own}: programs here were told EIO for them, and calls fail with EIO until the channel is open again`,
+    `it is opened again by itself, the next time ${when}${again === undefined ? '' : ` (the last attempt: ${again})`}: ` +
+      `look at the disk of ${folder} (dmesg, smartctl) and make it answer`,
+  ]
+}
+
 function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
@@ -99,7 +113,8 @@ function problemsOf(host: ChannelHost): string[] {
         'was put back; what is here is still served',
     )
   }
-  if (channel.failure !== undefined) problems.push(channel.failure)
+  if (host.fault !== undefined) problems.push(...faultWords(host, host.fault))
+  else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
   if (channel.stateMissing) {

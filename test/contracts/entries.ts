@@ -89,7 +89,7 @@ export function tempFolder(): string {
 }
 
 export function syncOf(store: LogStore): Promise<number> {
-  return new Promise(resolve => store.sync(resolve))
+  return new Promise((resolve, reject) => store.sync(resolve, reject))
 }
 
 /** A channel without a core: what a snapshot contradicts is cut from the log itself. */

@@ -6,9 +6,11 @@ import { hashAt, makeRecord, moreRecords, syncOf } from './entries.js'
 
 export interface LogStoreSubject {
   open(): LogStore
-  reopen?(store: LogStore): LogStore
+  reopen?(store: LogStore, isSound?: boolean): LogStore
   /** Damages a blob on the store's disk. */
   damage(store: LogStore, id: BlobId): void
+  /** The next sync fails, once. */
+  failSync(store: LogStore): void
 }
 
 export function logStoreContract(name: string, subject: LogStoreSubject): void {
@@ -77,10 +79,16 @@ export function logStoreContract(name: string, subject: LogStoreSubject): void {
     const covered: number[] = []
     store.append(moreRecords(store, 3, 1, sizes))
     store.commit()
-    store.sync(index => covered.push(index))
+    store.sync(
+      index => covered.push(index),
+      error => t.fail(String(error)),
+    )
     store.append(moreRecords(store, 2, 1, sizes))
     store.commit()
-    store.sync(index => covered.push(index))
+    store.sync(
+      index => covered.push(index),
+      error => t.fail(String(error)),
+    )
     store.append(moreRecords(store, 1, 1, sizes))
     t.equal(await syncOf(store), 5, 'the open transaction is not covered')
     t.same(covered, [3, 5])
@@ -332,6 +340,37 @@ export function logStoreContract(name: string, subject: LogStoreSubject): void {
     t.equal(store.heal(15 * blobsPerEntryMax, new Uint8Array(777)), false, 'it is whole, and other bytes')
     store.close()
     t.end()
+  })
+
+  void t.test(`${name}: after a sync that failed nothing is believed or written`, async t => {
+    for (const blocking of [false, true]) {
+      let store = subject.open()
+      store.append(moreRecords(store, 3, 1, sizes))
+      store.commit()
+      store.syncNow()
+      store.append(moreRecords(store, 2, 1, sizes))
+      store.commit()
+      subject.failSync(store)
+      if (blocking) t.throws(() => store.syncNow(), { code: 'failed' })
+      else {
+        await t.rejects(syncOf(store), { code: 'failed' })
+        await t.rejects(syncOf(store), { code: 'failed' }, 'nor is one that would succeed')
+      }
+      t.equal(store.durableIndex, 3)
+      t.throws(() => store.syncNow(), { code: 'failed' })
+      t.throws(() => store.append(moreRecords(store, 1, 1, sizes)), { code: 'failed' })
+      t.throws(() => store.saveHardState({ term: 9, vote: undefined }), { code: 'failed' })
+      t.equal(store.read(1, 3).length, 3, 'it can be read')
+      if (subject.reopen === undefined) return store.close()
+      store = subject.reopen(store, false)
+      t.ok(store.lastIndex >= 3)
+      t.equal(store.durableIndex, store.lastIndex, 'what is found is written once more, and synced')
+      store.append(moreRecords(store, 2, 1, sizes))
+      store.commit()
+      t.equal(await syncOf(store), store.lastIndex)
+      store = again(store)
+      store.close()
+    }
   })
 }
 

@@ -133,6 +133,12 @@ export class Faults {
         return this.#after(ms, () => this.#start(member))
       case 'rot':
         return this.#rot(member, ms)
+      case 'eio': {
+        if (!member.alive || member.stalled || member.frozen) return
+        const call = this.#pick(['write', 'sync'] as const)
+        member.log.fail(call)
+        return this.#note(kind, `${who} ${call}`)
+      }
       case 'stall':
         member.stall()
         this.#note(kind, `${who} for ${ms} ms`)
@@ -174,6 +180,23 @@ export class Faults {
         // as often as `lossOneIn` says
         return
     }
+  }
+
+  /** A member's channel stopped because its disk failed: as the daemon, it is opened again, some time later. */
+  failed(member: Member): void {
+    this.#host.note(`* m${member.slot - 1} stops: ${member.failed}`)
+    const { lives } = member
+    const again = (): void => {
+      if (member.lives !== lives || this.#gone.has(member.id)) return
+      if (member.frozen || member.stalled) return this.#host.cluster.clock.after(500, again)
+      this.#host.powerLost(member)
+      member.log.full = false
+      member.reopen()
+      this.#host.note(`* m${member.slot - 1} is open again`)
+      this.#host.started(member)
+      this.#host.cluster.network.connectAll()
+    }
+    this.#host.cluster.clock.after(1000, again)
   }
 
   /** A process dies, and some of what it had on its disk is damaged when the next one looks: all of it others have, too. */
@@ -313,6 +336,7 @@ export class Faults {
     for (const member of cluster.members) {
       if (this.isGone(member) || leftOut.includes(member)) continue
       member.log.full = false
+      member.log.fail(undefined)
       member.syncMsMax = undefined
       member.unstall()
       this.#start(member)

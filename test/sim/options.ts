@@ -43,6 +43,7 @@ export const faultKinds = [
   'stop',
   'bare',
   'rot',
+  'eio',
   'stall',
   'slow',
   'freeze',

@@ -117,6 +117,7 @@ export class Simulation {
         ended: (member, life) => this.#late.ended(member, life),
         heard: (from, by) => this.#late.heard(from, by),
         mounted: (member, frontend) => this.#mounted(member, frontend),
+        failed: member => this.#faults!.failed(member),
       },
       ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries } }),
       ...(options.disk === 'sqlite' ? { openDisk: (_, schedule) => this.#disks.open(schedule) } : {}),
@@ -255,7 +256,8 @@ export class Simulation {
   /** Programs begin at a member that runs, once it has a state. */
   #settleIn(member: Member): void {
     const { lives } = member
-    this.#kernels.delete(member)
+    // a mount outlives the fault of a disk, not the process
+    if (!member.isMounted) this.#kernels.delete(member)
     const begin = (): void => {
       if (member.lives !== lives || !this.#busy) return
       const world = this.#world!
@@ -305,7 +307,8 @@ export class Simulation {
     for (const member of this.#cluster.alive) {
       const { channel } = member
       const who = `m${member.slot - 1}`
-      check('serving', channel.failure === undefined, () => `${who} failed: ${channel.failure}`)
+      const isDisk = channel.failure?.startsWith('EIO') === true
+      check('serving', channel.failure === undefined || isDisk, () => `${who} failed: ${channel.failure}`)
       check('serving', channel.quarantine === undefined, () => `${who} is quarantined: ${channel.quarantine}`)
       check('serving', channel.damage === undefined, () => `${who} cannot read its disk: ${channel.damage}`)
       const kernel = this.#kernels.get(member)

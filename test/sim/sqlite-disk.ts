@@ -85,8 +85,21 @@ class SqliteDisk implements SimDisk {
     resumeInstall(paths, store)
     this.#store = store
     this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)
-    const flags = { full: false, damage: (id: BlobId): boolean => damageBlob(this.#folder, id) }
-    let waiting: ((index: number) => void)[] = []
+    const flags = {
+      full: false,
+      damage: (id: BlobId): boolean => damageBlob(this.#folder, id),
+      fail: (kind: 'write' | 'sync' | undefined): void => {
+        failing = kind
+      },
+    }
+    let failing: 'write' | 'sync' | undefined
+    let failure: RkfsError | undefined
+    /** Once a call has failed, all do. */
+    const check = (kind: 'write' | 'sync'): void => {
+      if (failing === kind) failure ??= new RkfsError('failed', `EIO: i/o error, ${kind}`)
+      if (failure !== undefined) throw failure
+    }
+    let waiting: { onDurable: (index: number) => void; failed: (error: unknown) => void }[] = []
     let isSyncing = false
     const startSync = (): void => {
       const callbacks = waiting
@@ -94,16 +107,23 @@ class SqliteDisk implements SimDisk {
       isSyncing = true
       this.#schedule(() => {
         if (this.#store !== store) return
-        store.syncNow()
         isSyncing = false
+        try {
+          check('sync')
+        } catch (error) {
+          for (const { failed } of [...callbacks, ...waiting]) failed(error)
+          return
+        }
+        store.syncNow()
         if (waiting.length > 0) startSync()
-        for (const callback of callbacks) callback(store.durableIndex)
+        for (const { onDurable } of callbacks) onDurable(store.durableIndex)
       })
     }
     const refusing = Object.fromEntries(
       writes.map(name => [
         name,
         (...args: unknown[]): unknown => {
+          check('write')
           if (flags.full) throw new RkfsError('disk-full', 'the disk of the log is full')
           return (store[name] as (...args: unknown[]) => unknown)(...args)
         },
@@ -111,8 +131,17 @@ class SqliteDisk implements SimDisk {
     ) as Partial<LogStore>
     const log = intercept<SimDisk['log']>(Object.assign(store as LogStore, flags), {
       ...refusing,
-      sync: onDurable => {
-        waiting.push(onDurable)
+      commit: () => {
+        check('write')
+        store.commit()
+      },
+      syncNow: () => {
+        check('sync')
+        store.syncNow()
+      },
+      sync: (onDurable, failed) => {
+        check('sync')
+        waiting.push({ onDurable, failed })
         if (!isSyncing) startSync()
       },
     })

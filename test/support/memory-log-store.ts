@@ -32,10 +32,13 @@ export class MemoryLogStore implements LogStore {
   #entries: Entry[] = []
   #blobs = new Map<BlobId, Uint8Array>()
   #damaged = new Set<BlobId>()
+  /** A fault: the next call of this kind fails, once. */
+  failNext: 'write' | 'sync' | undefined
+  #failure: string | undefined
   #settings = new Map<string, string>()
   #journal = new Map<string, JournalRecord>()
   #committedIndex = 0
-  #waiting: ((index: number) => void)[] = []
+  #waiting: { onDurable: (index: number) => void; failed: (error: unknown) => void }[] = []
   #syncing: number | undefined
   #closed = false
   #schedule: (task: () => void) => void
@@ -60,7 +63,26 @@ export class MemoryLogStore implements LogStore {
     return index > this.anchor.index ? this.#entries[index - this.anchor.index - 1] : undefined
   }
 
+  /** Whether a fault was met: nothing may be built on what is here. */
+  get failed(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** Throws once a call has failed; and fails when it is to. */
+  #check(kind: 'write' | 'sync'): void {
+    if (this.failNext === kind) {
+      this.failNext = undefined
+      this.#failure ??= `EIO: i/o error, ${kind}`
+    }
+    this.#checkSound()
+  }
+
+  #checkSound(): void {
+    if (this.#failure !== undefined) throw new RkfsError('failed', this.#failure)
+  }
+
   append(records: readonly LogRecord[]): void {
+    this.#check('write')
     for (const { index, term, header, payload, cuts } of records) {
       assert(index === this.lastIndex + 1, `entry ${index} is appended after entry ${this.lastIndex}`)
       assert(cuts.length <= blobsPerEntryMax, `entry ${index} has too many blobs`)
@@ -148,6 +170,7 @@ export class MemoryLogStore implements LogStore {
   }
 
   journalPut(record: JournalRecord): void {
+    this.#check('write')
     const { session, sequence, part, proposal, payload } = record
     this.#journal.set(`${session}/${sequence}/${part}`, {
       session,
@@ -169,28 +192,39 @@ export class MemoryLogStore implements LogStore {
   }
 
   commit(): void {
+    this.#checkSound()
     this.#committedIndex = this.lastIndex
   }
 
-  sync(onDurable: (index: number) => void): void {
-    this.#waiting.push(onDurable)
+  sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void {
+    this.#checkSound()
+    this.#waiting.push({ onDurable, failed })
     if (this.#syncing === undefined) this.#startSync()
   }
 
   #startSync(): void {
-    const callbacks = this.#waiting
+    const told = this.#waiting
     this.#waiting = []
     this.#syncing = this.#committedIndex
     this.#schedule(() => {
       if (this.#closed) return
+      try {
+        this.#check('sync')
+      } catch (error) {
+        const all = [...told, ...this.#waiting]
+        this.#waiting = []
+        for (const { failed } of all) failed(error)
+        return
+      }
       this.durableIndex = Math.max(this.durableIndex, this.#syncing!)
       this.#syncing = undefined
       if (this.#waiting.length > 0) this.#startSync()
-      for (const callback of callbacks) callback(this.durableIndex)
+      for (const { onDurable } of told) onDurable(this.durableIndex)
     })
   }
 
   syncNow(): void {
+    this.#check('sync')
     this.durableIndex = Math.max(this.durableIndex, this.#committedIndex)
   }
 

@@ -3,7 +3,7 @@ import type { Worker } from 'node:worker_threads'
 import { assert } from '../../base/assert.js'
 import { messageOf } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
-import type { StoreLog } from './failures.js'
+import { readAgain, type StoreLog } from './failures.js'
 import { startModule } from './worker-module.js'
 
 /** States of the one shared word of a checkpointer. */
@@ -93,7 +93,7 @@ export class Checkpointer {
 
   /** The worker has been through: copies the rest if it is small, or sends the worker again, which has less to do each time. */
   #ready(): void {
-    const [, inWal, copied] = this.#look.get() as [number, number, number]
+    const [, inWal, copied] = readAgain(() => this.#look.get()) as [number, number, number]
     const rest = inWal - copied
     if (rest > this.#restFramesMax && rest < inWal && inWal < this.#thresholdFrames * 3) this.#request(inWal)
     else this.#complete(inWal)

@@ -3,7 +3,7 @@ import { equalBytes } from '../../base/bytes.js'
 import { failpoint } from '../../base/failpoint.js'
 import type { LogAnchor } from '../../channel/log-port.js'
 import type { HardState } from '../../raft/types.js'
-import type { Place, StoreLog } from './failures.js'
+import { type Place, type StoreLog, translate } from './failures.js'
 import { emptyMark, type LogMark } from './log-mark.js'
 import { isBefore, type SegmentFiles, type StreamPosition } from './segment-files.js'
 import type { WalDatabase, WalPosition } from './wal-database.js'
@@ -11,6 +11,11 @@ import type { WalDatabase, WalPosition } from './wal-database.js'
 /** The end of what is committed, and so of what a sync that begins now will cover. */
 export interface LogEnd extends LogAnchor {
   readonly hardState: HardState
+}
+
+interface Waiting {
+  readonly onDurable: (index: number) => void
+  readonly failed: (error: unknown) => void
 }
 
 /** What the syncs of a log ask of it. */
@@ -34,7 +39,7 @@ export class LogDurability {
   #stream: StreamPosition
   /** A transaction that a sync must cover was committed since the last one began. */
   #walDirty = true
-  #waiting: ((index: number) => void)[] = []
+  #waiting: Waiting[] = []
   /** The sync that is under way; truncation lowers what it will have covered. */
   #syncing: LogEnd | undefined
   #failure: unknown
@@ -85,14 +90,14 @@ export class LogDurability {
     this.#walDirty = true
   }
 
-  sync(onDurable: (index: number) => void): void {
+  sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void {
     this.check()
-    this.#waiting.push(onDurable)
+    this.#waiting.push({ onDurable, failed })
     if (this.#syncing === undefined) this.#start()
   }
 
   #start(): void {
-    const callbacks = this.#waiting
+    const told = this.#waiting
     this.#waiting = []
     const { hardState } = (this.#syncing = this.#synced.end())
     const { position: stream } = this.#segments
@@ -100,14 +105,20 @@ export class LogDurability {
     const walSynced = wal && this.#synced.walSyncing()
     const finish = (error: unknown): void => {
       if (this.#closed) return
-      if (error !== undefined) throw this.#syncFailed(error)
-      const covered = { ...this.#syncing!, hardState }
-      this.#syncing = undefined
-      this.#cover(covered, stream, wal)
-      walSynced?.()
+      try {
+        if (error !== undefined) throw error
+        // a blocking one has failed meanwhile
+        this.check()
+        const covered = { ...this.#syncing!, hardState }
+        this.#syncing = undefined
+        this.#cover(covered, stream, wal)
+        walSynced?.()
+      } catch (failure) {
+        return this.#tellFailure(told, translate(this.#place, failure))
+      }
       this.#synced.synced()
       if (this.#waiting.length > 0) this.#start()
-      for (const callback of callbacks) callback(this.#index)
+      for (const { onDurable } of told) onDurable(this.#index)
     }
     const syncWal = (error: unknown): void => {
       if (error !== undefined || wal === undefined || this.#closed) finish(error)
@@ -116,6 +127,13 @@ export class LogDurability {
     if (wal !== undefined) this.#walDirty = false
     if (this.#segments.dirty) this.#segments.sync(syncWal)
     else setImmediate(syncWal, undefined)
+  }
+
+  #tellFailure(told: readonly Waiting[], failure: unknown): void {
+    this.#syncFailed(failure)
+    const all = [...told, ...this.#waiting]
+    this.#waiting = []
+    for (const { failed } of all) failed(failure)
   }
 
   syncNow(): void {
@@ -128,7 +146,7 @@ export class LogDurability {
       this.#orFail(() => this.#db.syncNow())
       this.#walDirty = false
     }
-    this.#cover(this.#synced.end(), position, wal)
+    this.#orFail(() => this.#cover(this.#synced.end(), position, wal))
   }
 
   /** Puts the segments alone on stable storage: within a transaction, before it refers to what was put there. */
@@ -140,12 +158,13 @@ export class LogDurability {
     try {
       sync()
     } catch (error) {
-      throw this.#syncFailed(error)
+      throw this.#syncFailed(translate(this.#place, error))
     }
   }
 
   /** Linux reports a failed write-back once and then forgets the pages. */
   #syncFailed(error: unknown): unknown {
+    if (this.failed) return error
     this.#failure = error
     this.#log.error({ file: this.#place.path, error }, 'the log cannot be synced')
     return error

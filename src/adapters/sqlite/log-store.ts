@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.js'
 import { equalBytes } from '../../base/bytes.js'
 import { failpoint } from '../../base/failpoint.js'
 import type { Hasher } from '../../base/hash.js'
-import { messageOf } from '../../base/errors.js'
+import { messageOf, RkfsError } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
 import {
   type BlobId,
@@ -123,9 +123,15 @@ export class SqliteLogStore implements LogStore {
       },
       synced: () => this.#maybeSettle(),
     })
-    // What was found is in the files, but perhaps not on the disk yet.
-    this.#durability.syncNow()
-    this.#settle()
+    try {
+      // What was found is in the files, but perhaps not on the disk yet.
+      this.#durability.syncNow()
+      this.#settle()
+    } catch (error) {
+      this.#durability.fail(error)
+      this.close()
+      throw error
+    }
   }
 
   get anchor(): LogAnchor {
@@ -348,8 +354,8 @@ export class SqliteLogStore implements LogStore {
     return this.#upkeep.pin()
   }
 
-  sync(onDurable: (index: number) => void): void {
-    this.#durability.sync(onDurable)
+  sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void {
+    this.#durability.sync(onDurable, failed)
   }
 
   syncNow(): void {
@@ -540,7 +546,8 @@ export class SqliteLogStore implements LogStore {
       if (this.#db.open) this.#db.rollback()
       try {
         failpoint('log-closing')
-        this.#db.close(() => this.#durability.sealMark())
+        if (this.#durability.failed) this.#db.abandon()
+        else this.#db.close(() => this.#durability.sealMark())
       } finally {
         this.#segments.close()
         this.#segmentReader.close()
@@ -604,6 +611,8 @@ export class SqliteLogStore implements LogStore {
   /** Undoes what is not committed, on disk and in memory; answers the error to throw. */
   #undo(error: unknown): unknown {
     const failure = translate(this.#place, error)
+    // what of it is in the files is not known: opening them anew tells
+    if (failure instanceof RkfsError && failure.code !== 'disk-full') this.#durability.fail(failure)
     try {
       const tables = this.#db.open
       this.#db.rollback()

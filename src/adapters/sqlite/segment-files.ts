@@ -100,6 +100,12 @@ export class SegmentFiles {
     this.#place = place
     this.#segmentBytes = segmentBytes
     this.#position = end
+    const opened: number[] = []
+    const open = (path: string, flags: string): number => {
+      const file = openSync(path, flags)
+      opened.push(file)
+      return file
+    }
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
       rmSync(join(folder, spareName), { force: true })
@@ -107,18 +113,19 @@ export class SegmentFiles {
         if (segment > end.segment) rmSync(join(folder, segmentName(segment)))
         else if (segment < end.segment) this.#complete.set(segment, segmentSize(folder, segment)!)
       }
-      this.#folderFile = openSync(folder, 'r')
+      this.#folderFile = open(folder, 'r')
       const path = join(folder, segmentName(end.segment))
       if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600))
       for (let { segment, offset } = settled; segment < end.segment; segment++, offset = 0) {
-        const file = openSync(join(folder, segmentName(segment)), 'r+')
+        const file = open(join(folder, segmentName(segment)), 'r+')
         this.#sealed.push(file)
         rewrite(file, offset)
       }
-      this.#file = openSync(path, 'r+')
+      this.#file = open(path, 'r+')
       ftruncateSync(this.#file, end.offset)
       rewrite(this.#file, settled.segment === end.segment ? settled.offset : 0)
     } catch (error) {
+      for (const file of opened) closeSync(file)
       throw translate(place, error)
     }
   }

@@ -2,6 +2,7 @@ import Database from 'better-sqlite3'
 import { existsSync, statSync } from 'node:fs'
 import { assert } from '../../base/assert.js'
 import { failpoint } from '../../base/failpoint.js'
+import { RkfsError } from '../../base/errors.js'
 import type { Hasher } from '../../base/hash.js'
 import type { LogOwner } from '../../channel/log-port.js'
 import { type AppliedPosition, type StateBatch, type StateStore, type Table, tables } from '../../fs/store-port.js'
@@ -20,6 +21,8 @@ export class SqliteStateStore implements StateStore {
   #reader: StateReader
   #sql: ReturnType<typeof prepare>
   #position: AppliedPosition | undefined
+  /** A write or a sync failed: what is in the files is not known. */
+  #failed = false
   #closed = false
 
   /** Opens `state.db` at `path`, or makes it. Throws `corrupt`, `version`, `refused`, `disk-full` or `failed`. */
@@ -73,6 +76,7 @@ export class SqliteStateStore implements StateStore {
 
   write(batch: StateBatch): number[] {
     failpoint('state-flushing')
+    this.#check()
     try {
       this.#db.begin()
       for (const { table, ino, key, value } of batch.writes) {
@@ -96,6 +100,7 @@ export class SqliteStateStore implements StateStore {
       return unused
     } catch (error) {
       const failure = translate(this.#place, error)
+      if (failure instanceof RkfsError && failure.code !== 'disk-full') this.#failed = true
       this.#db.rollback()
       throw failure
     }
@@ -117,7 +122,18 @@ export class SqliteStateStore implements StateStore {
   }
 
   syncNow(): void {
-    this.#db.syncNow()
+    this.#check()
+    try {
+      this.#db.syncNow()
+    } catch (error) {
+      this.#failed = true
+      throw error
+    }
+  }
+
+  /** Linux reports a failed write-back once: a sync that succeeds after it says nothing. */
+  #check(): void {
+    if (this.#failed) throw new RkfsError('failed', `${this.#place.path} could not be written: it must be opened anew`)
   }
 
   /** Through a connection of its own, so that writing may go on; what is written meanwhile is not seen. */
@@ -139,7 +155,8 @@ export class SqliteStateStore implements StateStore {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#db.close(() => {})
+    if (this.#failed) this.#db.abandon()
+    else this.#db.close(() => {})
   }
 }
 

@@ -12,10 +12,10 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { assert } from '../../base/assert.js'
-import { RkfsError } from '../../base/errors.js'
+import { messageOf, RkfsError } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
 import { Checkpointer } from './checkpointer.js'
-import { corrupt, diskFull, type Place, type StoreLog, translate } from './failures.js'
+import { corrupt, diskFull, type Place, readAgain, type StoreLog, translate } from './failures.js'
 import { rewrite } from './rewrite.js'
 
 /** What kind of file a database is. `schema` runs once, in the file's first transaction. */
@@ -142,9 +142,10 @@ export class WalDatabase {
   constructor(place: Place, format: FileFormat, log: StoreLog) {
     this.place = place
     this.#log = log
+    let db: Database.Database | undefined
     try {
       rewriteWal(place.path)
-      const db = new Database(place.path, { fileMustExist: true })
+      db = new Database(place.path, { fileMustExist: true })
       this.db = db
       db.pragma('synchronous = NORMAL')
       db.pragma('wal_autocheckpoint = 0')
@@ -159,6 +160,7 @@ export class WalDatabase {
       this.checkpointer = new Checkpointer(db, place.path, format.checkpointBytes, format.pageBytes, log)
       this.#look()
     } catch (error) {
+      db?.close()
       throw translate(place, error)
     }
   }
@@ -190,7 +192,7 @@ export class WalDatabase {
   #look(): void {
     this.frames = (this.#frameCount.get() as [number, number, number])[1]
     const salts = new Uint8Array(8)
-    if (readSync(this.#wal, salts, 0, 8, 16) === 8) this.#salts = salts
+    if (readAgain(() => readSync(this.#wal, salts, 0, 8, 16)) === 8) this.#salts = salts
   }
 
   /** Puts all that is committed on stable storage; in the thread pool. Not called back once the database is closed. */
@@ -211,6 +213,27 @@ export class WalDatabase {
       fdatasyncSync(this.#wal)
     } catch (error) {
       throw translate(this.place, error)
+    }
+  }
+
+  /**
+   * Closes after a fault of the disk: the WAL stays as it is, and nothing is copied out of it, since what of it is on stable
+   * storage is not known. Another connection keeps SQLite from doing so when this one is closed.
+   */
+  abandon(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.checkpointer.close()
+    const other = openReading(this.place.path)
+    try {
+      if (this.db.open && this.db.inTransaction) this.db.exec('ROLLBACK')
+      this.db.close()
+    } catch (error) {
+      this.#log.warn({ file: this.place.path, error: messageOf(error) }, 'a database could not be closed in order')
+    } finally {
+      other?.close()
+      // A descriptor that the pool still syncs is closed by its callback.
+      if (this.#syncs === 0) closeSync(this.#wal)
     }
   }
 
@@ -244,6 +267,17 @@ export class WalDatabase {
     }
     // Space was found after all.
     if (full && !existsSync(`${this.place.path}-wal`)) copied()
+  }
+}
+
+/** A connection that cannot write; undefined when there is none to be had. */
+function openReading(path: string): Database.Database | undefined {
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true })
+    db.prepare('SELECT count(*) FROM sqlite_schema').get()
+    return db
+  } catch {
+    return undefined
   }
 }
 

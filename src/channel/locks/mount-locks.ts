@@ -11,7 +11,7 @@ export interface MountLocksPorts {
   settled(done: () => void): void
   /** The kernel's cached pages of a file are void: reads come to us. */
   dropPages(ino: number): void
-  readonly serving: boolean
+  serving(): boolean
 }
 
 /**
@@ -24,19 +24,28 @@ export interface MountLocksPorts {
 export class MountLocks {
   readonly #mount: number
   readonly #timeoutMs: number
-  readonly #locks: ChannelLocks
+  #locks: ChannelLocks
   readonly #ports: MountLocksPorts
   /** The open files through which an owner has locked. */
   readonly #handles = new Map<string, { readonly place: LockPlace; readonly handles: Set<number> }>()
   /** Open files whose lock was lost: nothing more is done through them. */
   readonly #spoilt = new Set<number>()
-  readonly #leave: () => void
+  #leave: () => void
 
   constructor(mount: number, timeoutMs: number, locks: ChannelLocks, ports: MountLocksPorts) {
     this.#mount = mount
     this.#timeoutMs = timeoutMs
     this.#locks = locks
     this.#ports = ports
+    this.#leave = locks.onLost(lost => this.#lost(lost))
+  }
+
+  /** The channel was opened anew: it knows of no lock, so all that were held are lost. */
+  rebind(locks: ChannelLocks): void {
+    this.#leave()
+    this.#lost([...this.#handles.values()].map(({ place }) => place))
+    this.#handles.clear()
+    this.#locks = locks
     this.#leave = locks.onLost(lost => this.#lost(lost))
   }
 
@@ -52,7 +61,7 @@ export class MountLocks {
   }
 
   getlk(ino: number, handle: number, owner: bigint, lock: FileLock, reply: Reply<FileLock>): void {
-    if (!this.#ports.serving || this.isSpoilt(handle)) return reply.fail(EIO)
+    if (!this.#ports.serving() || this.isSpoilt(handle)) return reply.fail(EIO)
     const wanted = wantedLock(this.#place('posix', ino, handle, owner), lock)
     this.#locks.test(wanted, this.#timeoutMs, (errno, _index, found) => {
       if (errno !== 0) reply.fail(errno)
@@ -70,7 +79,7 @@ export class MountLocks {
     wait: boolean,
     reply: Reply<void>,
   ): void {
-    if (!this.#ports.serving || this.isSpoilt(handle)) return reply.fail(EIO)
+    if (!this.#ports.serving() || this.isSpoilt(handle)) return reply.fail(EIO)
     const place = this.#place(flock ? 'flock' : 'posix', ino, handle, owner)
     const wanted = wantedLock(place, flock ? { ...lock, ...wholeFile } : lock)
     if (lock.type === 'unlock') {

@@ -14,6 +14,10 @@ function more(): void {
   store.sync(index => {
     writeSync(1, `${index} ${store.hardState.term}\n`)
     more()
-  })
+  }, fail)
 }
 more()
+
+function fail(error: unknown): void {
+  throw error
+}

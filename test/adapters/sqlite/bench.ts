@@ -94,7 +94,12 @@ for (let n = 0; n < 2000; n++) {
   log.commit()
   times.push(performance.now() - before)
   if (n % 16 === 0) {
-    log.sync(() => {})
+    log.sync(
+      () => {},
+      error => {
+        throw error
+      },
+    )
     await turn()
     wal = Math.max(wal, statSync(join(folder, 'log.db-wal')).size)
   }

@@ -1,4 +1,5 @@
-import { readdirSync, rmSync } from 'node:fs'
+import fs, { readdirSync, rmSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
@@ -25,12 +26,30 @@ function opened<T extends object>(store: T, path: string): T {
   return store
 }
 
+/** The next fdatasync(2) of this process fails. */
+function failNextSync(): void {
+  const { fdatasync, fdatasyncSync } = fs
+  const restore = (): Error => {
+    Object.assign(fs, { fdatasync, fdatasyncSync })
+    syncBuiltinESMExports()
+    return Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
+  }
+  fs.fdatasync = ((_file: number, done: (error: Error) => void) => {
+    const error = restore()
+    setImmediate(done, error)
+  }) as typeof fs.fdatasync
+  fs.fdatasyncSync = () => {
+    throw restore()
+  }
+  syncBuiltinESMExports()
+}
+
 /** Closes a store, sees that nothing is left beside it, and opens it again. */
-function reopen<T extends { close(): void }>(store: T, open: (path: string) => T): T {
+function reopen<T extends { close(): void }>(store: T, open: (path: string) => T, isSound = true): T {
   const path = paths.get(store)!
   store.close()
   t.notOk(
-    readdirSync(dirname(path)).some(one => /-wal$|-shm$|\.new/.test(one)),
+    isSound && readdirSync(dirname(path)).some(one => /-wal$|-shm$|\.new/.test(one)),
     'no WAL is left after a clean close',
   )
   return opened(open(path), path)
@@ -42,6 +61,7 @@ const openState = (path: string): SqliteStateStore => SqliteStateStore.open(path
 logStoreContract('memory log', {
   open: () => new MemoryLogStore(),
   damage: (store, id) => (store as MemoryLogStore).damage(id),
+  failSync: store => ((store as MemoryLogStore).failNext = 'sync'),
 })
 stateStoreContract('memory state', { open: () => new MemoryStateStore() })
 logStoreContract('SQLite log', {
@@ -49,10 +69,11 @@ logStoreContract('SQLite log', {
     const path = place('log.db')
     return opened(openLog(path), path)
   },
-  reopen: store => reopen(store as SqliteLogStore, openLog),
+  reopen: (store, isSound) => reopen(store as SqliteLogStore, openLog, isSound),
   damage: (store, id) => {
     t.ok(damageBlob(dirname(paths.get(store)!), id))
   },
+  failSync: () => failNextSync(),
 })
 stateStoreContract('SQLite state', {
   open() {

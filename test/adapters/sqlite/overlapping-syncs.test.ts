@@ -41,7 +41,7 @@ t.test(`SEED=${seed}`, { timeout: 120_000 }, async t => {
       store.sync(index => {
         syncs--
         if (index < lastIndex) t.fail(`a sync covers ${index}, not ${lastIndex}`)
-      })
+      }, fail)
     }
     if (rng.below(12) === 0) store.compact(store.durableIndex - rng.below(20), isLive)
     if (rng.below(12) === 0) store.clean(() => {})
@@ -72,7 +72,7 @@ t.test('a snapshot takes the place of entries that a sync is under way for', asy
     log.append(moreRecords(log, 5, 1, () => 500))
     log.commit()
     const busy = fillPool(300_000)
-    const synced = new Promise(resolve => log.sync(resolve))
+    const synced = new Promise((resolve, reject) => log.sync(resolve as () => void, reject))
     const { lastIndex } = log
     const term = log.term(lastIndex)! + 1
     log.reset({ index: lastIndex - within, term, hash: hasher.sha256(Buffer.from(String(term))) })
@@ -88,3 +88,7 @@ t.test('a snapshot takes the place of entries that a sync is under way for', asy
     rmSync(found, { recursive: true })
   }
 })
+
+function fail(error: unknown): void {
+  throw error
+}

@@ -37,6 +37,7 @@ export class Member {
   readonly reports: { level: LogLevel; message: string }[] = []
   readonly lost: LostChange[] = []
   quarantined: string | undefined
+  failed: string | undefined
   readonly disk: SimDisk
   /** What its wall clock is ahead of the cluster's, in milliseconds. */
   wallSkewMs = 0
@@ -148,7 +149,22 @@ export class Member {
     return this.#channel?.role === 'leader'
   }
 
-  start(): void {
+  /** As `ChannelHost` after a fault of the disk: all is closed and opened again; the mount goes on. */
+  reopen(): void {
+    const before = this.channel
+    const frontend = this.#frontend
+    before.stop()
+    this.#cluster.network.detach(this.id)
+    // what a failed sync covered may be gone from the kernel's memory, too
+    this.disk.powerLost(this.#cluster.rng)
+    this.failed = undefined
+    this.start(before.pinned)
+    if (frontend === undefined) return
+    frontend.rebind(this.channel)
+    this.channel.observe(frontend)
+  }
+
+  start(pinned = new Map<number, number>()): void {
     const { clock, network, rng, descriptor, hooks, limits } = this.#cluster
     const life = ++this.#lives
     const plain: ChannelPorts = {
@@ -179,8 +195,12 @@ export class Member {
         for (const change of changes) hooks?.lostChange?.(this, change)
       },
       quarantined: reason => (this.quarantined = reason),
+      failed: reason => {
+        this.failed = reason
+        hooks?.failed?.(this)
+      },
     }
-    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, ...limits }, ports, events)
+    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, pinned, ...limits }, ports, events)
     this.#channel = channel
     network.attach(this.id, {
       message: (from, message) =>
@@ -204,12 +224,14 @@ export class Member {
   /** The power goes: what no sync covered may be lost. */
   crash(): void {
     this.#ended()
+    this.failed = undefined
     this.disk.powerLost(this.#cluster.rng)
   }
 
   /** The process is killed: what it has written is there. */
   kill(): void {
     this.#ended()
+    this.failed = undefined
     this.disk.processLost()
   }
 
@@ -224,6 +246,10 @@ export class Member {
     this.unfreeze()
     this.#channel?.stop()
     this.#ended()
+    this.log.fail(undefined)
+    // the next process opens the files anew
+    if (this.failed !== undefined) this.disk.powerLost(this.#cluster.rng)
+    this.failed = undefined
   }
 
   #ended(): void {
@@ -312,6 +338,10 @@ export class Member {
     return this.channel.view.scan('entry', parent, undefined, 100_000).map(([name]) => name)
   }
 
+  get isMounted(): boolean {
+    return this.#frontend !== undefined
+  }
+
   readonly invalidations: Invalidation[] = []
   /** The mount of this member. */
   get frontend(): Frontend {
@@ -324,12 +354,14 @@ export class Member {
         channelLocks: true,
         ...this.#cluster.mountOptions,
       }
-      const life = this.#lives
       this.#frontend = new Frontend(this.channel, options, {
         now: () => this.wallNs(),
         nextInode: () => this.nextInode(),
         openSpill: memorySpill,
-        delay: (ms, callback) => this.#cluster.clock.after(ms, () => this.#run(life, callback)),
+        delay: (ms, callback) => {
+          const life = this.#lives
+          this.#cluster.clock.after(ms, () => this.#run(life, callback))
+        },
         statistics: () => ({
           blockSize: 4096,
           blocks: 1,
@@ -423,6 +455,7 @@ export interface ClusterHooks {
   ended?(member: Member, life: number): void
   /** A message of a member's was taken by another. */
   heard?(from: Member, by: Member): void
+  failed?(member: Member): void
 }
 
 export interface ClusterOptions {

@@ -26,6 +26,8 @@ export interface SimDisk {
     full: boolean
     /** From now on a blob's bytes are others, which its CRC shows. Answers whether that can be brought about. */
     damage(id: BlobId): boolean
+    /** The next write, or sync, fails; what is on the disk then, only opening it anew tells. Undefined: none does. */
+    fail(kind: 'write' | 'sync' | undefined): void
   }
   readonly state: StateStore
   /** What the next process finds after the power went. */

@@ -28,8 +28,8 @@ export class SimLogStore implements LogStore {
       // called when a sync begins: it covers what is committed now
       const covered = this.#commits.at(-1)!
       schedule(() => {
-        this.#durableWrites = Math.max(this.#durableWrites, covered)
         task()
+        if (!this.#live.failed) this.#durableWrites = Math.max(this.#durableWrites, covered)
       })
     })
     for (const write of writes) this.#write(write)
@@ -49,6 +49,10 @@ export class SimLogStore implements LogStore {
     const points = this.#commits.filter(count => count >= this.#durableWrites)
     const kept = Math.max(this.#durableWrites, points[rng.below(points.length)] ?? 0)
     return new SimLogStore(this.#schedule, this.#writes.slice(0, kept))
+  }
+
+  fail(kind: 'write' | 'sync' | undefined): void {
+    this.#live.failNext = kind
   }
 
   #write(write: LogWrite): void {
@@ -122,8 +126,8 @@ export class SimLogStore implements LogStore {
     this.#live.commit()
     if (this.#commits.at(-1) !== this.#writes.length) this.#commits.push(this.#writes.length)
   }
-  sync(onDurable: (index: number) => void): void {
-    this.#live.sync(onDurable)
+  sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void {
+    this.#live.sync(onDurable, failed)
   }
   syncNow(): void {
     this.#live.syncNow()

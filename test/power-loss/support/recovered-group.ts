@@ -68,6 +68,7 @@ class RecoveredMember {
       marked: () => {},
       note: () => {},
       lostChanges: ([lost]) => (this.problem ??= `${lost!.operation.kind} is lost: ${lost!.cause.kind}`),
+      failed: () => {},
       quarantined: reason => (this.problem ??= reason),
     }
     this.channel = new Channel({ self: this.id, seed, descriptor }, ports, events)

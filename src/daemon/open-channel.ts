@@ -1,0 +1,212 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ChannelTransport } from '../adapters/rpc/channel-transport.js'
+import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
+import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
+import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
+import { AssertionFailure } from '../base/assert.js'
+import { messageOf, RkfsError } from '../base/errors.js'
+import { failpoint } from '../base/failpoint.js'
+import type { MemberId } from '../base/ids.js'
+import { tickMs } from '../base/limits.js'
+import { Channel } from '../channel/channel.js'
+import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
+import type { ChannelEvents, LogLevel } from '../channel/ports.js'
+import type { TransportEvents } from '../channel/transport-port.js'
+import { readDescriptor } from './channel-folder.js'
+import { nodeHasher } from './hasher.js'
+import type { Log } from './log.js'
+import { storeLogOf } from './log.js'
+import {
+  installSnapshot,
+  receiveSnapshot,
+  resumeInstall,
+  sendSnapshot,
+  type SnapshotPaths,
+} from './snapshot-transfer.js'
+
+/** For who reads all that is here: a snapshot, a verification. */
+const mendMs = 60_000
+
+/** Opens the channel's connections. */
+export type Connect = (events: TransportEvents, snapshot: (sink: SnapshotSink) => Promise<void>) => ChannelTransport
+
+export interface OpenChannelOptions {
+  readonly folder: string
+  readonly paths: SnapshotPaths
+  readonly owner: LogOwner
+  readonly log: Log
+  readonly connect: Connect
+  readonly now: () => bigint
+  readonly events: Omit<ChannelEvents, 'snapshotNeeded' | 'entryAppended'>
+  /** Blobs that open files without a name show. */
+  readonly pinned: Map<number, number>
+}
+
+/**
+ * A channel's stores, its connections and its brain, opened and closed together. It is used once: after a fault of the disk
+ * another one takes its place (`ChannelHost`).
+ */
+export class OpenChannel {
+  readonly channel: Channel
+  readonly logStore: SqliteLogStore
+  readonly transport: ChannelTransport
+  readonly #options: OpenChannelOptions
+  #stateStore: SqliteStateStore
+  readonly #timer: NodeJS.Timeout
+  readonly #abort = new AbortController()
+  #restore: { bytes: number; total: number } | undefined
+  #restoreProblem: string | undefined
+  #working: Promise<void> = Promise.resolve()
+
+  /** Throws what stands in its way, and leaves nothing open then. */
+  constructor(options: OpenChannelOptions) {
+    this.#options = options
+    const { folder, paths, owner, log, connect, events, pinned } = options
+    const storeLog = storeLogOf(log)
+    const opened: (() => void)[] = []
+    try {
+      const descriptor = readDescriptor(folder)
+      this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog)
+      opened.push(() => this.logStore.close())
+      resumeInstall(paths, this.logStore)
+      this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLog)
+      opened.push(() => this.#stateStore.close())
+      let channel: Channel | undefined
+      this.transport = connect(
+        {
+          message: (from, message) => channel?.message(from, message),
+          connected: member => channel?.connected(member),
+          disconnected: member => channel?.disconnected(member),
+        },
+        sink => this.#sendSnapshot(sink),
+      )
+      opened.push(() => void this.transport.close())
+      const ports = {
+        log: this.logStore,
+        state: this.#stateStore,
+        transport: this.transport,
+        hasher: nodeHasher,
+        now: options.now,
+        monotonicMs: () => performance.now(),
+        schedule: (callback: () => void) => void setImmediate(callback),
+        delay: (ms: number, callback: () => void) => void setTimeout(callback, ms),
+        report: (level: LogLevel, message: string, fields?: Record<string, unknown>) => log[level](message, fields),
+      }
+      channel = new Channel({ self: owner.member, seed: randomInt(2 ** 32), descriptor, pinned }, ports, {
+        ...events,
+        // before it stands, its user cannot ask it anything
+        descriptorChanged: changed => channel !== undefined && events.descriptorChanged(changed),
+        failed: reason => channel !== undefined && events.failed(reason),
+        snapshotNeeded: (from, index) => this.#fetchSnapshot(from, index),
+        entryAppended: () => {},
+      })
+      this.channel = channel
+      if (channel.failure !== undefined) throw new RkfsError('failed', channel.failure)
+    } catch (error) {
+      for (const close of opened.reverse()) attempt(log, close)
+      throw error
+    }
+    this.#timer = setInterval(() => this.channel.tick(), tickMs)
+  }
+
+  get restore(): { bytes: number; total: number } | undefined {
+    return this.#restore
+  }
+  get restoreProblem(): string | undefined {
+    return this.#restoreProblem
+  }
+
+  async #sendSnapshot(sink: SnapshotSink): Promise<void> {
+    if (!this.channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
+    const hold = this.channel.holdFlush()
+    const unpin = this.logStore.pin()
+    try {
+      await sendSnapshot(this.#options.paths, sink, hold.release, damage => this.mend(damage))
+    } finally {
+      unpin()
+      hold.release()
+    }
+  }
+
+  /** A blob that cannot be read here, as another member has it, and healed; undefined when it cannot be had. */
+  mend(damage: DamagedBlob): Promise<Uint8Array | undefined> {
+    return new Promise(resolve => {
+      this.channel.heal(damage, mendMs, left => {
+        resolve(left === undefined ? undefined : this.logStore.blob(damage.blob))
+      })
+    })
+  }
+
+  #fetchSnapshot(from: MemberId, index: number): void {
+    if (this.#restore !== undefined) return
+    this.#restore = { bytes: 0, total: 0 }
+    this.#working = this.#restoreFrom(from, index).finally(() => (this.#restore = undefined))
+  }
+
+  async #restoreFrom(from: MemberId, index: number): Promise<void> {
+    const { paths, owner, log } = this.#options
+    const address = this.channel.peers.find(m => m.id === from)?.address
+    if (address === undefined) return
+    // asked for again
+    if (!this.channel.beginRestore()) return
+    log.info('fetching a snapshot', { from, index })
+    let installing = false
+    try {
+      const chunks = this.transport.fetchSnapshot({ id: from, address }, { index, signal: this.#abort.signal })
+      const anchor = await receiveSnapshot(
+        paths,
+        owner,
+        this.logStore,
+        this.channel,
+        index,
+        chunks,
+        (bytes, total) => (this.#restore = { bytes, total }),
+        storeLogOf(log),
+      )
+      this.#abort.signal.throwIfAborted()
+      installing = true
+      this.#stateStore.close()
+      installSnapshot(paths, this.logStore, anchor)
+      this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLogOf(log))
+      this.channel.restored({ state: this.#stateStore, anchor })
+      this.#restoreProblem = undefined
+      log.info('snapshot installed', { index: anchor.index })
+    } catch (error) {
+      if (error instanceof AssertionFailure) throw error
+      // once the old state is closed only opening it all anew can finish the installation, as after a crash
+      if (installing) return this.channel.fail(new RkfsError('failed', messageOf(error), { cause: error }))
+      this.#restoreProblem = messageOf(error)
+      log.warn('the snapshot could not be fetched; it is tried again', { error: messageOf(error) })
+      await sleep(1000, undefined, { signal: this.#abort.signal }).catch(() => {})
+      this.channel.restored(undefined)
+    }
+  }
+
+  /** Closes all of it in order. After a fault of the disk as much of that as can be done. */
+  async close(): Promise<void> {
+    const { log } = this.#options
+    this.#abort.abort(new RkfsError('unavailable', 'the channel is closed here'))
+    await this.#working
+    clearInterval(this.#timer)
+    this.channel.stop()
+    failpoint('stop-flushed')
+    await this.transport.close()
+    if (this.channel.failure === undefined) {
+      this.#stateStore.close()
+      failpoint('stop-state-closed')
+      this.logStore.close()
+    } else {
+      attempt(log, () => this.#stateStore.close())
+      attempt(log, () => this.logStore.close())
+    }
+  }
+}
+
+function attempt(log: Log, close: () => void): void {
+  try {
+    close()
+  } catch (error) {
+    log.warn('a part of a channel could not be closed in order', { error: messageOf(error) })
+  }
+}
