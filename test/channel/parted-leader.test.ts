@@ -383,7 +383,7 @@ void t.test('content that was shown is told of again for what comes into sight u
   others[0].create('hidden')
   while (leader.channel.lastIndex === before) cluster.advance(1)
   // it is on its way to the others; what follows is not
-  cluster.advance(4)
+  cluster.advance(2)
   for (const { id } of others) cluster.network.mute(leader.id, id, 150)
   t.equal(leader.lookup('hidden'), undefined)
   const cloned = leader.change(clone(source!.ino, target!.ino))
