@@ -28,6 +28,7 @@ import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
+import { Retry } from './retry.js'
 import { channelStatus, wasRemoved } from './status.js'
 
 const changeMs = 30_000
@@ -48,6 +49,9 @@ export class Node {
   readonly #addressBooks = new Map<string, AddressBook>()
   /** Channels that could not be opened, and why: the node serves the others. */
   readonly #broken = new Map<string, string>()
+  /** They are tried again: a clock is set, a disk mounted, a certificate renewed, without a word to this node. */
+  readonly #retries = new Map<string, Retry>()
+  readonly #opening = new Map<string, Promise<ChannelHost>>()
   /** Channels that are being made, joined or deleted just now. */
   readonly #making = new Set<string>()
   readonly startedAt = performance.now()
@@ -75,19 +79,41 @@ export class Node {
     const node = new Node(home, config, csp, key, log)
     node.#listen = await node.#rpc.start()
     for (const name of channelNames(home)) {
-      if (node.#lacking(name) !== undefined) continue
-      // whole: what was noted of its making is done
-      for (const what of ['creating', 'joining'] as const) finish(home, name, what)
-      await node.#renewOwn(name)
-      if (isClosed(channelFolder(home, name))) continue
       try {
-        await node.#open(name)
+        await node.#tryOpen(name)
       } catch (error) {
-        node.#broken.set(name, messageOf(error))
-        log.error('a channel could not be opened', { channel: name, error: messageOf(error) })
+        node.#notOpened(name, messageOf(error))
+        node.#retry(name)
       }
     }
     return node
+  }
+
+  /** Opens a channel unless it is closed, or something is done with it. Throws what stands in its way. */
+  async #tryOpen(name: string): Promise<void> {
+    if (this.#isBusy(name) || !channelNames(this.home).includes(name)) return
+    const lacking = this.#lacking(name)
+    if (lacking !== undefined) throw new RkfsError('failed', lacking)
+    // whole: what was noted of its making is done
+    for (const what of ['creating', 'joining'] as const) finish(this.home, name, what)
+    await this.#renewOwn(name)
+    if (!isClosed(channelFolder(this.home, name))) await this.#open(name)
+  }
+
+  #notOpened(name: string, reason: string): void {
+    if (this.#broken.get(name) !== reason) {
+      this.#log.error('a channel could not be opened; it is tried again', { channel: name, error: reason })
+    }
+    this.#broken.set(name, reason)
+  }
+
+  #retry(name: string): void {
+    const retry = new Retry(
+      () => this.#tryOpen(name),
+      reason => this.#notOpened(name, reason),
+    )
+    this.#retries.set(name, retry)
+    retry.begin()
   }
 
   get id(): MemberId {
@@ -105,7 +131,13 @@ export class Node {
   }
   /** Channels that are not open, and why: something is wrong with them, or missing. */
   get broken(): ReadonlyMap<string, string> {
-    const broken = channelNames(this.home).map(name => [name, this.#problem(name)] as const)
+    const words = (name: string): string | undefined => {
+      const problem = this.#problem(name)
+      const next = this.#retries.get(name)?.next
+      if (problem === undefined || next === undefined) return problem
+      return `${problem} (opening it is tried again at ${next.toISOString().slice(11, 19)} UTC, and so on until it succeeds)`
+    }
+    const broken = channelNames(this.home).map(name => [name, words(name)] as const)
     return new Map(broken.filter((each): each is [string, string] => each[1] !== undefined))
   }
 
@@ -157,7 +189,16 @@ export class Node {
     return mayCreate(tracesOf(this.home, channel))
   }
 
-  async #open(name: string): Promise<ChannelHost> {
+  /** Two at a time would share its files. */
+  #open(name: string): Promise<ChannelHost> {
+    const open = this.#hosts.get(name)
+    if (open !== undefined) return Promise.resolve(open)
+    const opening = this.#opening.get(name) ?? this.#openNow(name).finally(() => this.#opening.delete(name))
+    this.#opening.set(name, opening)
+    return opening
+  }
+
+  async #openNow(name: string): Promise<ChannelHost> {
     const identity = await this.csp.identity(name, Date.now())
     if (identity === undefined) {
       throw new RkfsError(
@@ -279,6 +320,7 @@ export class Node {
   /** Removes a channel that nobody else is in. */
   async deleteChannel(name: string): Promise<Removal[]> {
     const removals = this.removals(name)
+    await this.#opening.get(name)?.catch(() => undefined)
     const host = this.#hosts.get(name)
     this.#closeAddressBook(name)
     this.#hosts.delete(name)
@@ -573,6 +615,7 @@ export class Node {
 
   async stop(force: boolean): Promise<void> {
     this.mounts.close()
+    await Promise.all([...this.#retries.values()].map(retry => retry.close()))
     if (!force) {
       await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
     }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -137,4 +137,37 @@ t.test('a member, and the owner, with another address are found, and the descrip
   t.not(a.listen, oldA)
   const ownersAddress = (): string | undefined => b.host('demo').channel.descriptor.members[0]?.address
   await until('the descriptor has the new address of its owner', () => ownersAddress() === a.listen)
+})
+
+t.test('a channel that could not be opened is tried again: its folder was missing, the clock was wrong', async t => {
+  const folder = homes(t)
+  const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
+  let a = await start(homeA, 'alpha')
+  t.teardown(() => a.stop(true))
+  let b = await start(homeB, 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  await b.join((await a.invite('demo', 60)).token, () => {}, never)
+  await a.stop(false)
+  await b.stop(false)
+
+  const away = join(folder, 'away')
+  renameSync(join(homeA, 'channels', 'demo'), away)
+  a = await start(homeA, 'alpha', '730', a.listen)
+  t.match(a.broken.get('demo'), /tried again at \d\d:\d\d:\d\d UTC/)
+  t.throws(() => a.host('demo'), { code: 'failed' })
+  renameSync(away, join(homeA, 'channels', 'demo'))
+  await until('it is open', () => a.hosts.length === 1)
+  t.same([...a.broken], [])
+
+  const { now } = Date
+  Date.now = () => now() + 3000 * day
+  try {
+    b = await start(homeB, 'beta')
+    t.match(b.broken.get('demo'), /expired.*tried again/)
+  } finally {
+    Date.now = now
+  }
+  await until('it is open', () => b.hosts.length === 1)
+  await until('and connected', () => b.host('demo').transport.connected(a.id))
 })
