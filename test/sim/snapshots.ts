@@ -1,3 +1,4 @@
+import { RkfsError } from '../../src/base/errors.js'
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
@@ -39,13 +40,19 @@ export class Snapshots {
       const snapshot = trySnapshot(source)
       if (snapshot === undefined) return giveUp()
       if (snapshot.position.index < Math.max(index, member.log.anchor.index)) return giveUp()
-      if (this.#rng.below(8) === 0) {
-        const some = [...snapshot.blobs].slice(0, this.#rng.below(snapshot.blobs.size + 1))
-        keepBlobs(member.log, channel, { ...snapshot, blobs: new Map(some) })
-        this.#note(`* m${member.slot - 1} gets ${some.length} blobs of a snapshot`)
-        return giveUp()
+      try {
+        if (this.#rng.below(8) === 0) {
+          const some = [...snapshot.blobs].slice(0, this.#rng.below(snapshot.blobs.size + 1))
+          keepBlobs(member.log, channel, { ...snapshot, blobs: new Map(some) })
+          this.#note(`* m${member.slot - 1} gets ${some.length} blobs of a snapshot`)
+          return giveUp()
+        }
+        channel.restored(member.disk.install(snapshot, channel))
+      } catch (error) {
+        // as the daemon, which opens all of it anew
+        if (!(error instanceof RkfsError) || error.code !== 'failed') throw error
+        return channel.fail(error)
       }
-      channel.restored(member.disk.install(snapshot, channel))
       this.installed++
       this.#note(`* m${member.slot - 1} installs a snapshot at entry ${snapshot.position.index}`)
     }
