@@ -9,17 +9,20 @@ import type { StateStore } from '../fs/store-port.js'
 import type { TableView } from '../fs/table-view.js'
 import type { View } from '../fs/view.js'
 import type { Raft } from '../raft/raft.js'
-import type { Configuration, Role } from '../raft/types.js'
+import type { Configuration, ProgressView, Role } from '../raft/types.js'
 import type { Agenda } from './agenda.js'
 import type { Blobs } from './blobs.js'
 import type { Complaints } from './complaints.js'
 import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor, type Member } from './descriptor.js'
+import type { Finding, Findings } from './findings.js'
 import type { Health } from './health.js'
+import type { HomeSlot } from './home-slot.js'
 import { Inbox } from './inbox.js'
 import type { ChannelLocks } from './locks/channel-locks.js'
 import type { DamagedBlob, LogAnchor } from './log-port.js'
 import { makeParts, type Parts } from './parts.js'
 import type { PendingChanges } from './pending-changes.js'
+import type { Pledges } from './pledges.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { membersTopic, type Roster } from './roster.js'
 import type { StagedLog } from './staged-log.js'
@@ -56,6 +59,9 @@ export class Channel implements TransportEvents {
   readonly #views: Views
   readonly #roster: Roster
   readonly #pending: PendingChanges
+  readonly #findings: Findings
+  readonly #pledges: Pledges
+  readonly #homeSlot: HomeSlot
   readonly #parts: Parts
   readonly #inbox: Inbox
   readonly blobs: Blobs
@@ -79,6 +85,9 @@ export class Channel implements TransportEvents {
     this.#views = core.views
     this.#roster = core.roster
     this.#pending = core.pending
+    this.#findings = core.findings
+    this.#pledges = core.pledges
+    this.#homeSlot = core.homeSlot
     const retention = options.retention ?? defaultRetention
     this.#parts = makeParts(core, this.pinned, retention, (descriptor, timeoutMs, done) =>
       this.changeMembers(descriptor, timeoutMs, done),
@@ -112,7 +121,8 @@ export class Channel implements TransportEvents {
   }
   /** The slot of this member's inode numbers; undefined until it is admitted. */
   get slot(): number | undefined {
-    return this.#roster.slot
+    const { slot } = this.#roster
+    return slot === this.#homeSlot.value ? slot : undefined
   }
   get role(): Role {
     return this.#raft.role
@@ -182,6 +192,14 @@ export class Channel implements TransportEvents {
   complaintAbout(member: MemberId): string | undefined {
     return this.#complaints.latest(member)
   }
+  /** Why this member neither votes nor counts: its home lacks what it acknowledged, and is brought up to date. */
+  get recovering(): string | undefined {
+    return this.#parts.standing.recovering
+  }
+  /** What is wrong with members, this one or others, by name. */
+  get findings(): readonly Finding[] {
+    return this.#findings.all
+  }
   /** The state was lost, and the log does not reach back to its beginning: another member must give it. */
   get stateMissing(): boolean {
     return this.#health.stateMissing
@@ -198,7 +216,7 @@ export class Channel implements TransportEvents {
     return this.#parts.locks
   }
 
-  progress(member: MemberId): { match: number; active: boolean } | undefined {
+  progress(member: MemberId): ProgressView | undefined {
     return this.#raft.progress(member)
   }
   position(member: MemberId): { lastIndex: number; durableIndex: number; appliedIndex: number } | undefined {
@@ -315,6 +333,7 @@ export class Channel implements TransportEvents {
     const health = this.#health
     if (health.sound && !health.restoring) health.guardDisk(() => this.#raft.tick())
     this.#expire()
+    this.#parts.standing.tick()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') {
@@ -351,7 +370,12 @@ export class Channel implements TransportEvents {
     if (this.#agenda.closed) return
     if (message.kind === 'note' && message.topic === membersTopic) return this.#roster.hear(from, message.body)
     if (message.kind === 'note') return this.#events.note(from, message.topic, message.body)
-    if (!this.#health.sound || this.#health.restoring) return
+    if (!this.#health.sound) return
+    if (message.kind === 'greeting') {
+      this.#guard(() => this.#parts.standing.hear(from, message))
+      return this.#turn()
+    }
+    if (this.#health.restoring) return
     this.#guard(() => this.#inbox.take(from, message))
     this.#turn()
   }
@@ -359,6 +383,7 @@ export class Channel implements TransportEvents {
   connected(member: MemberId): void {
     this.#agenda.hurry()
     this.#raft.disconnected(member)
+    this.#parts.standing.greet(member)
     if (member === this.#raft.leader) {
       this.#parts.forwarding.restart()
       this.#parts.waiters.askAgain()
@@ -442,6 +467,11 @@ export class Channel implements TransportEvents {
       snapshotNeeded: (from, index) => this.#events.snapshotNeeded(from, index),
       // without a state it would refuse whatever rests on one
       mayLead: () => !this.#health.stateMissing,
+      mayVote: () => this.#parts.standing.settled,
+      rolledBack: (member, acknowledged) => this.#parts.standing.rolledBack(member, acknowledged),
+      lacks: (index, member) => this.#parts.standing.lacks(index, member),
+      twoLeaders: (one, other, term) => this.#parts.standing.twoLeaders(one, other, term),
+      recovered: () => this.#parts.standing.recovered(),
     }
   }
 
@@ -565,6 +595,7 @@ export class Channel implements TransportEvents {
       isWritten = this.#parts.durability.persist()
       this.#parts.upkeep.flush()
     }
+    this.#pledges.save()
     this.#agenda.close()
     this.#failAll()
     this.#agenda.giveAnswers(isWritten)

@@ -17,8 +17,11 @@ export type Complaint =
   | 'foreign-number'
   | 'forged-origin'
   | 'nonsense'
+  | 'old-home'
   | 'payload'
+  | 'recovering'
   | 'says-it-differs'
+  | 'two-leaders'
 
 /** What members do that none should. They cannot fill the log with it: what was left out is counted. */
 export class Complaints {

@@ -2,11 +2,16 @@ import type { MemberId } from '../base/ids.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Complaints } from './complaints.js'
+import type { Findings } from './findings.js'
 import type { Health } from './health.js'
 import type { OwnSession } from './own-session.js'
+import type { HomeSlot } from './home-slot.js'
+import type { Incarnations } from './incarnation.js'
 import type { PendingChanges } from './pending-changes.js'
+import type { Pledges } from './pledges.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
+import type { Base } from './standing.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -27,4 +32,10 @@ export interface Core {
   readonly agenda: Agenda
   readonly health: Health
   readonly complaints: Complaints
+  readonly findings: Findings
+  readonly pledges: Pledges
+  readonly incarnations: Incarnations
+  readonly homeSlot: HomeSlot
+  /** Where this home's log stood when the process began. */
+  readonly base: Base
 }

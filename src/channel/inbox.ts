@@ -22,7 +22,7 @@ export class Inbox {
     this.#parts = parts
   }
 
-  take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' }>): void {
+  take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' | 'greeting' }>): void {
     const { link, order, own, forwarding, digests, positions, healing, locks, resumptions, contact } = this.#parts
     this.#raft.heard(from)
     resumptions.heard(from)

@@ -12,7 +12,7 @@ import { hasEnded, lastPlaced, rememberPlace, standingOf } from './change-number
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
-import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor } from './descriptor.js'
+import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor, type Member } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { Resumptions } from './resumption.js'
@@ -151,10 +151,12 @@ export class LeaderOrder {
     ordered.tag = index
     const stale = shows ? this.#views.staleBy(operation) : []
     if (shows) this.#views.announceLosses(operation)
+    const replaced = operation.kind === 'members' ? this.#replacedBy(operation) : []
     const errno = apply(ordered, operation, { time: proposal.time, number: index })
     if (errno !== 0) return errno
     rememberPlace(ordered, proposal, operation)
     this.#appender.append(proposal, operation)
+    for (const member of replaced) this.#raft.forget(member)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) own.ordered = index
     if (shows) this.#views.shows(own, stale)
@@ -186,6 +188,14 @@ export class LeaderOrder {
     const words = `member ${origin} made a file with inode number ${ino}, which is not of a range of its own: refused`
     this.#complaints.about(origin, 'foreign-number', 'warn', words)
     return EPERM
+  }
+
+  /** Who lost its log and joins anew, under its old id: what it acknowledged before counts no more. */
+  #replacedBy({ descriptor }: MembersOperation): MemberId[] {
+    const current = decodeDescriptor(membersDescriptor(this.#views.ordered)!)
+    const next = decodeDescriptor(descriptor)
+    const isOther = ({ id, slot }: Member): boolean => current.members.some(m => m.id === id && m.slot !== slot)
+    return next.members.filter(isOther).map(({ id }) => id)
   }
 
   #checkMembers(operation: MembersOperation, origin: MemberId): number {

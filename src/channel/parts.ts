@@ -18,6 +18,7 @@ import { RaftLink } from './raft-link.js'
 import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
+import { Standing } from './standing.js'
 import { Upkeep, type Retention } from './upkeep.js'
 import { Waiters } from './waiters.js'
 import { WriterBook } from './writer-book.js'
@@ -44,6 +45,7 @@ export interface Parts {
   readonly healing: BlobHealing
   readonly upkeep: Upkeep
   readonly locks: ChannelLocks
+  readonly standing: Standing
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
@@ -75,6 +77,7 @@ export function makeParts(
     else health.damaged(error)
   }
   return {
+    standing: new Standing(core),
     durability,
     link: new RaftLink(core, healing),
     writers,

@@ -12,11 +12,20 @@ import type { Transport } from './transport-port.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
+/** A small text that outlives the process: what was saved last, or shortly before that when the power went. */
+export interface MemoryPort {
+  load(): string | undefined
+  /** Puts it on stable storage soon; what fails is reported, and the text before stays. */
+  save(text: string): void
+}
+
 /** What one channel's brain needs from outside. */
 export interface ChannelPorts {
   readonly log: LogStore
   readonly state: StateStore
   readonly transport: Transport
+  /** What other members told this one. */
+  readonly memory: MemoryPort
   readonly hasher: Hasher
   /** Wall clock, nanoseconds since 1970. */
   now(): bigint

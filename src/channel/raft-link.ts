@@ -10,6 +10,7 @@ import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Health } from './health.js'
 import { DamagedBlob } from './log-port.js'
+import type { Pledges } from './pledges.js'
 import type { ChannelPorts } from './ports.js'
 import { raftEntryOf, type StagedLog } from './staged-log.js'
 import { openEntry, type StoredEntry } from './stored-entry.js'
@@ -24,16 +25,18 @@ export class RaftLink {
   readonly #raft: Raft<StoredEntry>
   readonly #health: Health
   readonly #complaints: Complaints
+  readonly #pledges: Pledges
   readonly #healing: BlobHealing
   #contradiction: { readonly from: MemberId; readonly term: number; readonly words: string } | undefined
 
-  constructor({ ports, log, raft, health, complaints }: Core, healing: BlobHealing) {
+  constructor({ ports, log, raft, health, complaints, pledges }: Core, healing: BlobHealing) {
     this.#healing = healing
     this.#ports = ports
     this.#log = log
     this.#raft = raft
     this.#health = health
     this.#complaints = complaints
+    this.#pledges = pledges
   }
 
   /** Why this member takes nothing of the present leader's: one of them has lost what is committed. */
@@ -46,6 +49,7 @@ export class RaftLink {
   step(from: MemberId, message: RaftMessage<EncodedEntry>): void {
     if (message.kind !== 'append') {
       this.#health.guardDisk(() => this.#raft.step(from, message))
+      this.#pledges.note(from, message)
       return
     }
     let entries: RaftEntry<StoredEntry>[]
@@ -60,6 +64,7 @@ export class RaftLink {
     if (broken !== undefined) return this.#refuse(from, message.term, broken)
     this.#watchForContradiction(from, message)
     this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
+    this.#pledges.note(from, message)
     if (entries.length > 0) failpoint('entries-received')
   }
 

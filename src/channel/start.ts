@@ -5,19 +5,25 @@ import { appendBytesMax, electionTimeoutTicks, heartbeatTicks, inflightBytesMax 
 import { membersDescriptor } from '../fs/apply.js'
 import type { TableView } from '../fs/table-view.js'
 import { Raft } from '../raft/raft.js'
-import type { RaftHost } from '../raft/types.js'
+import { noPledge } from '../raft/recovery.js'
+import type { Configuration, RaftHost, Recovery } from '../raft/types.js'
 import { lastPlaced } from './change-number.js'
 import { Agenda } from './agenda.js'
 import { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import { configurationOf, decodeDescriptor, type Descriptor } from './descriptor.js'
+import { Findings } from './findings.js'
 import { Health } from './health.js'
-import type { BlobId, LogAnchor } from './log-port.js'
+import { HomeSlot } from './home-slot.js'
+import { Incarnations } from './incarnation.js'
+import type { BlobId, LogAnchor, LogStore } from './log-port.js'
 import { lockTiming } from './locks/lock-timing.js'
 import { OwnSession } from './own-session.js'
 import { PendingChanges } from './pending-changes.js'
+import { parseMemory, Pledges } from './pledges.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import { Roster } from './roster.js'
+import { storedRecovery, type Base } from './standing.js'
 import { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Retention } from './upkeep.js'
@@ -34,6 +40,8 @@ export interface ChannelOptions {
   readonly leaseMs?: number
   /** Blobs that open files without a name still show, of mounts that were there before the channel was opened. */
   readonly pinned?: Map<BlobId, number>
+  /** Random, 16 hex digits: tells this run of the home from all others. */
+  readonly mark: string
 }
 
 /** What the core calls; none of it before `makeCore` has answered. */
@@ -64,15 +72,23 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   const descriptor = stored === undefined ? options.descriptor : decodeDescriptor(stored)
   const logged = log.descriptorsAfter(views.applied.index).map(each => each.descriptor)
   const roster = new Roster(self, descriptor, logged, ports.transport, changed => events.descriptorChanged(changed))
+  const incarnations = Incarnations.open(ports.log, options.mark)
   // syncs the log: what a crash left written is on stable storage from here on
   const session = numberRun(ports, views.table, self)
   log.onTruncate = index => host.truncating(index)
+  const base = baseOf(log, ports.log)
+  const recovery = storedRecovery(ports.log) ?? emptyVoter(self, descriptor, log)
+  const { committed } = parseMemory(ports.memory.load())
+  // it may have been in the log that a loss of power took
+  const known = committed.index > views.applied.index && log.term(committed.index) === committed.term
+  const commitIndex = known ? committed.index : views.applied.index
   const raft = new Raft<StoredEntry>(
     {
       id: self,
       hardState: ports.log.hardState,
-      commitIndex: views.applied.index,
-      configuration: configurationOf(descriptor),
+      commitIndex,
+      configuration: configurationAt(commitIndex, log, views, descriptor),
+      ...(recovery === undefined ? {} : { recovery }),
       electionTimeoutTicks,
       heartbeatTicks,
       appendBytesMax,
@@ -83,7 +99,29 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   )
   const pending = new PendingChanges()
   const complaints = new Complaints(ports)
-  return { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
+  const findings = new Findings(complaints)
+  const pledges = new Pledges(ports.memory, log, raft)
+  const homeSlot = new HomeSlot(ports.log, roster)
+  const core = { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
+  return { ...core, findings, pledges, incarnations, homeSlot, base }
+}
+
+function baseOf(log: StagedLog, store: LogStore): Base {
+  const { lastIndex } = log
+  const lastTerm = log.term(lastIndex) ?? 0
+  return { term: Math.max(store.hardState.term, lastTerm), lastIndex, lastTerm }
+}
+
+/** A log without an entry, of a member that has a vote: whatever it said, it has forgotten. */
+function emptyVoter(self: MemberId, { members }: Descriptor, log: StagedLog): Recovery | undefined {
+  const voters = members.filter(({ state }) => state === 'voter')
+  const isVoter = voters.length > 1 && voters.some(({ id }) => id === self)
+  return isVoter && log.lastIndex === 0 ? { pledge: noPledge, blind: true } : undefined
+}
+
+function configurationAt(index: number, log: StagedLog, views: Views, descriptor: Descriptor): Configuration {
+  const later = log.descriptorsAfter(views.applied.index).filter(each => each.index <= index)
+  return configurationOf(later.at(-1)?.descriptor ?? descriptor)
 }
 
 /**

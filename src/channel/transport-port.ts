@@ -7,7 +7,9 @@ import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry, Proposal } from '../oplog/entry.js'
 import type { RaftMessage } from '../raft/types.js'
 import type { BlobId } from './log-port.js'
+import type { Incarnation } from './incarnation.js'
 import type { LockMessage } from './locks/lock-messages.js'
+import type { Remembered } from './pledges.js'
 import type { Resume } from './resumption.js'
 
 export type PeerMessage =
@@ -54,6 +56,18 @@ export type PeerMessage =
   | { readonly kind: 'blob-wanted'; readonly id: BlobId; readonly term: number }
   /** The answer; without `data`: it is not here. At most `chunkBytes`. */
   | { readonly kind: 'blob'; readonly id: BlobId; readonly data: Uint8Array | undefined }
+  /**
+   * The first message of a connection, and again when it has changed: which run of its home the sender is, and what it
+   * remembers of the receiver. `slot` 0: not admitted yet. `recovering`: it lacks what it acknowledged.
+   */
+  | {
+      readonly kind: 'greeting'
+      readonly incarnation: Incarnation
+      readonly slot: number
+      readonly term: number
+      readonly recovering: boolean
+      readonly remembered?: Remembered
+    }
   /** The channel's locks: calls to the leader, and its answers. */
   | LockMessage
 

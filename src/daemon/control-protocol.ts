@@ -100,6 +100,8 @@ export interface ChannelStatus {
   readonly state: ChannelState
   /** Why the state is `quarantined`, `failed` or `no-quorum`, or what else a user must know (disk full, expired certificate); empty when all is well. */
   readonly problems: readonly string[]
+  /** Those of the problems that say what is wrong with the home of a member, this one's or another's. */
+  readonly findings: readonly string[]
   readonly leader: string | null
   readonly term: number
   readonly lastIndex: number

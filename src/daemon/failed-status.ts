@@ -10,6 +10,7 @@ export function failedStatus(name: string, reason: string, dead: readonly DeadMo
     role: 'member',
     state: 'failed',
     problems: [reason],
+    findings: [],
     leader: null,
     term: 0,
     lastIndex: 0,

@@ -1,5 +1,7 @@
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { MemoryFile } from '../adapters/host/memory-file.js'
 import type { ChannelTransport } from '../adapters/rpc/channel-transport.js'
 import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
 import { SqliteLogStore } from '../adapters/sqlite/log-store.js'
@@ -51,6 +53,7 @@ export class OpenChannel {
   readonly channel: Channel
   readonly logStore: SqliteLogStore
   readonly transport: ChannelTransport
+  readonly #memory: MemoryFile
   readonly #options: OpenChannelOptions
   #stateStore: SqliteStateStore
   readonly #timer: NodeJS.Timeout
@@ -65,6 +68,9 @@ export class OpenChannel {
     const { folder, paths, owner, log, connect, events, pinned } = options
     const storeLog = storeLogOf(log)
     const opened: (() => void)[] = []
+    this.#memory = new MemoryFile(join(folder, 'pledges.json'), error => {
+      log.warn('what the other members told cannot be kept', { error: messageOf(error) })
+    })
     try {
       const descriptor = readDescriptor(folder)
       this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog)
@@ -86,6 +92,7 @@ export class OpenChannel {
         log: this.logStore,
         state: this.#stateStore,
         transport: this.transport,
+        memory: this.#memory,
         hasher: nodeHasher,
         now: options.now,
         monotonicMs: () => performance.now(),
@@ -93,7 +100,8 @@ export class OpenChannel {
         delay: (ms: number, callback: () => void) => void setTimeout(callback, ms),
         report: (level: LogLevel, message: string, fields?: Record<string, unknown>) => log[level](message, fields),
       }
-      channel = new Channel({ self: owner.member, seed: randomInt(2 ** 32), descriptor, pinned }, ports, {
+      const mark = randomBytes(8).toString('hex')
+      channel = new Channel({ self: owner.member, seed: randomInt(2 ** 32), mark, descriptor, pinned }, ports, {
         ...events,
         // before it stands, its user cannot ask it anything
         descriptorChanged: changed => channel !== undefined && events.descriptorChanged(changed),
@@ -191,6 +199,7 @@ export class OpenChannel {
     clearInterval(this.#timer)
     this.channel.stop()
     failpoint('stop-flushed')
+    await this.#memory.close()
     await this.transport.close()
     if (this.channel.failure === undefined) {
       this.#stateStore.close()

@@ -23,16 +23,19 @@ export function describeMember(member: Member): MemberDescription {
   return { id, name, role: state, address, certExpires: certificateEnd(member) }
 }
 
-/** Whether this member can reach a majority: the leader by its followers' answers, the others by the leader. */
+/**
+ * Whether this member can reach a majority. Those count that acknowledge what the leader sends them: it knows, and tells its
+ * followers. Where nobody leads, those count that are connected.
+ */
 export function quorumOf(host: ChannelHost): { voters: number; needed: number; reachable: number; ok: boolean } {
   const { channel, transport, identity } = host
   const { voters } = channel.configuration
   const needed = Math.floor(voters.length / 2) + 1
-  const reachable = voters.filter(id => id === identity.memberId || transport.connected(id)).length
+  const connected = voters.filter(id => id === identity.memberId || transport.connected(id)).length
   const led =
     channel.leader !== undefined && (channel.leader === identity.memberId || transport.connected(channel.leader))
-  const heard = channel.role !== 'leader' || channel.reachableVoters >= needed
-  return { voters: voters.length, needed, reachable, ok: led && heard && reachable >= needed && channel.serving }
+  const reachable = led ? channel.reachableVoters : connected
+  return { voters: voters.length, needed, reachable, ok: led && reachable >= needed && channel.serving }
 }
 
 /** What is known about whether this node was removed; a part of ChannelHost, so that a test can show each case. */
@@ -69,6 +72,7 @@ function stateOf(host: ChannelHost): ChannelState {
   const broken = channel.failure ?? channel.damage ?? channel.contradiction
   if (broken !== undefined || wasRemoved(host)) return 'failed'
   if (channel.configuration.learners.includes(identity.memberId)) return 'learner'
+  if (channel.recovering !== undefined && channel.leader !== undefined) return 'learner'
   if (channel.role === 'leader') return quorumOf(host).ok ? 'leader' : 'no-quorum'
   if (channel.leader !== undefined && quorumOf(host).ok) return 'follower'
   return quorumOf(host).reachable >= quorumOf(host).needed ? 'candidate' : 'no-quorum'
@@ -103,6 +107,22 @@ function faultWords({ folder, channel }: ChannelHost, fault: NonNullable<Channel
   ]
 }
 
+/** What is wrong with members, with their names. */
+function findingsOf({ channel }: ChannelHost): string[] {
+  const { members } = channel.descriptor
+  const named = (text: string): string => {
+    for (const { id, name } of members) text = text.replaceAll(`member ${id}`, `member ${name} (${id})`)
+    return text
+  }
+  return channel.findings.map(({ words }) => named(words))
+}
+
+function reachWords({ channel, transport }: ChannelHost): string {
+  const { leader } = channel
+  const isLed = leader !== undefined && (channel.role === 'leader' || transport.connected(leader))
+  return isLed ? 'acknowledge what the leader sends' : 'can be reached'
+}
+
 function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
@@ -113,6 +133,7 @@ function problemsOf(host: ChannelHost): string[] {
         'was put back; what is here is still served',
     )
   }
+  problems.push(...findingsOf(host))
   if (host.fault !== undefined) problems.push(...faultWords(host, host.fault))
   else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
@@ -138,7 +159,7 @@ function problemsOf(host: ChannelHost): string[] {
   if (!quorum.ok && channel.serving && !removed) {
     problems.push(
       quorum.reachable < quorum.needed
-        ? `no quorum: ${quorum.reachable} of ${quorum.voters} voters can be reached, ${quorum.needed} are needed; reads go on, changes wait`
+        ? `no quorum: ${quorum.reachable} of ${quorum.voters} voters ${reachWords(host)}, ${quorum.needed} are needed; reads go on, changes wait`
         : leaderless(unreachableVoters(host)),
     )
   }
@@ -154,6 +175,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     role: descriptor.owner === identity.memberId ? 'owner' : 'member',
     state: stateOf(host),
     problems: problemsOf(host),
+    findings: findingsOf(host),
     leader: channel.leader ?? null,
     term: channel.term,
     lastIndex: channel.lastIndex,
@@ -188,6 +210,11 @@ function mountStatus({ directory, driver, options, mounted, frontend }: ActiveMo
   }
 }
 
+/** What is wrong with a member now, or what it did lately that none should. */
+function wrongAt({ channel }: ChannelHost, id: MemberId): string | undefined {
+  return channel.findings.find(({ member }) => member === id)?.words ?? channel.complaintAbout(id)
+}
+
 function memberStatus(host: ChannelHost, member: Member, transport: ChannelHost['transport']): MemberStatus {
   const { channel, identity } = host
   const self = member.id === identity.memberId
@@ -207,6 +234,6 @@ function memberStatus(host: ChannelHost, member: Member, transport: ChannelHost[
     lagBytes: match === null ? null : lag === 0 ? 0 : channel.lagBytes(match),
     rttMs: self ? 0 : (info.rttMs ?? null),
     certExpires: certificateEnd(member),
-    problem: self ? null : (host.problems.get(member.id) ?? info.problem ?? channel.complaintAbout(member.id) ?? null),
+    problem: self ? null : (host.problems.get(member.id) ?? info.problem ?? wrongAt(host, member.id) ?? null),
   }
 }

@@ -4,6 +4,7 @@ import { lastPossibleMatch } from './conflict.js'
 import type { State } from './state.js'
 import type { RaftEntry, RaftMessage } from './types.js'
 
+type Heartbeat = Extract<RaftMessage<unknown>, { kind: 'heartbeat' }>
 type Append<D> = Extract<RaftMessage<D>, { kind: 'append' }>
 
 /**
@@ -20,6 +21,10 @@ export class Following<D> {
   /** No answer by itself is worth less than what is committed: that much is told when the leader asks. */
   #acknowledged: number
   #answerOwed = false
+  /** Voters that acknowledge, as the leader said; until then that one and this. */
+  acknowledging = 2
+  /** Where the leader's log ended when it first said so: who holds that holds all that was committed before. */
+  #goal: number | undefined
 
   constructor(state: State<D>) {
     this.#state = state
@@ -80,14 +85,47 @@ export class Following<D> {
     const { log, term } = this.#state
     const hintIndex = lastPossibleMatch(log, Math.min(rejectedIndex, log.lastIndex), previousTerm, this.#settled)
     const hintTerm = log.term(hintIndex) ?? 0
-    this.#state.send(from, { kind: 'append-reply', term, success: false, match: 0, rejectedIndex, hintIndex, hintTerm })
+    const refusal = {
+      kind: 'append-reply',
+      term,
+      success: false,
+      match: 0,
+      rejectedIndex,
+      hintIndex,
+      hintTerm,
+    } as const
+    this.#state.send(from, { ...refusal, recovering: this.#recovering })
   }
 
-  heartbeat(from: MemberId, commit: number, round: number): void {
+  get #recovering(): boolean {
+    return this.#state.recovery !== undefined
+  }
+
+  /** This member has just learned that it lacks what it pledged. */
+  owe(): void {
+    this.#goal = undefined
+    this.#answerOwed = true
+  }
+
+  /**
+   * Whether what was lost is here again, on stable storage: all that the leader had when it first spoke. It was chosen
+   * without this member's vote, or holds what this one pledged: it has all that was committed before its term
+   * (Raft §5.4.3), and in its own term it has what it was told.
+   */
+  get hasRecovered(): boolean {
+    const { recovery, term } = this.#state
+    if (recovery === undefined || this.#goal === undefined) return false
+    return this.acknowledgeable >= this.#goal && term >= recovery.pledge.term
+  }
+
+  heartbeat(from: MemberId, { commit, round, last, acknowledging }: Heartbeat): void {
+    this.acknowledging = acknowledging
+    this.#goal ??= last
     // Bounded here as well: after a restart within the term less is known to match than the leader remembers.
     this.#state.commitTo(Math.min(commit, this.#matched))
     const match = (this.#acknowledged = this.acknowledgeable)
-    this.#state.send(from, { kind: 'heartbeat-reply', term: this.#state.term, round, match })
+    const { term } = this.#state
+    this.#state.send(from, { kind: 'heartbeat-reply', term, round, match, recovering: this.#recovering })
   }
 
   /** The leader's log begins after what this member has. */
@@ -119,6 +157,6 @@ export class Following<D> {
     const hintIndex = this.#settled
     const hintTerm = log.term(hintIndex) ?? 0
     const reply = { kind: 'append-reply', term, success: true, match, rejectedIndex: 0, hintIndex, hintTerm } as const
-    this.#state.send(leader, reply)
+    this.#state.send(leader, { ...reply, recovering: this.#recovering })
   }
 }

@@ -11,6 +11,9 @@ import type { RaftEntry, RaftMessage } from './types.js'
 type AppendReply = Extract<RaftMessage<unknown>, { kind: 'append-reply' }>
 type HeartbeatReply = Extract<RaftMessage<unknown>, { kind: 'heartbeat-reply' }>
 
+/** Who has acknowledged nothing new for so many election timeouts, and lacks something, does not count as reachable. */
+const acknowledgeTimeouts = 3
+
 /**
  * A leader in one term: made when it is elected, dropped when it steps down. Events change what it knows; `advance`
  * then draws all conclusions, and `flush` sends what each member should have by now.
@@ -76,14 +79,18 @@ export class Leading<D> {
     const progress = this.#members.get(from)
     const { log } = this.#state
     if (!progress) return
+    progress.recovering = reply.recovering
     if (!reply.success) {
       if (reply.rejectedIndex > log.lastIndex) return
       const hint = Math.min(reply.hintIndex, reply.rejectedIndex)
+      if (reply.rejectedIndex <= progress.match) return this.#rolledBack(from, progress, hint, reply.hintTerm)
       progress.maybeBackUp(reply.rejectedIndex, lastPossibleMatch(log, hint, reply.hintTerm, progress.match))
       return
     }
+    // Committed there, and not here: no message of this term tells a follower so while its leader has not got it.
+    if (reply.hintIndex > log.lastIndex) this.#state.host.lacks(reply.hintIndex, from)
     if (reply.match > log.lastIndex) return
-    progress.maybeUpdate(reply.match)
+    this.#acknowledged(progress, reply.match)
     const matches = Math.min(Math.max(reply.hintIndex, progress.match), log.lastIndex)
     if (progress.state === 'probe') progress.becomeReplicate(matches + 1)
     else this.#maybeEndSnapshot(progress, matches)
@@ -92,14 +99,37 @@ export class Leading<D> {
   heartbeatReply(from: MemberId, reply: HeartbeatReply): void {
     const progress = this.#members.get(from)
     if (!progress || reply.round > this.#round || reply.match > this.#state.log.lastIndex) return
+    progress.recovering = reply.recovering
     progress.round = Math.max(progress.round, reply.round)
-    progress.maybeUpdate(reply.match)
+    this.#acknowledged(progress, reply.match)
     progress.heartbeatAnswered(reply.round, reply.match)
     this.#maybeEndSnapshot(progress, progress.match)
     // The request, or the fetch that it began, may have failed: ask again now and then.
     const { now, options } = this.#state
     if (progress.snapshotAskedAt !== undefined && now - progress.snapshotAskedAt >= options.electionTimeoutTicks)
       progress.snapshotAskedAt = undefined
+  }
+
+  #acknowledged(progress: Progress, match: number): void {
+    const { log, now } = this.#state
+    if (progress.maybeUpdate(match) || match >= log.lastIndex) progress.acknowledgedAt = now
+  }
+
+  /**
+   * A member refuses what it has acknowledged. Messages come in order over a connection, and none of an earlier one: its
+   * disk went back in time. It is asked where the logs part, and does not count until it has all of it again.
+   */
+  #rolledBack(member: MemberId, progress: Progress, hint: number, hintTerm: number): void {
+    const { match } = progress
+    progress.becomeRolledBack(lastPossibleMatch(this.#state.log, hint, hintTerm, 0))
+    this.#state.host.rolledBack(member, match)
+  }
+
+  /** It lost its log and was admitted anew. */
+  forget(member: MemberId): void {
+    const { log, now, options } = this.#state
+    if (this.#members.has(member))
+      this.#members.set(member, new Progress(log.lastIndex + 1, now, options.inflightBytesMax))
   }
 
   /** `held`: what the member says to have; what is sent next shows whether it is the same. */
@@ -138,7 +168,8 @@ export class Leading<D> {
 
   #answerReads(): void {
     const { commitIndex, id, term, host } = this.#state
-    const confirmed = this.#quorumOf(Infinity, progress => progress.round)
+    // who may have forgotten a vote confirms no leader
+    const confirmed = this.#quorumOf(Infinity, progress => (progress.counts ? progress.round : 0))
     for (const { from, context, index } of this.#reads.takeConfirmed(confirmed, commitIndex))
       if (from === id) host.readReady(context, index)
       else this.#state.send(from, { kind: 'read-index-reply', term, context, index })
@@ -161,7 +192,7 @@ export class Leading<D> {
   /** The leader's own copy counts up to what is durable; earlier terms' entries are committed through its own (Raft §5.4.2). */
   #maybeCommit(): boolean {
     const { log, term, commitIndex, durableIndex } = this.#state
-    const reached = this.#quorumOf(durableIndex, progress => progress.match)
+    const reached = this.#quorumOf(durableIndex, progress => (progress.counts ? progress.match : 0))
     if (reached <= commitIndex || log.term(reached) !== term) return false
     this.#state.commitTo(reached)
     return true
@@ -180,6 +211,20 @@ export class Leading<D> {
   activeVoters(): number {
     const { voters, id } = this.#state
     return voters.filter(voter => voter === id || this.isActive(voter)).length
+  }
+
+  /** What was sent to the member comes back acknowledged, and counts. One that was just found is given some time. */
+  acknowledges(member: MemberId): boolean {
+    const { now, options } = this.#state
+    const progress = this.#members.get(member)
+    if (!progress?.counts) return false
+    return now - progress.acknowledgedAt < acknowledgeTimeouts * options.electionTimeoutTicks
+  }
+
+  /** Active voters that acknowledge, itself included if it votes. */
+  acknowledgingVoters(): number {
+    const { voters, id } = this.#state
+    return voters.filter(voter => voter === id || (this.isActive(voter) && this.acknowledges(voter))).length
   }
 
   /** Check-quorum (thesis §6.2): a leader that no longer hears a majority has perhaps been replaced. */
@@ -209,9 +254,10 @@ export class Leading<D> {
     const heartbeat = this.#heartbeatDue
     const round = heartbeat || this.#reads.wantsRound(this.#round) ? ++this.#round : undefined
     this.#heartbeatDue = false
+    const acknowledging = round === undefined ? 0 : this.acknowledgingVoters()
     for (const [member, progress] of this.#members) {
       this.#replication.sendEntries(member, progress)
-      if (round !== undefined) this.#replication.sendHeartbeat(member, progress, round, heartbeat)
+      if (round !== undefined) this.#replication.sendHeartbeat(member, progress, round, heartbeat, acknowledging)
       this.#replication.maybeTellCommit(member, progress)
     }
     const members = this.#state.configurations.members()

@@ -57,7 +57,7 @@ export function plausible(message: RaftMessage<unknown>, currentTerm: number): b
     case 'append-reply':
       return [message.match, message.rejectedIndex, message.hintIndex, message.hintTerm].every(isNumber)
     case 'heartbeat':
-      return isNumber(message.commit) && isNumber(message.round)
+      return [message.commit, message.round, message.last, message.durable, message.acknowledging].every(isNumber)
     case 'heartbeat-reply':
       return isNumber(message.match) && isNumber(message.round)
     case 'snapshot':

@@ -5,8 +5,14 @@ const inflightMessagesMax = 256
 
 /** What a leader knows of one member's log, and how it sends to it (etcd-io/raft's Progress). */
 export class Progress {
-  /** The member holds the leader's log up to here on stable storage. Never falls: what is stable stays. */
+  /** The member holds the leader's log up to here on stable storage. Falls only when its disk is found to be older. */
   match = 0
+  /** It acknowledged so much to this leader and was found to have less. */
+  owed = 0
+  /** It says that it lacks what it acknowledged, to whomever. */
+  recovering = false
+  /** Tick when it last acknowledged something new, or all that there was. */
+  acknowledgedAt: number
   /** The next entry to send. In `replicate` it runs ahead of what is acknowledged. */
   next: number
   /**
@@ -38,7 +44,20 @@ export class Progress {
   constructor(next: number, now: number, inflightBytesMax: number) {
     this.next = next
     this.heardAt = now
+    this.acknowledgedAt = now
     this.#inflightBytesMax = inflightBytesMax
+  }
+
+  /** Whether what it acknowledges counts: it holds all that it ever acknowledged. */
+  get counts(): boolean {
+    return !this.recovering && this.match >= this.owed
+  }
+
+  /** It lacks what it acknowledged: asks anew from the place that it names, and counts when it has all of it again. */
+  becomeRolledBack(hint: number): void {
+    this.owed = Math.max(this.owed, this.match)
+    this.match = 0
+    this.becomeProbe(hint + 1, true)
   }
 
   get inflightBytes(): number {

@@ -8,7 +8,7 @@ import { plausible } from './plausible.js'
 import { majoritiesOverlap } from './quorum.js'
 import { State } from './state.js'
 import type { Configuration, Outgoing, ProgressView, RaftCore, RaftEntry } from './types.js'
-import type { RaftHost, RaftMessage, RaftOptions, Role } from './types.js'
+import type { RaftHost, RaftMessage, RaftOptions, Recovery, Role } from './types.js'
 
 type VoteRequest = Extract<RaftMessage<unknown>, { kind: 'vote' | 'pre-vote' }>
 type VoteReply = Extract<RaftMessage<unknown>, { kind: 'vote-reply' | 'pre-vote-reply' }>
@@ -60,12 +60,23 @@ export class Raft<D> implements RaftCore<D> {
     const progress = this.#leading?.progress(member)
     if (!this.#leading || !progress) return undefined
     const { match, next, state, inflightBytes } = progress
-    return { match, next, state, inflightBytes, active: this.#leading.isActive(member) }
+    const active = this.#leading.isActive(member)
+    const acknowledges = active && this.#leading.acknowledges(member)
+    return { match, next, state, inflightBytes, active, recovering: !progress.counts, acknowledges }
+  }
+
+  get recovery(): Recovery | undefined {
+    return this.#state.recovery
+  }
+
+  /** Up to where this member's log equals that of the leader that it follows, on stable storage; 0 if it follows none. */
+  get acknowledged(): number {
+    return this.#leading || this.leader === undefined ? 0 : this.#following.acknowledgeable
   }
 
   reachableVoters(): number {
-    if (this.#leading) return this.#leading.activeVoters()
-    return this.#state.leader === undefined ? 1 : 2
+    if (this.#leading) return this.#leading.acknowledgingVoters()
+    return this.#state.leader === undefined ? 1 : this.#following.acknowledging
   }
 
   // Events
@@ -122,8 +133,36 @@ export class Raft<D> implements RaftCore<D> {
     this.#conclude()
   }
 
+  owe(recovery: Recovery): void {
+    this.#state.owe(recovery)
+    // Who lacks what it acknowledged has no say; its entries are those of its log as it is.
+    if (this.role !== 'follower') this.#becomeFollower(this.term, undefined)
+    this.#following.owe()
+    this.#conclude()
+  }
+
+  saw(term: number): void {
+    if (term > this.term) this.#becomeFollower(term, undefined)
+    this.#conclude()
+  }
+
+  forget(member: MemberId): void {
+    this.#leading?.forget(member)
+  }
+
+  /** Held again is all that it pledged: it counts. It follows this leader in this term, so that is its vote. */
+  #maybeRecover(): void {
+    if (this.#state.recovery === undefined || this.leader === undefined || !this.#following.hasRecovered) return
+    if (this.#state.vote === undefined) this.#state.saveTermAndVote(this.term, this.leader)
+    this.#state.recovery = undefined
+    this.#following.owe()
+    this.#state.host.recovered()
+  }
+
   restored(index: number, term: number, configuration: Configuration): void {
     if (index <= this.commitIndex) return
+    // Its leader's term is this member's own from now on: it must not believe an earlier one's leader any more.
+    if (term > this.term) this.#becomeFollower(term, undefined)
     this.#state.restore(index, term, configuration)
     this.#following.restored()
     this.#conclude()
@@ -186,7 +225,13 @@ export class Raft<D> implements RaftCore<D> {
   #stepStale(from: MemberId, message: RaftMessage<D>): void {
     if (!isLeaders(message)) return
     const { term } = this
-    const none = { match: 0, rejectedIndex: 0, hintIndex: 0, hintTerm: 0 }
+    const none = {
+      match: 0,
+      rejectedIndex: 0,
+      hintIndex: 0,
+      hintTerm: 0,
+      recovering: this.#state.recovery !== undefined,
+    }
     this.#state.send(from, { kind: 'append-reply', term, success: false, ...none })
   }
 
@@ -197,7 +242,7 @@ export class Raft<D> implements RaftCore<D> {
         if (this.#follows(from)) this.#following.append(from, message)
         return
       case 'heartbeat':
-        if (this.#follows(from)) this.#following.heartbeat(from, message.commit, message.round)
+        if (this.#follows(from)) this.#following.heartbeat(from, message)
         return
       case 'snapshot':
         if (this.#follows(from)) this.#following.snapshot(from, message.index)
@@ -231,7 +276,10 @@ export class Raft<D> implements RaftCore<D> {
 
   /** A message that only the leader of this term sends came; false if it cannot be, since another is (Raft §5.2). */
   #follows(from: MemberId): boolean {
-    if (this.leader !== undefined && this.leader !== from) return false
+    if (this.leader !== undefined && this.leader !== from) {
+      this.#state.host.twoLeaders(this.leader, from, this.term)
+      return false
+    }
     if (this.leader === undefined) this.#becomeFollower(this.term, from)
     this.#timer.leaderSpoke()
     return true
@@ -251,18 +299,20 @@ export class Raft<D> implements RaftCore<D> {
   /** Would this member vote for the sender? Changes nothing here (thesis §9.6). A member need not know the candidate (§4.1). */
   #stepPreVote(from: MemberId, { term, lastIndex, lastTerm }: VoteRequest): void {
     const free = term > this.term ? !this.#inLease() : term === this.term && this.#mayVoteFor(from)
-    const granted = free && this.#state.isUpToDate(lastIndex, lastTerm)
+    const granted =
+      free && this.#state.isUpToDate(lastIndex, lastTerm) && this.#state.mayChoose(term, lastIndex, lastTerm)
     // A refusal carries this member's term: if it is the higher one the sender learns it.
     this.#state.send(from, { kind: 'pre-vote-reply', term: granted ? term : this.term, granted })
   }
 
   #stepVote(from: MemberId, { term, lastIndex, lastTerm, transfer }: VoteRequest): void {
     if (term > this.term && !transfer && this.#inLease()) return
+    const isFit = this.#state.isUpToDate(lastIndex, lastTerm) && this.#state.mayChoose(term, lastIndex, lastTerm)
     let granted = false
     if (term > this.term) {
-      granted = this.#state.isUpToDate(lastIndex, lastTerm)
+      granted = isFit
       this.#becomeFollower(term, undefined, granted ? from : undefined)
-    } else if (term === this.term && this.#mayVoteFor(from) && this.#state.isUpToDate(lastIndex, lastTerm)) {
+    } else if (term === this.term && this.#mayVoteFor(from) && isFit) {
       granted = true
       if (this.#state.vote === undefined) this.#becomeFollower(term, undefined, from)
     }
@@ -279,7 +329,8 @@ export class Raft<D> implements RaftCore<D> {
 
   /** A vote counts in any configuration that may still decide: one that removes this member may need it yet (thesis §4.2.2). */
   #isPromotable(): boolean {
-    return this.#state.host.mayLead() && this.#state.configurations.votesInAny(this.id)
+    const { host, recovery, configurations } = this.#state
+    return host.mayLead() && host.mayVote() && recovery === undefined && configurations.votesInAny(this.id)
   }
 
   #isSoleVoter(): boolean {
@@ -345,7 +396,7 @@ export class Raft<D> implements RaftCore<D> {
   /** Every event ends here: what it changed may commit, confirm reads, or end this leadership. */
   #conclude(): void {
     const leading = this.#leading
-    if (!leading) return
+    if (!leading) return this.#maybeRecover()
     leading.advance()
     if (this.#leading !== leading || !leading.isRemoved()) return
     leading.flush()

@@ -70,10 +70,11 @@ export class Replication<D> {
   }
 
   /** The commit index goes no further than what the member has for certain (etcd-io/raft, bcastHeartbeat). */
-  sendHeartbeat(to: MemberId, progress: Progress, round: number, periodic: boolean): void {
-    const { term, commitIndex } = this.#state
+  sendHeartbeat(to: MemberId, progress: Progress, round: number, periodic: boolean, acknowledging: number): void {
+    const { term, commitIndex, log, durableIndex } = this.#state
     const commit = Math.min(progress.match, commitIndex)
-    this.#state.send(to, { kind: 'heartbeat', term, commit, round })
+    const { lastIndex: last } = log
+    this.#state.send(to, { kind: 'heartbeat', term, commit, round, last, durable: durableIndex, acknowledging })
     if (progress.state !== 'replicate') return
     progress.toldCommit = Math.max(progress.toldCommit, commit)
     if (!periodic) return

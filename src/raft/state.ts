@@ -2,7 +2,18 @@ import { assert } from '../base/assert.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { Configurations } from './configurations.js'
-import type { Configuration, Outgoing, RaftEntry, RaftHost, RaftLog, RaftMessage, RaftOptions, Role } from './types.js'
+import { joinRecoveries, reaches } from './recovery.js'
+import type {
+  Configuration,
+  Outgoing,
+  RaftEntry,
+  RaftHost,
+  RaftLog,
+  RaftMessage,
+  RaftOptions,
+  Recovery,
+  Role,
+} from './types.js'
 
 /** What every role shares: term and vote, the log with what is durable and committed, configurations, the outbox. */
 export class State<D> {
@@ -13,6 +24,8 @@ export class State<D> {
   leader: MemberId | undefined
   /** Ticks since the start. */
   now = 0
+  /** What this member lacks of what it pledged; undefined: nothing that is known. */
+  recovery: Recovery | undefined
   #term: number
   #vote: MemberId | undefined
   #commitIndex: number
@@ -31,6 +44,7 @@ export class State<D> {
     this.#term = hardState.term
     this.#vote = hardState.vote
     this.#commitIndex = commitIndex
+    this.recovery = options.recovery
     // What was written before a crash of the process may be in the file and not on the disk: the host syncs and says so.
     this.#durableIndex = commitIndex
     this.#configurations = new Configurations(commitIndex, configuration, host.log.configurationsAfter(commitIndex))
@@ -89,6 +103,19 @@ export class State<D> {
   /** Whether a log that ends so is at least as up to date as this one (Raft §5.4.1). */
   isUpToDate(lastIndex: number, lastTerm: number): boolean {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.log.lastIndex)
+  }
+
+  owe(recovery: Recovery): void {
+    this.recovery = joinRecoveries(this.recovery, recovery)
+  }
+
+  /** Whether a candidate of `term` with such a log may be chosen as far as this member's earlier pledges go. */
+  mayChoose(term: number, lastIndex: number, lastTerm: number): boolean {
+    if (!this.host.mayVote()) return false
+    if (this.recovery === undefined) return true
+    const { pledge, blind } = this.recovery
+    // in a term that it spoke in it may have voted
+    return !blind && term > pledge.term && reaches(pledge, lastIndex, lastTerm)
   }
 
   /** Whether the leader's commit index is known to cover all that was committed before its term (Raft §8). */

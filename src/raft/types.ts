@@ -45,6 +45,18 @@ export interface HardState {
   readonly vote: MemberId | undefined
 }
 
+/**
+ * What a member has said and must not forget: the newest term that it spoke in, and the furthest place in the log that it
+ * acknowledged, as a leader of `heldTerm` heard it. A disk that holds less went back in time.
+ */
+export interface Pledge {
+  readonly term: number
+  readonly heldTerm: number
+  readonly index: number
+  /** The term of the entry at `index`. */
+  readonly indexTerm: number
+}
+
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'
 
 /** What crosses the network. Each carries the sender's term. */
@@ -83,9 +95,28 @@ export type RaftMessage<D> =
       readonly rejectedIndex: number
       readonly hintIndex: number
       readonly hintTerm: number
+      /** The sender lacks what it acknowledged before: it is brought up to date like a learner, and does not count. */
+      readonly recovering: boolean
     }
-  | { readonly kind: 'heartbeat'; readonly term: number; readonly commit: number; readonly round: number }
-  | { readonly kind: 'heartbeat-reply'; readonly term: number; readonly round: number; readonly match: number }
+  | {
+      readonly kind: 'heartbeat'
+      readonly term: number
+      readonly commit: number
+      readonly round: number
+      /** Where the leader's log ends. */
+      readonly last: number
+      /** … and up to where it is on its stable storage. */
+      readonly durable: number
+      /** How many voters acknowledge what it sends, itself included. */
+      readonly acknowledging: number
+    }
+  | {
+      readonly kind: 'heartbeat-reply'
+      readonly term: number
+      readonly round: number
+      readonly match: number
+      readonly recovering: boolean
+    }
   /** The receiver's next entry is no longer in the leader's log: it must fetch a snapshot at `index` or later. */
   | { readonly kind: 'snapshot'; readonly term: number; readonly index: number }
   | { readonly kind: 'timeout-now'; readonly term: number }
@@ -114,7 +145,23 @@ export interface RaftHost<D> {
   snapshotNeeded(from: MemberId, index: number): void
   /** Whether this member could do a leader's work. While not, it votes and acknowledges, but does not stand for election. */
   mayLead(): boolean
+  /** Whether it has heard what others remember of it, or has waited long enough for that: before, it gives no vote. */
+  mayVote(): boolean
+  /** Leader: the log of a member ends before, or differs at, what it acknowledged to this leader: `acknowledged`. */
+  rolledBack(member: MemberId, acknowledged: number): void
+  /** Leader: a member has committed an entry that this log lacks: what was acknowledged is gone here. */
+  lacks(index: number, member: MemberId): void
+  /** Another member leads the present term, too: somebody voted twice. */
+  twoLeaders(one: MemberId, other: MemberId, term: number): void
+  /** This member holds again all that it had acknowledged (`owe`). */
+  recovered(): void
   readonly log: RaftLog<D>
+}
+
+/** What a member lacks of what it pledged. `blind`: that is not known, its log was lost: it votes for nobody meanwhile. */
+export interface Recovery {
+  readonly pledge: Pledge
+  readonly blind: boolean
 }
 
 export interface RaftOptions {
@@ -127,6 +174,8 @@ export interface RaftOptions {
   /** Election timeout: uniformly between this and twice this, in ticks. */
   readonly electionTimeoutTicks: number
   readonly heartbeatTicks: number
+  /** What this member owes since an earlier start (`owe`). */
+  readonly recovery?: Recovery
   /** Bytes of entries in one append message, at least one entry. */
   readonly appendBytesMax: number
   /** Bytes of entries sent to one member and not yet acknowledged. */
@@ -142,6 +191,10 @@ export interface ProgressView {
   readonly inflightBytes: number
   /** Heard from within the last election timeout. */
   readonly active: boolean
+  /** It lacks what it acknowledged, and does not count. */
+  readonly recovering: boolean
+  /** What was sent to it comes back acknowledged. */
+  readonly acknowledges: boolean
 }
 
 /** The public face of the core, implemented by `raft.ts`. */
@@ -166,6 +219,16 @@ export interface RaftCore<D> {
   durable(index: number, term?: number): void
   /** A snapshot at `index` was installed in place of the log up to there. */
   restored(index: number, term: number, configuration: Configuration): void
+  /**
+   * Others remember that this member pledged more than it holds: it neither stands nor counts until it holds all of it
+   * again and all that its leader has, and votes only for who holds it. What is owed is on stable storage before the call.
+   */
+  owe(recovery: Recovery): void
+  /** A member is in this term, which it tells outside a message of the protocol. */
+  saw(term: number): void
+  readonly recovery: Recovery | undefined
+  /** A member lost its log and was admitted anew: what it acknowledged before counts no more. */
+  forget(member: MemberId): void
   /** Follower: entries from `index` on, none of which is committed, are known to contradict what is. */
   truncateFrom(index: number): void
   /** Any valid bytes from a member are a sign of life. */
@@ -180,7 +243,7 @@ export interface RaftCore<D> {
   /** Starts an election now, as if the timeout had passed (tests, single-member channels). */
   campaign(): void
   progress(member: MemberId): ProgressView | undefined
-  /** Voters heard from within an election timeout, itself included; the leader's view, or 1 plus the leader elsewhere. */
+  /** Voters that acknowledge what the leader sends, it included: as it sees it, or last told; where nobody leads, 1. */
   reachableVoters(): number
   takeMessages(): Outgoing<D>[]
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { electionTimeoutTicks, tickMs } from '../../src/base/limits.js'
 import { EAGAIN, EEXIST, EINTR, EIO, ENOENT, EROFS, errnoName } from '../../src/base/errno.js'
 import { inodesPerSlot, withMember, withoutMember } from '../../src/channel/descriptor.js'
 import { encodeOperation } from '../../src/fs/operation-codec.js'
@@ -794,6 +795,8 @@ void t.test(
     owner.channel.changeMembers(withMember(owner.channel.descriptor, admitted), 20_000, () => {})
     cluster.until('promotion', () => owner.channel.configuration.voters.length === 4)
     cluster.settle()
+    // one that has just started waits for what others remember of it
+    cluster.advance(electionTimeoutTicks * tickMs)
     cluster.leader().channel.transferLeadership(newcomer.id)
     cluster.until('the newcomer leads', () => newcomer.leads)
     cluster.network.blocked = (a, b) => cluster.areStrangers(a, b)

@@ -83,7 +83,10 @@ t.test('one message cannot use up the terms', async t => {
     for (const { id, channel } of [leader!, other!]) {
       channel.message(liar!.id, { kind: 'raft', message: { kind: 'vote', ...vote } })
       channel.message(liar!.id, { kind: 'raft', message: { kind: 'pre-vote-reply', term, granted: false } })
-      channel.message(liar!.id, { kind: 'raft', message: { kind: 'heartbeat', term, commit: 0, round: 1 } })
+      channel.message(liar!.id, {
+        kind: 'raft',
+        message: { kind: 'heartbeat', term, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 },
+      })
       t.ok(channel.term < 100, `${id} is in term ${channel.term}`)
     }
   }

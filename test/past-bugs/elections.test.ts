@@ -123,14 +123,14 @@ void t.test('canonical/raft#196: the answer to a pre-vote is no vote', t => {
 void t.test('microsoft/CCF#8094: stepping down within a term keeps the vote', t => {
   const node = start('b')
   step(node, 'a', ask('vote', 3))
-  step(node, 'a', { kind: 'heartbeat', term: 3, commit: 0, round: 1 })
+  step(node, 'a', { kind: 'heartbeat', term: 3, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
   t.equal(node.raft.leader, 'a')
   t.match(step(node, 'c', ask('vote', 3, 9, 2)), [{ kind: 'vote-reply', granted: false }])
   t.same(node.hardState, { term: 3, vote: 'a' })
   const candidate = start('b')
   candidate.raft.campaign()
   candidate.raft.step('c', { kind: 'pre-vote-reply', term: 1, granted: true })
-  step(candidate, 'a', { kind: 'heartbeat', term: 1, commit: 0, round: 1 })
+  step(candidate, 'a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
   t.same([candidate.raft.role, candidate.hardState.vote], ['follower', 'b'])
   t.match(step(candidate, 'c', ask('vote', 1)), [{ kind: 'vote-reply', granted: false }])
   t.end()
@@ -143,7 +143,7 @@ void t.test('microsoft/CCF#8094: stepping down within a term keeps the vote', t 
 void t.test('hashicorp/raft#609: granting pre-votes holds up no election of one’s own', t => {
   const ticksUntilItStands = (asker: string, asks: boolean): number => {
     const node = start('b')
-    node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1 })
+    node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
     for (let ticks = 1; ticks < ticksMax; ticks++) {
       node.raft.tick()
       if (node.raft.role === 'pre-candidate') return ticks

@@ -29,7 +29,16 @@ function startLeader(watcher: Watcher = {}): TestNode {
 }
 
 function appendReply(match: number): RaftMessage<number> {
-  return { kind: 'append-reply', term: 1, success: true, match, rejectedIndex: 0, hintIndex: match, hintTerm: 1 }
+  return {
+    kind: 'append-reply',
+    term: 1,
+    success: true,
+    match,
+    rejectedIndex: 0,
+    hintIndex: match,
+    hintTerm: 1,
+    recovering: false,
+  }
 }
 
 function append(term: number, previous: [number, number], terms: number[], commit = 0): RaftMessage<number> {
@@ -52,9 +61,18 @@ t.test('fig. 2: currentTerm and votedFor are on stable storage before the answer
 t.test('§5.1: a message of a later term makes a leader or candidate a follower', t => {
   for (const message of [
     append(9, [0, 0], []),
-    { kind: 'heartbeat', term: 9, commit: 0, round: 1 },
-    { kind: 'append-reply', term: 9, success: false, match: 0, rejectedIndex: 0, hintIndex: 0, hintTerm: 0 },
-    { kind: 'heartbeat-reply', term: 9, round: 0, match: 0 },
+    { kind: 'heartbeat', term: 9, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 },
+    {
+      kind: 'append-reply',
+      term: 9,
+      success: false,
+      match: 0,
+      rejectedIndex: 0,
+      hintIndex: 0,
+      hintTerm: 0,
+      recovering: false,
+    },
+    { kind: 'heartbeat-reply', term: 9, round: 0, match: 0, recovering: false },
     { kind: 'vote-reply', term: 9, granted: false },
     { kind: 'pre-vote-reply', term: 9, granted: false },
     { kind: 'vote', term: 9, lastIndex: 0, lastTerm: 0, transfer: true },
@@ -87,7 +105,7 @@ t.test('§5.2: election timeouts are spread between one and two timeouts, and di
 
 t.test('bytes from the leader stand in for its heartbeats, but not for ever: it may have stepped down', t => {
   const node = start('b')
-  node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1 })
+  node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
   for (let i = 0; i < 30; i++) {
     node.raft.tick()
     node.raft.heard('a')
@@ -127,7 +145,7 @@ t.test('what contradicts the committed log, or the same leader, is ignored', t =
 t.test('fig. 2: the commit index follows only what is known to match this leader', t => {
   const node = start('b')
   node.raft.step('a', append(1, [0, 0], [1, 1, 1]))
-  node.raft.step('c', { kind: 'heartbeat', term: 2, commit: 3, round: 1 })
+  node.raft.step('c', { kind: 'heartbeat', term: 2, commit: 3, round: 1, last: 0, durable: 0, acknowledging: 0 })
   t.equal(node.raft.commitIndex, 0, 'a suffix of an earlier leader may differ')
   node.raft.step('c', append(2, [2, 1], [], 3))
   t.equal(node.raft.commitIndex, 2)

@@ -4,7 +4,11 @@ import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
 import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
+import { OldDisks } from './old-disks.js'
 import type { FaultKind, SimOptions } from './options.js'
+
+/** For how long they last, members may not reach each other. */
+const disturbing: readonly FaultKind[] = ['silence', 'mute', 'partition', 'stall', 'freeze', 'slow']
 
 /** Members of a run, those included that come and go. */
 const membersMax = 7
@@ -41,14 +45,38 @@ export class Faults {
   readonly #counts = new Map<FaultKind, number>()
   /** Blobs that a member's disk has lost: no other loses them, too. */
   readonly #rotten = new Set<BlobId>()
+  readonly #oldDisks: OldDisks
+  /** Until then members may not reach each other. */
+  #calmAt = 0
   #healed = false
 
   constructor(host: FaultHost) {
     this.#host = host
     const { cluster, options, rng } = host
+    this.#oldDisks = new OldDisks({
+      cluster,
+      rng,
+      note: text => host.note(text),
+      end: (member, how) => this.#end(member, how, how !== 'stop'),
+      cutOff: members => {
+        this.#partitions.clear()
+        for (const a of members) {
+          for (const b of cluster.members) if (a !== b) this.#partitions.set(pair(a.id, b.id), Infinity)
+          cluster.network.isolate(a.id)
+        }
+      },
+      start: member => this.#start(member),
+      isCalm: () => !this.#healed && cluster.clock.now >= this.#calmAt,
+      happened: kind => this.#note(kind, ''),
+      isGone: member => this.isGone(member),
+      calm: () => {
+        this.#calm([])
+        this.#connectAnew()
+      },
+    })
     cluster.network.blocked = (a, b) => this.#isBlocked(a, b)
     if (options.lossOneIn > 0) {
-      cluster.network.lose = () => !this.#healed && rng.below(options.lossOneIn) === 0
+      cluster.network.lose = () => !this.#healed && !this.#oldDisks.busy && rng.below(options.lossOneIn) === 0
     }
     if (options.faults.length > 0) this.#later()
     this.#reconnect()
@@ -97,7 +125,8 @@ export class Faults {
   }
 
   #make(kind: FaultKind): void {
-    const { cluster, rng } = this.#host
+    if (this.#oldDisks.busy) return
+    const { cluster, rng, options } = this.#host
     const { network } = cluster
     const members = cluster.members.filter(({ id }) => !this.#gone.has(id))
     const leader = members.find(({ leads }) => leads)
@@ -107,6 +136,7 @@ export class Faults {
     const who = `m${member.slot - 1}`
     const whom = `m${other.slot - 1}`
     const ms = this.#pick([50, 300, 1500, 4000, 12_000])
+    if (disturbing.includes(kind)) this.#calmAt = Math.max(this.#calmAt, cluster.clock.now + ms)
     switch (kind) {
       case 'break':
         network.break(member.id, other.id)
@@ -132,6 +162,7 @@ export class Faults {
         // some come back soon, some late
         return this.#after(ms, () => this.#start(member))
       case 'rot':
+        if (this.#oldDisks.happened) return
         return this.#rot(member, ms)
       case 'eio': {
         if (!member.alive || member.stalled || member.frozen) return
@@ -176,6 +207,11 @@ export class Faults {
         this.#host.fenced(member)
         other.fence(member)
         return this.#note(kind, `${who} by ${whom}`)
+      case 'old-disk':
+      case 'no-disk':
+        // what one disk has lost, another must have
+        if (options.disk === 'memory' && !this.#counts.has('rot')) this.#oldDisks.await(kind)
+        return
       case 'loss':
         // as often as `lossOneIn` says
         return
@@ -240,13 +276,14 @@ export class Faults {
     this.#note('partition', `${left.map(({ slot }) => `m${slot - 1}`).join(' ')} for ${ms} ms`)
   }
 
-  #end(member: Member, how: 'power' | 'kill' | 'stop' | 'bare'): void {
+  /** `losing`: what only its disk holds is lost. */
+  #end(member: Member, how: 'power' | 'kill' | 'stop' | 'bare', losing = how === 'power'): void {
     member.log.full = false
     if (how === 'stop' || how === 'bare') member.stop()
-    else if (how === 'kill') member.kill()
     else {
-      this.#host.powerLost(member)
-      member.crash()
+      if (losing) this.#host.powerLost(member)
+      if (how === 'kill') member.kill()
+      else member.crash()
     }
     if (how === 'bare') member.loseState()
     this.#host.note(`* m${member.slot - 1} is down`)
@@ -328,12 +365,18 @@ export class Faults {
 
   // ---- healing ----
 
-  /** Ends all faults; `leftOut` stay out of reach, each in its way. */
-  heal(leftOut: readonly Member[]): void {
-    const { cluster, rng } = this.#host
-    this.#healed = true
+  /** Whatever was silent or mute speaks again. */
+  #connectAnew(): void {
+    const { network, members } = this.#host.cluster
+    for (const a of members) for (const b of members) if (a.id < b.id) network.break(a.id, b.id)
+    network.connectAll()
+    this.#calmAt = this.#host.cluster.clock.now
+  }
+
+  /** Ends what lasts, but for `leftOut`. */
+  #calm(leftOut: readonly Member[]): void {
     this.#partitions.clear()
-    for (const member of cluster.members) {
+    for (const member of this.#host.cluster.members) {
       if (this.isGone(member) || leftOut.includes(member)) continue
       member.log.full = false
       member.log.fail(undefined)
@@ -341,6 +384,13 @@ export class Faults {
       member.unstall()
       this.#start(member)
     }
+  }
+
+  /** Ends all faults; `leftOut` stay out of reach, each in its way. */
+  heal(leftOut: readonly Member[]): void {
+    const { cluster, rng } = this.#host
+    this.#healed = true
+    this.#calm(leftOut)
     for (const member of leftOut) {
       const how = member.alive ? rng.below(4) : 0
       this.#host.note(`* m${member.slot - 1} is left out: ${['down', 'cut off', 'stalled', 'frozen'][how]}`)

@@ -54,6 +54,8 @@ export const faultKinds = [
   'remove',
   'loss',
   'fence',
+  'old-disk',
+  'no-disk',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 

@@ -30,13 +30,16 @@ import { Faults } from './faults.js'
 import { intercept } from './intercept.js'
 import { Kernel } from './kernel.js'
 import { LinearUsers } from './linear-users.js'
-import { drawOptions, type SimOptions } from './options.js'
+import { drawOptions, type FaultKind, type SimOptions } from './options.js'
 import { RawChanges } from './raw-changes.js'
 import { Snapshots } from './snapshots.js'
 import { SqliteDisks } from './sqlite-disk.js'
 import { TurnTakers } from './turn-takers.js'
 import { Trace } from './trace.js'
 import { User, type World } from './users.js'
+
+/** Whoever remembers what a lost disk held must be there. */
+const leavesNobodyOut: readonly FaultKind[] = ['remove', 'admit', 'old-disk', 'no-disk']
 
 /** One virtual millisecond is a tick of a run. */
 export const defaultTicks = 8000
@@ -381,7 +384,7 @@ export class Simulation {
       : { voters: [] as string[] }
     const committed = this.#descriptor.members.filter(({ state }) => state === 'voter')
     // while the voters change, each configuration needs its majority
-    if (voters.length !== committed.length || this.options.faults.some(kind => kind === 'remove' || kind === 'admit')) {
+    if (voters.length !== committed.length || this.options.faults.some(kind => leavesNobodyOut.includes(kind))) {
       return []
     }
     const count = Math.floor((voters.length - 1) / 2)

@@ -15,6 +15,7 @@ import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
 import { bulkBuffer, PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
 import { kindOf, numberOf, u64, type Kind as MessageKind } from './fields.js'
+import { decodeGreeting, encodeGreeting } from './greeting-codec.js'
 import { decodeLocks, encodeLocks, estimatedLockBytes } from './lock-codec.js'
 import { decodeRaft, encodeRaft } from './raft-codec.js'
 
@@ -187,6 +188,8 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
     case 'blob':
       if (message.data !== undefined) bulk.push({ a: new Uint8Array(0), b: message.data })
       return kindOf('blob', { id: u64(message.id), found: message.data !== undefined })
+    case 'greeting':
+      return encodeGreeting(message)
     case 'lock-calls':
     case 'lock-answers':
     case 'lock-again':
@@ -302,6 +305,8 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
       const id = numberOf(kind.value.id)
       return { kind: 'blob', id, data: kind.value.found ? bulk.next(0, chunkBytes).b : undefined }
     }
+    case 'greeting':
+      return decodeGreeting(kind.value)
     default: {
       const locks = decodeLocks(kind)
       if (locks) return locks

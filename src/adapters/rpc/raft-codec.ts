@@ -52,11 +52,24 @@ export function encodeRaft(message: Raft, bulk: Pair[]): Kind {
         rejectedIndex: u64(message.rejectedIndex),
         hintIndex: u64(message.hintIndex),
         hintTerm: u64(message.hintTerm),
+        recovering: message.recovering,
       })
     case 'heartbeat':
-      return kindOf('heartbeat', { term, commit: u64(message.commit), round: u64(message.round) })
+      return kindOf('heartbeat', {
+        term,
+        commit: u64(message.commit),
+        round: u64(message.round),
+        last: u64(message.last),
+        durable: u64(message.durable),
+        acknowledging: message.acknowledging,
+      })
     case 'heartbeat-reply':
-      return kindOf('heartbeatReply', { term, round: u64(message.round), match: u64(message.match) })
+      return kindOf('heartbeatReply', {
+        term,
+        round: u64(message.round),
+        match: u64(message.match),
+        recovering: message.recovering,
+      })
     case 'snapshot':
       return kindOf('snapshotOffer', { term, index: u64(message.index) })
     case 'timeout-now':
@@ -90,7 +103,7 @@ export function decodeRaft(kind: Message['kind'], bulk: PairReader): Raft | unde
     case 'append':
       return decodeAppend(kind.value, bulk)
     case 'appendReply': {
-      const { term, success, match, rejectedIndex, hintIndex, hintTerm } = kind.value
+      const { term, success, match, rejectedIndex, hintIndex, hintTerm, recovering } = kind.value
       return {
         kind: 'append-reply',
         term: numberOf(term),
@@ -99,15 +112,30 @@ export function decodeRaft(kind: Message['kind'], bulk: PairReader): Raft | unde
         rejectedIndex: numberOf(rejectedIndex),
         hintIndex: numberOf(hintIndex),
         hintTerm: numberOf(hintTerm),
+        recovering,
       }
     }
     case 'heartbeat': {
-      const { term, commit, round } = kind.value
-      return { kind: 'heartbeat', term: numberOf(term), commit: numberOf(commit), round: numberOf(round) }
+      const { term, commit, round, last, durable, acknowledging } = kind.value
+      return {
+        kind: 'heartbeat',
+        term: numberOf(term),
+        commit: numberOf(commit),
+        round: numberOf(round),
+        last: numberOf(last),
+        durable: numberOf(durable),
+        acknowledging,
+      }
     }
     case 'heartbeatReply': {
-      const { term, round, match } = kind.value
-      return { kind: 'heartbeat-reply', term: numberOf(term), round: numberOf(round), match: numberOf(match) }
+      const { term, round, match, recovering } = kind.value
+      return {
+        kind: 'heartbeat-reply',
+        term: numberOf(term),
+        round: numberOf(round),
+        match: numberOf(match),
+        recovering,
+      }
     }
     case 'snapshotOffer':
       return { kind: 'snapshot', term: numberOf(kind.value.term), index: numberOf(kind.value.index) }

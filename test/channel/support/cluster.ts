@@ -17,6 +17,7 @@ import { rootDirectory, rootInode, S_IFDIR, S_IFREG } from '../../../src/fs/reco
 import { TableView } from '../../../src/fs/table-view.js'
 import type { Role } from '../../../src/raft/types.js'
 import { MemoryDisk, trySnapshot, type SimDisk } from './sim-disk.js'
+import { SimMemory } from './sim-memory.js'
 import { SimStateStore } from './sim-stores.js'
 import { SimNetwork } from './sim-network.js'
 
@@ -39,6 +40,7 @@ export class Member {
   quarantined: string | undefined
   failed: string | undefined
   readonly disk: SimDisk
+  readonly memory = new SimMemory()
   /** What its wall clock is ahead of the cluster's, in milliseconds. */
   wallSkewMs = 0
   /** The longest that a sync of its disk takes; undefined: as all the others'. */
@@ -171,6 +173,7 @@ export class Member {
       log: this.log,
       state: this.state,
       hasher: nodeHasher,
+      memory: this.memory,
       transport: {
         send: (to, message) => life === this.#lives && network.send(this.id, to, message),
         connected: member => network.isConnected(this.id, member),
@@ -200,7 +203,11 @@ export class Member {
         hooks?.failed?.(this)
       },
     }
-    const channel = new Channel({ self: this.id, seed: rng.u32(), descriptor, pinned, ...limits }, ports, events)
+    const channel = new Channel(
+      { self: this.id, seed: rng.u32(), mark: this.#mark(), descriptor, pinned, ...limits },
+      ports,
+      events,
+    )
     this.#channel = channel
     network.attach(this.id, {
       message: (from, message) =>
@@ -221,10 +228,16 @@ export class Member {
     clock.after(1 + rng.below(tickMs), tick)
   }
 
+  /** No two lives of any home have the same, as if it were random. */
+  #mark(): string {
+    return toHex(nodeHasher.sha256(Buffer.from(`${this.id} ${this.#lives}`)).subarray(0, 8))
+  }
+
   /** The power goes: what no sync covered may be lost. */
   crash(): void {
     this.#ended()
     this.failed = undefined
+    this.memory.powerLost(this.#cluster.rng)
     this.disk.powerLost(this.#cluster.rng)
   }
 
@@ -233,6 +246,21 @@ export class Member {
     this.#ended()
     this.failed = undefined
     this.disk.processLost()
+  }
+
+  /** While it is down an older copy of its disk is put back; false: there is none. What it remembered goes, too. */
+  putBack(transactions: number): boolean {
+    assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be put back')
+    if (!this.disk.putBack(transactions)) return false
+    this.memory.forget()
+    return true
+  }
+
+  /** While it is down its disk is lost, and an empty one takes its place. */
+  loseDisk(): void {
+    assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be lost')
+    this.disk.emptied()
+    this.memory.forget()
   }
 
   /** While it is down its `state.db` is moved away, as its remedy says, or replaced by an older copy; the log stays. */

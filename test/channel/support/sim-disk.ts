@@ -97,6 +97,25 @@ export class MemoryDisk implements SimDisk {
     this.log = this.log.killed()
   }
 
+  /** An older copy is put back: what the disk held so many transactions of the log before, or less. False: there is none. */
+  putBack(transactions: number): boolean {
+    for (let count = Math.min(transactions, this.log.commits - 1); count > 0; count--) {
+      const log = this.log.earlier(this.log.commits - count)
+      const state = this.state.fitting(log)
+      if (state === undefined || log.anchor.index === 0) continue
+      this.log = log
+      this.state = state
+      return true
+    }
+    return false
+  }
+
+  /** Another disk takes its place, with nothing on it. */
+  emptied(): void {
+    this.log = this.log.empty()
+    this.state = new SimStateStore()
+  }
+
   install(snapshot: Snapshot, channel: RestoringChannel): Installed {
     keepBlobs(this.log, channel, snapshot)
     this.state = new SimStateStore([snapshot])

@@ -22,7 +22,7 @@ export class SimLogStore implements LogStore {
   #durableWrites = 0
   readonly #schedule: (task: () => void) => void
 
-  constructor(schedule: (task: () => void) => void, writes: readonly LogWrite[] = []) {
+  constructor(schedule: (task: () => void) => void, writes: readonly LogWrite[] = [], commits: readonly number[] = []) {
     this.#schedule = schedule
     this.#live = new MemoryLogStore(task => {
       // called when a sync begins: it covers what is committed now
@@ -33,6 +33,7 @@ export class SimLogStore implements LogStore {
       })
     })
     for (const write of writes) this.#write(write)
+    this.#commits.push(...commits.filter(count => count > 0 && count < writes.length))
     this.commit()
     this.syncNow()
   }
@@ -40,7 +41,26 @@ export class SimLogStore implements LogStore {
   /** The store as the next process finds it when this one was killed: what it committed. */
   killed(): SimLogStore {
     this.#live.close()
-    return new SimLogStore(this.#schedule, this.#writes.slice(0, this.#commits.at(-1)))
+    return this.#upTo(this.#commits.at(-1)!)
+  }
+
+  /** Transactions so far. */
+  get commits(): number {
+    return this.#commits.length
+  }
+
+  /** A new one. */
+  empty(): SimLogStore {
+    return new SimLogStore(this.#schedule)
+  }
+
+  /** The store as it was after so many transactions. */
+  earlier(commits: number): SimLogStore {
+    return this.#upTo(this.#commits[commits - 1]!)
+  }
+
+  #upTo(writes: number): SimLogStore {
+    return new SimLogStore(this.#schedule, this.#writes.slice(0, writes), this.#commits)
   }
 
   /** The store as the next process finds it after the power went. */
@@ -48,7 +68,7 @@ export class SimLogStore implements LogStore {
     this.#live.close()
     const points = this.#commits.filter(count => count >= this.#durableWrites)
     const kept = Math.max(this.#durableWrites, points[rng.below(points.length)] ?? 0)
-    return new SimLogStore(this.#schedule, this.#writes.slice(0, kept))
+    return this.#upTo(kept)
   }
 
   fail(kind: 'write' | 'sync' | undefined): void {
@@ -191,6 +211,15 @@ export class SimStateStore implements StateStore {
   constructor(batches: readonly StateBatch[] = []) {
     for (const batch of batches) this.write(batch)
     this.syncNow()
+  }
+
+  /** The newest state that goes with a log that ends, or begins, elsewhere; undefined: there is none. */
+  fitting(log: LogStore): SimStateStore | undefined {
+    for (let count = this.#batches.length; count > 0; count--) {
+      const { index, term } = this.#batches[count - 1]!.position
+      if (log.term(index) === term) return new SimStateStore(this.#batches.slice(0, count))
+    }
+    return undefined
   }
 
   crashed(rng: Rng): SimStateStore {

@@ -10,6 +10,7 @@ export const channel: ChannelStatus = {
   role: 'owner',
   state: 'leader',
   problems: [],
+  findings: [],
   leader: 'aaaaaaaaaaaaaaaa',
   term: 3,
   lastIndex: 12,

@@ -57,6 +57,7 @@ import { decodeOperation, encodeOperation } from '../../../src/fs/operation-code
 import { decodeRecord, encodeRecord, rootDirectory } from '../../../src/fs/records.js'
 import { decodeReserved, encodeReserved } from '../../../src/fs/reserved.js'
 import { tables } from '../../../src/fs/store-port.js'
+import { parseMemory } from '../../../src/channel/pledges.js'
 import { decodeEntry, encodeEntry, zeroHash } from '../../../src/oplog/codec.js'
 import { decodeProposal, encodeProposal } from '../../../src/oplog/proposal-codec.js'
 import { frameSamples } from '../../adapters/rpc/frame-samples.js'
@@ -284,6 +285,18 @@ const requests = [
   { verb: 'status', args: {} },
 ]
 
+const memory = {
+  version: 1,
+  committed: { index: 7, term: 2 },
+  members: {
+    '0011223344556677': {
+      incarnation: { start: 3, mark: '0123456789abcdef' },
+      slot: 2,
+      pledge: { term: 2, heldTerm: 2, index: 7, indexTerm: 2 },
+    },
+  },
+}
+
 export const decoders: readonly Decoder[] = [
   ofBytes(['decodeOperation'], operations, bytes => same(bytes, encodeOperation(decodeOperation(bytes)))),
   ofBytes(
@@ -327,6 +340,12 @@ export const decoders: readonly Decoder[] = [
       if (typeof value !== 'string') throw new Error(`${JSON.stringify(value)} passes for a text`)
     }
   }),
+  ofText(['parseMemory'], hostileJson([memory]), text => {
+    for (const { incarnation, slot, pledge } of parseMemory(text).members.values()) {
+      const numbers = [incarnation.start, slot, ...Object.values(pledge)]
+      if (!numbers.every(each => Number.isSafeInteger(each))) throw new Error('what is no number passes for one')
+    }
+  }),
   ofBytes(['decodeDescriptor'], [encodeDescriptor(descriptor)], bytes => decodeDescriptor(bytes)),
   ofText(
     ['readDescriptor'],
@@ -338,7 +357,7 @@ export const decoders: readonly Decoder[] = [
     { share: 0.1 },
   ),
   ofBytes(
-    ['decodeFrame', 'decodeRaft', 'decodeLocks', 'decodeProposal'],
+    ['decodeFrame', 'decodeRaft', 'decodeLocks', 'decodeProposal', 'decodeGreeting', 'decodeIncarnation'],
     [...frameSamples.map(sample => encodeFrame([sample])), encodeFrame(frameSamples)],
     bytes => {
       const read = decodeFrame(bytes)

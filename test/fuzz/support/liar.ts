@@ -253,12 +253,28 @@ export class Liar {
       () => this.#raft({ kind: 'read-index', term: this.#victim.channel.term, context }),
       () => this.#raft({ kind: 'read-index-reply', term: this.#victim.channel.term, context, index }),
       () => this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term }),
-      () => this.#raft({ kind: 'heartbeat-reply', term: this.#victim.channel.term, round: context, match: 0 }),
+      () =>
+        this.#raft({
+          kind: 'heartbeat-reply',
+          term: this.#victim.channel.term,
+          round: context,
+          match: 0,
+          recovering: false,
+        }),
       () => this.#raft({ kind: 'pre-vote', term: 2 ** 48, lastIndex: index, lastTerm: 5, transfer: true }),
       () => this.#raft({ kind: 'vote-reply', term: this.#victim.channel.term, granted: false }),
       () => this.#raft({ kind: 'pre-vote-reply', term: this.#victim.channel.term + 1, granted: true }),
       () => this.#raft({ kind: 'vote', term: 2 ** 48 + 1, lastIndex: index, lastTerm: 5, transfer: true }),
-      () => this.#raft({ kind: 'heartbeat', term: this.#of([0, 1]), commit: 2 ** 48, round: 1 }),
+      () =>
+        this.#raft({
+          kind: 'heartbeat',
+          term: this.#of([0, 1]),
+          commit: 2 ** 48,
+          round: 1,
+          last: 0,
+          durable: 0,
+          acknowledging: 0,
+        }),
       () => this.#reply(),
     ])
   }
@@ -266,7 +282,16 @@ export class Liar {
   #reply(): PeerMessage {
     const { term } = this.#victim.channel
     const [rejectedIndex, hintIndex, hintTerm] = [this.#index(), this.#index(), this.#rng.below(9)]
-    return this.#raft({ kind: 'append-reply', term, success: false, match: 0, rejectedIndex, hintIndex, hintTerm })
+    return this.#raft({
+      kind: 'append-reply',
+      term,
+      success: false,
+      match: 0,
+      rejectedIndex,
+      hintIndex,
+      hintTerm,
+      recovering: false,
+    })
   }
 
   /** What a leader says: against this Raft has no defence but to notice. */
@@ -280,7 +305,7 @@ export class Liar {
     const entry = this.#entry(first, higher, this.#hash())
     const append = { kind: 'append', term: higher, previousIndex, previousTerm, first, commit } as const
     return this.#of<PeerMessage>([
-      this.#raft({ kind: 'heartbeat', term: higher, commit, round }),
+      this.#raft({ kind: 'heartbeat', term: higher, commit, round, last: 0, durable: 0, acknowledging: 0 }),
       this.#raft({ ...append, last: first, entries: [entry] }),
       this.#raft({ ...append, last: first - 1, entries: [] }),
       this.#raft({ kind: 'snapshot', term: higher, index: this.#index() }),
@@ -296,6 +321,7 @@ export class Liar {
         rejectedIndex: 0,
         hintIndex: 2 ** 48,
         hintTerm: 0,
+        recovering: false,
       }),
     ])
   }

@@ -50,6 +50,7 @@ class RecoveredMember {
     const ports: ChannelPorts = {
       log: this.log,
       state: this.state,
+      memory: { load: () => undefined, save: () => {} },
       hasher: nodeHasher,
       transport: { send: (to, message) => send(this.id, to, message), connected: isThere, rttMs: () => undefined },
       now: () => BigInt(Date.now()) * 1_000_000n,
@@ -71,7 +72,7 @@ class RecoveredMember {
       failed: () => {},
       quarantined: reason => (this.problem ??= reason),
     }
-    this.channel = new Channel({ self: this.id, seed, descriptor }, ports, events)
+    this.channel = new Channel({ self: this.id, seed, mark: '0123456789abcdef', descriptor }, ports, events)
   }
 
   /** The content of a file in the root directory. */

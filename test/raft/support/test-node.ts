@@ -14,6 +14,10 @@ export interface Watcher {
   readReady?(node: TestNode, context: number, index: number): void
   hardStateSaved?(node: TestNode, state: HardState): void
   configurationChanged?(node: TestNode, configuration: Configuration): void
+  rolledBack?(node: TestNode, member: string, acknowledged: number): void
+  lacks?(node: TestNode, index: number, member: string): void
+  twoLeaders?(node: TestNode, one: string, other: string, term: number): void
+  recovered?(node: TestNode): void
   snapshotNeeded?(node: TestNode, from: string, index: number): void
 }
 
@@ -184,6 +188,21 @@ export class TestNode implements RaftHost<number> {
   }
   mayLead(): boolean {
     return true
+  }
+  mayVote(): boolean {
+    return true
+  }
+  rolledBack(member: string, acknowledged: number): void {
+    this.watcher.rolledBack?.(this, member, acknowledged)
+  }
+  lacks(index: number, member: string): void {
+    this.watcher.lacks?.(this, index, member)
+  }
+  twoLeaders(one: string, other: string, term: number): void {
+    this.watcher.twoLeaders?.(this, one, other, term)
+  }
+  recovered(): void {
+    this.watcher.recovered?.(this)
   }
   readReady(context: number, index: number): void {
     this.watcher.readReady?.(this, context, index)

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/peer.proto.
  */
 export const file_rkfs_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIpIICgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSABCBgoEa2luZCIjCgdXZWxjb21lEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0iWgoEVm90ZRILCgNwcmUYASABKAgSDAoEdGVybRgCIAEoBBISCgpsYXN0X2luZGV4GAMgASgEEhEKCWxhc3RfdGVybRgEIAEoBBIQCgh0cmFuc2ZlchgFIAEoCCI3CglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCCKCAQoGQXBwZW5kEgwKBHRlcm0YASABKAQSFgoOcHJldmlvdXNfaW5kZXgYAiABKAQSFQoNcHJldmlvdXNfdGVybRgDIAEoBBINCgVmaXJzdBgEIAEoBBIOCgZjb21taXQYBSABKAQSDQoFY291bnQYBiABKA0SDQoFdGVybXMYByADKAQiegoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEIjgKCUhlYXJ0YmVhdBIMCgR0ZXJtGAEgASgEEg4KBmNvbW1pdBgCIAEoBBINCgVyb3VuZBgDIAEoBCI8Cg5IZWFydGJlYXRSZXBseRIMCgR0ZXJtGAEgASgEEg0KBXJvdW5kGAIgASgEEg0KBW1hdGNoGAMgASgEIiwKDVNuYXBzaG90T2ZmZXISDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBCIaCgpUaW1lb3V0Tm93EgwKBHRlcm0YASABKAQiKgoJUmVhZEluZGV4EgwKBHRlcm0YASABKAQSDwoHY29udGV4dBgCIAEoBCI+Cg5SZWFkSW5kZXhSZXBseRIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQSDQoFaW5kZXgYAyABKAQiTwoHUHJvcG9zZRIPCgdyZXN0YXJ0GAEgASgIEg0KBWZpcnN0GAIgASgEEiQKCXByb3Bvc2FscxgDIAMoCzIRLnJrZnMudjEuUHJvcG9zYWwiVgoGUmVzdW1lEg8KB3Nlc3Npb24YASABKAQSDAoEbGFzdBgCIAEoBBINCgVzaW5jZRgDIAEoBBIOCgZzaWxlbnQYBCABKAgSDgoGaW5vZGVzGAUgAygEIpYBCghQcm9wb3NhbBIgCgRraW5kGAEgASgOMhIucmtmcy52MS5FbnRyeUtpbmQSDgoGb3JpZ2luGAIgASgMEg8KB3Nlc3Npb24YAyABKAQSEAoIc2VxdWVuY2UYBCABKAQSDAoEdGltZRgFIAEoEhIUCgxwYXlsb2FkX2hhc2gYBiABKAwSEQoJc2lnbmF0dXJlGAcgASgMIlQKDlByb3Bvc2VSZWZ1c2VkEg8KB3Nlc3Npb24YASABKAQSIgoIcmVmdXNhbHMYAiADKAsyEC5ya2ZzLnYxLlJlZnVzYWwSDQoFaW5kZXgYAyABKAQiKgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcnJubxgCIAEoDSIOCgxQcm9wb3NlQWdhaW4iJQoGRGlnZXN0Eg0KBWluZGV4GAEgASgEEgwKBGhhc2gYAiABKAwiKQoIRGl2ZXJnZWQSDQoFaW5kZXgYASABKAQSDgoGcmVhc29uGAIgASgJIkwKCFBvc2l0aW9uEhIKCmxhc3RfaW5kZXgYASABKAQSFQoNZHVyYWJsZV9pbmRleBgCIAEoBBIVCg1hcHBsaWVkX2luZGV4GAMgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiJgoKQmxvYldhbnRlZBIKCgJpZBgBIAEoBBIMCgR0ZXJtGAIgASgEIiEKBEJsb2ISCgoCaWQYASABKAQSDQoFZm91bmQYAiABKAgiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
+  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJGCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCSIWCgRQaW5nEg4KBm51bWJlchgBIAEoDSI5CgVGcmFtZRIiCghtZXNzYWdlcxgBIAMoCzIQLnJrZnMudjEuTWVzc2FnZRIMCgRidWxrGAIgASgMIrkICgdNZXNzYWdlEiMKB3dlbGNvbWUYASABKAsyEC5ya2ZzLnYxLldlbGNvbWVIABIdCgRwb25nGAIgASgLMg0ucmtmcy52MS5QaW5nSAASHQoEdm90ZRgKIAEoCzINLnJrZnMudjEuVm90ZUgAEigKCnZvdGVfcmVwbHkYCyABKAsyEi5ya2ZzLnYxLlZvdGVSZXBseUgAEiEKBmFwcGVuZBgMIAEoCzIPLnJrZnMudjEuQXBwZW5kSAASLAoMYXBwZW5kX3JlcGx5GA0gASgLMhQucmtmcy52MS5BcHBlbmRSZXBseUgAEicKCWhlYXJ0YmVhdBgOIAEoCzISLnJrZnMudjEuSGVhcnRiZWF0SAASMgoPaGVhcnRiZWF0X3JlcGx5GA8gASgLMhcucmtmcy52MS5IZWFydGJlYXRSZXBseUgAEjAKDnNuYXBzaG90X29mZmVyGBAgASgLMhYucmtmcy52MS5TbmFwc2hvdE9mZmVySAASKgoLdGltZW91dF9ub3cYESABKAsyEy5ya2ZzLnYxLlRpbWVvdXROb3dIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASJQoIZ3JlZXRpbmcYKyABKAsyES5ya2ZzLnYxLkdyZWV0aW5nSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSABCBgoEa2luZCIjCgdXZWxjb21lEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0iWgoEVm90ZRILCgNwcmUYASABKAgSDAoEdGVybRgCIAEoBBISCgpsYXN0X2luZGV4GAMgASgEEhEKCWxhc3RfdGVybRgEIAEoBBIQCgh0cmFuc2ZlchgFIAEoCCI3CglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCCKCAQoGQXBwZW5kEgwKBHRlcm0YASABKAQSFgoOcHJldmlvdXNfaW5kZXgYAiABKAQSFQoNcHJldmlvdXNfdGVybRgDIAEoBBINCgVmaXJzdBgEIAEoBBIOCgZjb21taXQYBSABKAQSDQoFY291bnQYBiABKA0SDQoFdGVybXMYByADKAQijgEKC0FwcGVuZFJlcGx5EgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBINCgVtYXRjaBgDIAEoBBIWCg5yZWplY3RlZF9pbmRleBgEIAEoBBISCgpoaW50X2luZGV4GAUgASgEEhEKCWhpbnRfdGVybRgGIAEoBBISCgpyZWNvdmVyaW5nGAcgASgIIm4KCUhlYXJ0YmVhdBIMCgR0ZXJtGAEgASgEEg4KBmNvbW1pdBgCIAEoBBINCgVyb3VuZBgDIAEoBBIMCgRsYXN0GAQgASgEEg8KB2R1cmFibGUYBSABKAQSFQoNYWNrbm93bGVkZ2luZxgGIAEoDSJQCg5IZWFydGJlYXRSZXBseRIMCgR0ZXJtGAEgASgEEg0KBXJvdW5kGAIgASgEEg0KBW1hdGNoGAMgASgEEhIKCnJlY292ZXJpbmcYBCABKAgiLAoNU25hcHNob3RPZmZlchIMCgR0ZXJtGAEgASgEEg0KBWluZGV4GAIgASgEIhoKClRpbWVvdXROb3cSDAoEdGVybRgBIAEoBCIqCglSZWFkSW5kZXgSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEIj4KDlJlYWRJbmRleFJlcGx5EgwKBHRlcm0YASABKAQSDwoHY29udGV4dBgCIAEoBBINCgVpbmRleBgDIAEoBCJPCgdQcm9wb3NlEg8KB3Jlc3RhcnQYASABKAgSDQoFZmlyc3QYAiABKAQSJAoJcHJvcG9zYWxzGAMgAygLMhEucmtmcy52MS5Qcm9wb3NhbCJWCgZSZXN1bWUSDwoHc2Vzc2lvbhgBIAEoBBIMCgRsYXN0GAIgASgEEg0KBXNpbmNlGAMgASgEEg4KBnNpbGVudBgEIAEoCBIOCgZpbm9kZXMYBSADKAQilgEKCFByb3Bvc2FsEiAKBGtpbmQYASABKA4yEi5ya2ZzLnYxLkVudHJ5S2luZBIOCgZvcmlnaW4YAiABKAwSDwoHc2Vzc2lvbhgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIMCgR0aW1lGAUgASgSEhQKDHBheWxvYWRfaGFzaBgGIAEoDBIRCglzaWduYXR1cmUYByABKAwiVAoOUHJvcG9zZVJlZnVzZWQSDwoHc2Vzc2lvbhgBIAEoBBIiCghyZWZ1c2FscxgCIAMoCzIQLnJrZnMudjEuUmVmdXNhbBINCgVpbmRleBgDIAEoBCIqCgdSZWZ1c2FsEhAKCHNlcXVlbmNlGAEgASgEEg0KBWVycm5vGAIgASgNIg4KDFByb3Bvc2VBZ2FpbiIlCgZEaWdlc3QSDQoFaW5kZXgYASABKAQSDAoEaGFzaBgCIAEoDCIpCghEaXZlcmdlZBINCgVpbmRleBgBIAEoBBIOCgZyZWFzb24YAiABKAkiTAoIUG9zaXRpb24SEgoKbGFzdF9pbmRleBgBIAEoBBIVCg1kdXJhYmxlX2luZGV4GAIgASgEEhUKDWFwcGxpZWRfaW5kZXgYAyABKAQijgEKCEdyZWV0aW5nEikKC2luY2FybmF0aW9uGAEgASgLMhQucmtmcy52MS5JbmNhcm5hdGlvbhIMCgRzbG90GAIgASgNEgwKBHRlcm0YAyABKAQSEgoKcmVjb3ZlcmluZxgEIAEoCBInCgpyZW1lbWJlcmVkGAUgASgLMhMucmtmcy52MS5SZW1lbWJlcmVkIioKC0luY2FybmF0aW9uEg0KBXN0YXJ0GAEgASgEEgwKBG1hcmsYAiABKAwiiQEKClJlbWVtYmVyZWQSKQoLaW5jYXJuYXRpb24YASABKAsyFC5ya2ZzLnYxLkluY2FybmF0aW9uEgwKBHNsb3QYAiABKA0SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhEKCWhlbGRfdGVybRgGIAEoBCIGCgROb3RlImoKCUxvY2tDYWxscxIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQSDQoFZmlyc3QYBCABKAQSIAoFY2FsbHMYBSADKAsyES5ya2ZzLnYxLkxvY2tDYWxsIvYBCghMb2NrQ2FsbBIeCgVjbGFpbRgBIAEoCzINLnJrZnMudjEuTG9ja0gAEiUKBmF0dGFjaBgCIAEoCzITLnJrZnMudjEuTG9ja0F0dGFjaEgAEg8KBXJlbmV3GAMgASgESAASJwoHYWNxdWlyZRgEIAEoCzIULnJrZnMudjEuTG9ja0FjcXVpcmVIABIQCgZjYW5jZWwYBSABKARIABIoCgdyZWxlYXNlGAYgASgLMhUucmtmcy52MS5Mb2NrUXVlc3Rpb25IABIlCgR0ZXN0GAcgASgLMhUucmtmcy52MS5Mb2NrUXVlc3Rpb25IAEIGCgRraW5kImkKBExvY2sSDQoFZmxvY2sYASABKAgSCwoDaW5vGAIgASgEEg0KBW93bmVyGAMgASgJEg0KBXdyaXRlGAQgASgIEg0KBXN0YXJ0GAUgASgEEgsKA2VuZBgGIAEoBBILCgNwaWQYByABKA0iHQoKTG9ja0F0dGFjaBIPCgd3YWl0aW5nGAEgAygEIkQKC0xvY2tBY3F1aXJlEgoKAmlkGAEgASgEEhsKBGxvY2sYAiABKAsyDS5ya2ZzLnYxLkxvY2sSDAoEd2FpdBgDIAEoCCI3CgxMb2NrUXVlc3Rpb24SCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jayJwCgtMb2NrQW5zd2VycxIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQSDQoFZmlyc3QYBCABKAQSJAoHYW5zd2VycxgFIAMoCzITLnJrZnMudjEuTG9ja0Fuc3dlciL6AQoKTG9ja0Fuc3dlchIdCgRsb3N0GAEgASgLMg0ucmtmcy52MS5Mb2NrSAASKQoIYXR0YWNoZWQYAiABKAsyFS5ya2ZzLnYxLkxvY2tBdHRhY2hlZEgAEhEKB3JlbmV3ZWQYAyABKARIABInCgdncmFudGVkGAQgASgLMhQucmtmcy52MS5Mb2NrR3JhbnRlZEgAEiUKBmRlbmllZBgFIAEoCzITLnJrZnMudjEuTG9ja0RlbmllZEgAEhIKCHJlbGVhc2VkGAYgASgESAASIwoFZm91bmQYByABKAsyEi5ya2ZzLnYxLkxvY2tGb3VuZEgAQgYKBGtpbmQiDgoMTG9ja0F0dGFjaGVkIigKC0xvY2tHcmFudGVkEgoKAmlkGAEgASgEEg0KBWluZGV4GAIgASgEIicKCkxvY2tEZW5pZWQSCgoCaWQYASABKAQSDQoFZXJybm8YAiABKA0iPAoJTG9ja0ZvdW5kEgoKAmlkGAEgASgEEiMKBGxvY2sYAiABKAsyFS5ya2ZzLnYxLkxvY2tJblRoZVdheSJGCgxMb2NrSW5UaGVXYXkSDQoFd3JpdGUYASABKAgSDQoFc3RhcnQYAiABKAQSCwoDZW5kGAMgASgEEgsKA3BpZBgEIAEoDSI5CglMb2NrQWdhaW4SDAoEdGVybRgBIAEoBBIPCgdzZXNzaW9uGAIgASgEEg0KBXJvdW5kGAMgASgEIiYKCkJsb2JXYW50ZWQSCgoCaWQYASABKAQSDAoEdGVybRgCIAEoBCIhCgRCbG9iEgoKAmlkGAEgASgEEg0KBWZvdW5kGAIgASgIIjEKD1NuYXBzaG90UmVxdWVzdBIPCgdjaGFubmVsGAEgASgJEg0KBWluZGV4GAIgASgEIjcKDVNuYXBzaG90Q2h1bmsSDAoEa2luZBgBIAEoDRIKCgJpZBgCIAEoBBIMCgRkYXRhGAMgASgMKmsKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRU5UUllfS0lORF9OT09QEAESFQoRRU5UUllfS0lORF9DSEFOR0UQAhIWChJFTlRSWV9LSU5EX01FTUJFUlMQAzKHAQoEUGVlchI6CglTdWJzY3JpYmUSGS5ya2ZzLnYxLlN1YnNjcmliZVJlcXVlc3QaDi5ya2ZzLnYxLkZyYW1lKAEwARJDCg1GZXRjaFNuYXBzaG90Ehgucmtmcy52MS5TbmFwc2hvdFJlcXVlc3QaFi5ya2ZzLnYxLlNuYXBzaG90Q2h1bmswAWIGcHJvdG8z");
 
 /**
  * @generated from message rkfs.v1.SubscribeRequest
@@ -237,6 +237,12 @@ export type Message = Message$1<"rkfs.v1.Message"> & {
     case: "note";
   } | {
     /**
+     * @generated from field: rkfs.v1.Greeting greeting = 43;
+     */
+    value: Greeting;
+    case: "greeting";
+  } | {
+    /**
      * @generated from field: rkfs.v1.LockCalls lock_calls = 37;
      */
     value: LockCalls;
@@ -450,6 +456,13 @@ export type AppendReply = Message$1<"rkfs.v1.AppendReply"> & {
    * @generated from field: uint64 hint_term = 6;
    */
   hintTerm: bigint;
+
+  /**
+   * The sender lacks what it acknowledged before: it does not count.
+   *
+   * @generated from field: bool recovering = 7;
+   */
+  recovering: boolean;
 };
 
 /**
@@ -477,6 +490,25 @@ export type Heartbeat = Message$1<"rkfs.v1.Heartbeat"> & {
    * @generated from field: uint64 round = 3;
    */
   round: bigint;
+
+  /**
+   * The end of the leader's log, and what of it is on its stable storage.
+   *
+   * @generated from field: uint64 last = 4;
+   */
+  last: bigint;
+
+  /**
+   * @generated from field: uint64 durable = 5;
+   */
+  durable: bigint;
+
+  /**
+   * How many voters acknowledge what it sends, itself included.
+   *
+   * @generated from field: uint32 acknowledging = 6;
+   */
+  acknowledging: number;
 };
 
 /**
@@ -504,6 +536,11 @@ export type HeartbeatReply = Message$1<"rkfs.v1.HeartbeatReply"> & {
    * @generated from field: uint64 match = 3;
    */
   match: bigint;
+
+  /**
+   * @generated from field: bool recovering = 4;
+   */
+  recovering: boolean;
 };
 
 /**
@@ -864,6 +901,123 @@ export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
   messageDesc(file_rkfs_v1_peer, 24);
 
 /**
+ * The first message of a connection: who the sender is, and what it remembers of the receiver.
+ *
+ * @generated from message rkfs.v1.Greeting
+ */
+export type Greeting = Message$1<"rkfs.v1.Greeting"> & {
+  /**
+   * @generated from field: rkfs.v1.Incarnation incarnation = 1;
+   */
+  incarnation?: Incarnation | undefined;
+
+  /**
+   * 0: not admitted yet.
+   *
+   * @generated from field: uint32 slot = 2;
+   */
+  slot: number;
+
+  /**
+   * @generated from field: uint64 term = 3;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: bool recovering = 4;
+   */
+  recovering: boolean;
+
+  /**
+   * @generated from field: rkfs.v1.Remembered remembered = 5;
+   */
+  remembered?: Remembered | undefined;
+};
+
+/**
+ * Describes the message rkfs.v1.Greeting.
+ * Use `create(GreetingSchema)` to create a new message.
+ */
+export const GreetingSchema: GenMessage<Greeting> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 25);
+
+/**
+ * One run of one home.
+ *
+ * @generated from message rkfs.v1.Incarnation
+ */
+export type Incarnation = Message$1<"rkfs.v1.Incarnation"> & {
+  /**
+   * Counts the starts of the home.
+   *
+   * @generated from field: uint64 start = 1;
+   */
+  start: bigint;
+
+  /**
+   * Eight random bytes.
+   *
+   * @generated from field: bytes mark = 2;
+   */
+  mark: Uint8Array;
+};
+
+/**
+ * Describes the message rkfs.v1.Incarnation.
+ * Use `create(IncarnationSchema)` to create a new message.
+ */
+export const IncarnationSchema: GenMessage<Incarnation> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 26);
+
+/**
+ * What a member pledged in a run of its home, the one that was admitted with `slot`.
+ *
+ * @generated from message rkfs.v1.Remembered
+ */
+export type Remembered = Message$1<"rkfs.v1.Remembered"> & {
+  /**
+   * @generated from field: rkfs.v1.Incarnation incarnation = 1;
+   */
+  incarnation?: Incarnation | undefined;
+
+  /**
+   * @generated from field: uint32 slot = 2;
+   */
+  slot: number;
+
+  /**
+   * The newest term that it spoke in.
+   *
+   * @generated from field: uint64 term = 3;
+   */
+  term: bigint;
+
+  /**
+   * The furthest entry that it acknowledged, its term, and the leader's term in which it did.
+   *
+   * @generated from field: uint64 index = 4;
+   */
+  index: bigint;
+
+  /**
+   * @generated from field: uint64 index_term = 5;
+   */
+  indexTerm: bigint;
+
+  /**
+   * @generated from field: uint64 held_term = 6;
+   */
+  heldTerm: bigint;
+};
+
+/**
+ * Describes the message rkfs.v1.Remembered.
+ * Use `create(RememberedSchema)` to create a new message.
+ */
+export const RememberedSchema: GenMessage<Remembered> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 27);
+
+/**
  * A message of the daemons: one pair (topic, body), both UTF-8, in the frame's bulk.
  *
  * @generated from message rkfs.v1.Note
@@ -876,7 +1030,7 @@ export type Note = Message$1<"rkfs.v1.Note"> & {
  * Use `create(NoteSchema)` to create a new message.
  */
 export const NoteSchema: GenMessage<Note> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 25);
+  messageDesc(file_rkfs_v1_peer, 28);
 
 /**
  * A member's calls to the leader of `term` about the channel's locks, numbered from `first` on within a round.
@@ -915,7 +1069,7 @@ export type LockCalls = Message$1<"rkfs.v1.LockCalls"> & {
  * Use `create(LockCallsSchema)` to create a new message.
  */
 export const LockCallsSchema: GenMessage<LockCalls> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 26);
+  messageDesc(file_rkfs_v1_peer, 29);
 
 /**
  * @generated from message rkfs.v1.LockCall
@@ -974,7 +1128,7 @@ export type LockCall = Message$1<"rkfs.v1.LockCall"> & {
  * Use `create(LockCallSchema)` to create a new message.
  */
 export const LockCallSchema: GenMessage<LockCall> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 27);
+  messageDesc(file_rkfs_v1_peer, 30);
 
 /**
  * @generated from message rkfs.v1.Lock
@@ -1025,7 +1179,7 @@ export type Lock = Message$1<"rkfs.v1.Lock"> & {
  * Use `create(LockSchema)` to create a new message.
  */
 export const LockSchema: GenMessage<Lock> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 28);
+  messageDesc(file_rkfs_v1_peer, 31);
 
 /**
  * @generated from message rkfs.v1.LockAttach
@@ -1042,7 +1196,7 @@ export type LockAttach = Message$1<"rkfs.v1.LockAttach"> & {
  * Use `create(LockAttachSchema)` to create a new message.
  */
 export const LockAttachSchema: GenMessage<LockAttach> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 29);
+  messageDesc(file_rkfs_v1_peer, 32);
 
 /**
  * @generated from message rkfs.v1.LockAcquire
@@ -1069,7 +1223,7 @@ export type LockAcquire = Message$1<"rkfs.v1.LockAcquire"> & {
  * Use `create(LockAcquireSchema)` to create a new message.
  */
 export const LockAcquireSchema: GenMessage<LockAcquire> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 30);
+  messageDesc(file_rkfs_v1_peer, 33);
 
 /**
  * @generated from message rkfs.v1.LockQuestion
@@ -1091,7 +1245,7 @@ export type LockQuestion = Message$1<"rkfs.v1.LockQuestion"> & {
  * Use `create(LockQuestionSchema)` to create a new message.
  */
 export const LockQuestionSchema: GenMessage<LockQuestion> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 31);
+  messageDesc(file_rkfs_v1_peer, 34);
 
 /**
  * @generated from message rkfs.v1.LockAnswers
@@ -1128,7 +1282,7 @@ export type LockAnswers = Message$1<"rkfs.v1.LockAnswers"> & {
  * Use `create(LockAnswersSchema)` to create a new message.
  */
 export const LockAnswersSchema: GenMessage<LockAnswers> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 32);
+  messageDesc(file_rkfs_v1_peer, 35);
 
 /**
  * @generated from message rkfs.v1.LockAnswer
@@ -1187,7 +1341,7 @@ export type LockAnswer = Message$1<"rkfs.v1.LockAnswer"> & {
  * Use `create(LockAnswerSchema)` to create a new message.
  */
 export const LockAnswerSchema: GenMessage<LockAnswer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 33);
+  messageDesc(file_rkfs_v1_peer, 36);
 
 /**
  * @generated from message rkfs.v1.LockAttached
@@ -1200,7 +1354,7 @@ export type LockAttached = Message$1<"rkfs.v1.LockAttached"> & {
  * Use `create(LockAttachedSchema)` to create a new message.
  */
 export const LockAttachedSchema: GenMessage<LockAttached> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 34);
+  messageDesc(file_rkfs_v1_peer, 37);
 
 /**
  * @generated from message rkfs.v1.LockGranted
@@ -1222,7 +1376,7 @@ export type LockGranted = Message$1<"rkfs.v1.LockGranted"> & {
  * Use `create(LockGrantedSchema)` to create a new message.
  */
 export const LockGrantedSchema: GenMessage<LockGranted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 35);
+  messageDesc(file_rkfs_v1_peer, 38);
 
 /**
  * @generated from message rkfs.v1.LockDenied
@@ -1244,7 +1398,7 @@ export type LockDenied = Message$1<"rkfs.v1.LockDenied"> & {
  * Use `create(LockDeniedSchema)` to create a new message.
  */
 export const LockDeniedSchema: GenMessage<LockDenied> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 36);
+  messageDesc(file_rkfs_v1_peer, 39);
 
 /**
  * @generated from message rkfs.v1.LockFound
@@ -1268,7 +1422,7 @@ export type LockFound = Message$1<"rkfs.v1.LockFound"> & {
  * Use `create(LockFoundSchema)` to create a new message.
  */
 export const LockFoundSchema: GenMessage<LockFound> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 37);
+  messageDesc(file_rkfs_v1_peer, 40);
 
 /**
  * @generated from message rkfs.v1.LockInTheWay
@@ -1300,7 +1454,7 @@ export type LockInTheWay = Message$1<"rkfs.v1.LockInTheWay"> & {
  * Use `create(LockInTheWaySchema)` to create a new message.
  */
 export const LockInTheWaySchema: GenMessage<LockInTheWay> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 38);
+  messageDesc(file_rkfs_v1_peer, 41);
 
 /**
  * The leader misses a part of this round.
@@ -1329,7 +1483,7 @@ export type LockAgain = Message$1<"rkfs.v1.LockAgain"> & {
  * Use `create(LockAgainSchema)` to create a new message.
  */
 export const LockAgainSchema: GenMessage<LockAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 39);
+  messageDesc(file_rkfs_v1_peer, 42);
 
 /**
  * The sender's disk has lost a blob of the entry with this term (0: one that is committed).
@@ -1353,7 +1507,7 @@ export type BlobWanted = Message$1<"rkfs.v1.BlobWanted"> & {
  * Use `create(BlobWantedSchema)` to create a new message.
  */
 export const BlobWantedSchema: GenMessage<BlobWanted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 40);
+  messageDesc(file_rkfs_v1_peer, 43);
 
 /**
  * The answer. If `found`, one pair (nothing, the blob) in the frame's bulk.
@@ -1377,7 +1531,7 @@ export type Blob = Message$1<"rkfs.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 41);
+  messageDesc(file_rkfs_v1_peer, 44);
 
 /**
  * @generated from message rkfs.v1.SnapshotRequest
@@ -1401,7 +1555,7 @@ export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 42);
+  messageDesc(file_rkfs_v1_peer, 45);
 
 /**
  * The kinds and what `data` holds are the channel's business (src/daemon).
@@ -1430,7 +1584,7 @@ export type SnapshotChunk = Message$1<"rkfs.v1.SnapshotChunk"> & {
  * Use `create(SnapshotChunkSchema)` to create a new message.
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 43);
+  messageDesc(file_rkfs_v1_peer, 46);
 
 /**
  * @generated from enum rkfs.v1.EntryKind

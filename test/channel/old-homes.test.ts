@@ -1,0 +1,184 @@
+import t from 'tap'
+import { Cluster, type Member, type Three } from './support/cluster.js'
+
+/** A durable change at a member. */
+function commit(cluster: Cluster, member: Member, name: string): void {
+  const { answer } = member.create(name)
+  cluster.answered(answer)
+  cluster.answered(member.durable())
+}
+
+/** All that run have the file. */
+function haveAll(cluster: Cluster, name: string): void {
+  cluster.until(`${name} is on all members`, () => {
+    cluster.network.connectAll()
+    return cluster.settled() && cluster.alive.every(member => member.lookup(name) !== undefined)
+  })
+  cluster.checkDigests()
+}
+
+const says = ({ reports }: Member, words: RegExp): boolean => reports.some(({ message }) => words.test(message))
+const findings = ({ channel }: Member): string => channel.findings.map(({ words }) => words).join('\n')
+
+for (const transactions of [1, 2, 100]) {
+  void t.test(`a follower put back by ${transactions} transactions is named, caught up, and counts again`, t => {
+    const cluster = new Cluster(3, transactions)
+    const [leader, back, other] = cluster.roles() as Three
+    cluster.settle()
+    for (let n = 0; n < 5; n++) commit(cluster, leader, `f${n}`)
+    cluster.settle()
+    const { lastIndex } = back.channel
+    back.kill()
+    t.ok(back.putBack(transactions))
+    back.start()
+    // what it gets does not reach its disk yet
+    back.stall()
+    cluster.network.connectAll()
+    cluster.until('it is said', () => says(back, /^this home went back in time/))
+    t.match(findings(back), /neither votes nor counts until it has caught up/)
+    t.ok(back.channel.recovering !== undefined)
+    for (const one of [leader, other]) {
+      cluster.until('the others name it', () => findings(one).includes(back.id))
+      t.match(findings(one), new RegExp(`member ${back.id} (lacks what it|acknowledged entry)`))
+    }
+    cluster.until('the leader knows', () => leader.channel.progress(back.id)?.recovering === true)
+    t.equal(leader.channel.reachableVoters, 2, 'it is not counted')
+    back.unstall()
+    cluster.until('it has caught up', () => back.channel.recovering === undefined)
+    t.ok(back.channel.lastIndex >= lastIndex)
+    cluster.until('nothing is said any more', () => [leader, back, other].every(one => findings(one) === ''))
+    other.kill()
+    commit(cluster, leader, 'with it alone')
+    t.ok(back.log.durableIndex >= leader.channel.commitIndex)
+    t.end()
+  })
+}
+
+void t.test('a voter that was put back chooses no leader that lacks what it acknowledged', t => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, back, behind] = cluster.roles() as Three
+    cluster.settle()
+    cluster.network.isolate(behind.id)
+    for (let n = 0; n < 6; n++) commit(cluster, leader, `f${n}`)
+    back.kill()
+    back.putBack(100)
+    leader.stop()
+    back.start()
+    leader.start()
+    cluster.network.connectAll()
+    haveAll(cluster, 'f5')
+    t.ok(says(back, /^this home went back in time/))
+  }
+  t.end()
+})
+
+void t.test('an old leader that was put back is told by those that followed it', t => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [leader, follower, behind] = cluster.roles() as Three
+    cluster.settle()
+    cluster.network.isolate(behind.id)
+    for (let n = 0; n < 6; n++) commit(cluster, leader, `f${n}`)
+    cluster.advance(500)
+    leader.kill()
+    leader.putBack(6)
+    follower.stop()
+    leader.start()
+    follower.start()
+    cluster.network.connectAll()
+    haveAll(cluster, 'f5')
+    t.ok(says(leader, /^this home went back in time/))
+  }
+  t.end()
+})
+
+void t.test('in a channel of two the one that was put back helps the other to lead, and is caught up', t => {
+  for (const first of [0, 1]) {
+    const cluster = new Cluster(2, 5)
+    const [leader, follower] = cluster.roles() as [Member, Member]
+    cluster.settle()
+    for (let n = 0; n < 6; n++) commit(cluster, leader, `f${n}`)
+    const [back, sound] = first === 0 ? [leader, follower] : [follower, leader]
+    cluster.advance(500)
+    back.kill()
+    back.putBack(8)
+    sound.stop()
+    back.start()
+    sound.start()
+    cluster.network.connectAll()
+    haveAll(cluster, 'f5')
+    t.ok(says(back, /^this home went back in time/))
+    commit(cluster, back, 'afterwards')
+  }
+  t.end()
+})
+
+void t.test('a loss of power of all members at once makes nobody doubt itself', t => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const cluster = new Cluster(3, seed)
+    cluster.leader()
+    for (let n = 0; n < 8; n++) {
+      for (const member of cluster.alive) member.create(`${member.slot} ${n}`)
+      cluster.advance(seed % 7)
+    }
+    for (const member of cluster.members) member.crash()
+    for (const member of cluster.members) member.start()
+    cluster.network.connectAll()
+    cluster.leader()
+    cluster.settle()
+    for (const member of cluster.members) t.notOk(says(member, /went back in time/), `seed ${seed}`)
+  }
+  t.end()
+})
+
+void t.test('a voter whose log is empty votes for nobody, and counts when it has all of it', t => {
+  const cluster = new Cluster(3, 3)
+  const [leader, empty, behind] = cluster.roles() as Three
+  cluster.settle()
+  cluster.provideSnapshots()
+  cluster.network.isolate(behind.id)
+  commit(cluster, leader, 'precious')
+  leader.stop()
+  empty.kill()
+  empty.loseDisk()
+  empty.start()
+  cluster.network.connectAll()
+  cluster.advance(30_000)
+  t.notOk(
+    [empty, behind].some(({ leads }) => leads),
+    'the two have no leader',
+  )
+  t.match(findings(empty), /the log of this home is empty/)
+  leader.start()
+  cluster.network.connectAll()
+  haveAll(cluster, 'precious')
+  cluster.until('it counts', () => empty.channel.recovering === undefined)
+  t.end()
+})
+
+void t.test('who knows that a change was committed which its leader lacks does not follow, also after a start', t => {
+  const cluster = new Cluster(3, 4)
+  const [leader, back, behind] = cluster.roles() as Three
+  cluster.settle()
+  cluster.network.isolate(behind.id)
+  for (let n = 0; n < 6; n++) commit(cluster, leader, `f${n}`)
+  const { commitIndex } = leader.channel
+  // its state is written out seldom: what is committed is remembered apart from it
+  leader.stop()
+  leader.loseState()
+  back.kill()
+  back.putBack(100)
+  back.start()
+  cluster.network.connectAll()
+  // nobody is there who could tell it what it acknowledged
+  cluster.until('the two go on', () => [back, behind].some(({ leads }) => leads))
+  leader.start()
+  t.equal(leader.channel.commitIndex, commitIndex)
+  cluster.until('it is told', () => {
+    cluster.network.connectAll()
+    return leader.channel.contradiction !== undefined
+  })
+  t.match(leader.channel.contradiction, /which leads, differs from what is committed here/)
+  t.end()
+})

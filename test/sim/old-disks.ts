@@ -1,0 +1,151 @@
+import type { Rng } from '../../src/base/rng.js'
+import type { Cluster, Member } from '../channel/support/cluster.js'
+import { check } from './checkers/violation.js'
+
+/** What came back must be whole again within so long. */
+const recoverMsMax = 60_000
+const awaitMsMax = 15_000
+const lookMs = 100
+/** What a clock is ahead after a disk was put back: time went on meanwhile. */
+const clockMs = 7_200_000
+
+export type DiskFault = 'old-disk' | 'no-disk'
+
+export interface OldDiskHost {
+  readonly cluster: Cluster
+  readonly rng: Rng
+  note(text: string): void
+  /** Ends a member's process; what it has not on a majority is lost with its disk. */
+  end(member: Member, how: 'power' | 'kill' | 'stop'): void
+  start(member: Member): void
+  /** Whether all members may reach each other. */
+  isCalm(): boolean
+  happened(kind: DiskFault): void
+  isGone(member: Member): boolean
+  /** These reach nobody, all others everybody. */
+  cutOff(members: readonly Member[]): void
+  /** Ends what else is wrong. */
+  calm(): void
+}
+
+/**
+ * A voter comes back with an older copy of its disk, down to a single transaction less, or with none; often when a minority
+ * was away, so that it and they alone could choose a leader that lacks what was acknowledged. Once in a run, where the
+ * members follow one leader and nothing else is wrong; until it has caught up nothing else goes wrong either: who
+ * remembers what it said must be there to say so (README, the guarantees).
+ *
+ * Checked: it says that it is behind and does not count before it has all again; a leader says so, by name; then it
+ * votes and counts like any other.
+ */
+export class OldDisks {
+  readonly #host: OldDiskHost
+  #isDone = false
+  #isAwaited = false
+  #back: Member | undefined
+
+  constructor(host: OldDiskHost) {
+    this.#host = host
+  }
+
+  get happened(): boolean {
+    return this.#isDone
+  }
+
+  /** Something came back and has not caught up: nothing else may go wrong. */
+  get busy(): boolean {
+    return this.#back !== undefined || this.#isAwaited
+  }
+
+  /** As soon as the members follow one leader; not at all if that takes too long. */
+  await(kind: DiskFault): void {
+    if (this.#isDone || this.#isAwaited) return
+    const { cluster, isCalm, happened } = this.#host
+    const end = cluster.clock.now + awaitMsMax
+    this.#isAwaited = true
+    this.#host.calm()
+    const look = (): void => {
+      if (isCalm() && this.#putBack(kind)) happened(kind)
+      else if (cluster.clock.now < end) return cluster.clock.after(lookMs, look)
+      this.#isAwaited = false
+    }
+    look()
+  }
+
+  #putBack(kind: DiskFault): boolean {
+    const { cluster, rng } = this.#host
+    const leader = cluster.alive.find(({ leads }) => leads)
+    if (leader === undefined || !this.#isCalm(leader)) return false
+    const voters = cluster.members.filter(({ id }) => leader.channel.configuration.voters.includes(id))
+    const member = voters[rng.below(voters.length)]!
+    if (voters.length < (kind === 'no-disk' ? 3 : 2)) return false
+    // who came later is not named by what a home holds beside its log
+    if (kind === 'no-disk' && !cluster.descriptor.members.some(({ id }) => id === member.id)) return false
+    this.#isDone = true
+    this.#back = member
+    const others = voters.filter(voter => voter !== member)
+    const isTogether = rng.below(3) > 0
+    const behind: Member[] = []
+    while (isTogether && behind.length < Math.floor((voters.length - 1) / 2)) {
+      behind.push(...others.splice(rng.below(others.length), 1))
+    }
+    this.#host.cutOff(behind)
+    cluster.clock.after(behind.length === 0 ? 0 : 300 + rng.below(1500), () => {
+      if (this.#host.isGone(member)) return void (this.#back = undefined)
+      this.#lose(kind, member, isTogether ? others : [])
+    })
+    return true
+  }
+
+  /** `others`: who knows what it acknowledged; they start at the same time, in order, and have forgotten nothing. */
+  #lose(kind: DiskFault, member: Member, others: readonly Member[]): void {
+    const { cluster, rng, note } = this.#host
+    const { commitIndex } = member.channel
+    for (const other of others) if (other.alive) this.#host.end(other, 'stop')
+    this.#host.end(member, rng.below(2) === 0 ? 'power' : 'kill')
+    if (kind === 'no-disk') member.loseDisk()
+    else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!)) {
+      note(`* m${member.slot - 1} has no older disk`)
+    }
+    member.wallSkewMs += clockMs
+    const ms = others.length > 0 ? 0 : [0, 200, 3000][rng.below(3)]!
+    note(`* m${member.slot - 1} gets ${kind} and comes back in ${ms} ms`)
+    cluster.clock.after(ms, () => {
+      this.#host.cutOff([])
+      for (const started of [...others, member]) this.#host.start(started)
+      this.#watch(member, commitIndex, cluster.clock.now + recoverMsMax)
+    })
+  }
+
+  /** All follow one leader, which has told them all that it knows. */
+  #isCalm(leader: Member): boolean {
+    const { alive, members } = this.#host.cluster
+    return (
+      alive.length === members.filter(member => !this.#host.isGone(member)).length &&
+      alive.every(
+        ({ channel, frozen, stalled }) =>
+          !frozen &&
+          !stalled &&
+          channel.serving &&
+          !channel.restoring &&
+          channel.recovering === undefined &&
+          channel.leader === leader.id &&
+          channel.term === leader.channel.term,
+      )
+    )
+  }
+
+  #watch(member: Member, last: number, end: number): void {
+    const { cluster, note, isGone } = this.#host
+    if (isGone(member)) return void (this.#back = undefined)
+    if (!member.alive) return cluster.clock.after(lookMs, () => this.#watch(member, last, end))
+    const { channel } = member
+    const { recovering } = channel
+    if (recovering === undefined && channel.commitIndex >= last && cluster.alive.some(({ leads }) => leads)) {
+      note(`* m${member.slot - 1} has caught up`)
+      this.#back = undefined
+      return
+    }
+    check('old-disk', cluster.clock.now < end, () => `m${member.slot - 1} does not catch up: ${recovering}`)
+    cluster.clock.after(lookMs, () => this.#watch(member, last, end))
+  }
+}
