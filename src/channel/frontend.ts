@@ -1,4 +1,4 @@
-import { EIO, ENOSYS } from '../base/errno.js'
+import { EIO } from '../base/errno.js'
 import { namelessKey, nowhere } from '../fs/operation.js'
 import type { View } from '../fs/view.js'
 import { AttributeCalls } from './attribute-calls.js'
@@ -40,7 +40,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   readonly #files: FileCalls
   readonly #attributes: AttributeCalls
   readonly #directories: DirectoryCalls
-  readonly #locks: MountLocks | undefined
+  readonly #locks: MountLocks
 
   constructor(channel: Channel, options: FrontendOptions, ports: FrontendPorts) {
     this.mount = options.mount
@@ -49,13 +49,17 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     this.#files = new FileCalls(this.#state, this.#names)
     this.#attributes = new AttributeCalls(this.#state)
     this.#directories = new DirectoryCalls(this.#state)
-    this.#locks = options.channelLocks
-      ? new MountLocks(options.mount, options.timeoutMs, channel.locks, {
-          settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
-          dropPages: ino => this.#state.forgetPages(ino),
-          serving: () => this.#state.channel.serving,
-        })
-      : undefined
+    this.#locks = new MountLocks(
+      options.mount,
+      options.timeoutMs,
+      ports.locks,
+      options.channelLocks ? channel.locks : undefined,
+      {
+        settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
+        dropPages: ino => this.#state.forgetPages(ino),
+        serving: () => this.#state.channel.serving,
+      },
+    )
   }
 
   /** Where invalidations go; set once the mount stands. */
@@ -74,7 +78,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   /** The channel was opened anew, after a fault of the disk: the mount goes on with it. Kernel caches are void. */
   rebind(channel: Channel): void {
     this.#state.rebind(channel)
-    this.#locks?.rebind(channel.locks)
+    this.#locks.rebind(channel.locks)
     this.viewChanged()
     this.invalidateAll()
   }
@@ -99,7 +103,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
 
   /** The mount has ended: what only it could reach goes. */
   close(): void {
-    this.#locks?.close()
+    this.#locks.close()
     this.#state.close()
   }
 
@@ -253,11 +257,11 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   }
 
   flush(_caller: Caller, ino: number, handle: number, lockOwner: bigint, reply: Reply<void>): void {
-    this.#files.flush(handle, this.#locks?.flushing(ino, handle, lockOwner, reply) ?? reply)
+    this.#files.flush(handle, this.#locks.flushing(ino, handle, lockOwner, reply))
   }
 
   release(ino: number, handle: number, _flockOwner: bigint | undefined, reply: Reply<void>): void {
-    this.#locks?.released(ino, handle)
+    this.#locks.released(ino, handle)
     this.#files.release(ino, handle, reply)
   }
 
@@ -324,16 +328,15 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     reply.ok(this.#state.ports.statistics())
   }
 
-  // ---- locks: only with `locks=channel`; otherwise the kernel keeps them for the programs of this mount ----
+  // ---- locks ----
 
   /** Whether a lock that the open file was used for is lost. */
   #isSpoilt(handle: number): boolean {
-    return this.#locks?.isSpoilt(handle) ?? false
+    return this.#locks.isSpoilt(handle)
   }
 
   getlk(_c: Caller, ino: number, handle: number, owner: bigint, lock: FileLock, reply: Reply<FileLock>): void {
-    if (this.#locks === undefined) reply.fail(ENOSYS)
-    else this.#locks.getlk(ino, handle, owner, lock, reply)
+    this.#locks.getlk(ino, handle, owner, lock, reply)
   }
 
   setlk(
@@ -346,7 +349,6 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     wait: boolean,
     reply: Reply<void>,
   ): void {
-    if (this.#locks === undefined) reply.fail(ENOSYS)
-    else this.#locks.setlk(ino, handle, owner, lock, flock, wait, reply)
+    this.#locks.setlk(ino, handle, owner, lock, flock, wait, reply)
   }
 }

@@ -11,6 +11,7 @@ import type { Channel } from './channel.js'
 import { isOfPages } from './invalidations.js'
 import { KernelPages } from './kernel-pages.js'
 import type { Attributes, Caller, Entry, FileSystemStatistics, Mounted, Reply } from './mount-port.js'
+import type { MemberLocks } from './locks/member-locks.js'
 import { OpenFiles } from './open-files.js'
 import { attributesOf, OrphanFile, type OrphanPorts, type Spill } from './orphan-file.js'
 
@@ -31,6 +32,8 @@ export interface FrontendOptions {
 }
 
 export interface FrontendPorts {
+  /** The locks of all of the member's mounts of the channel. */
+  readonly locks: MemberLocks
   now(): bigint
   nextInode(): number
   openSpill(): Spill

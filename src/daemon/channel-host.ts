@@ -16,6 +16,7 @@ import { inodesPerSlot, type Descriptor } from '../channel/descriptor.js'
 import type { Frontend } from '../channel/frontend.js'
 import type { FileSystemStatistics } from '../channel/mount-port.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
+import { MemberLocks } from '../channel/locks/member-locks.js'
 import type { Spill } from '../channel/orphan-file.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts } from './conflicts.js'
@@ -63,6 +64,8 @@ export class ChannelHost {
   /** Notes between the daemons that are not about a verification. */
   onNote: (from: MemberId, topic: string, body: string) => void = () => {}
   readonly #spillFile: SpillFile
+  /** Of all of its mounts; they outlive a channel that is opened anew. */
+  readonly locks = new MemberLocks()
   readonly #options: ChannelHostOptions
   readonly #paths
   readonly #owner: LogOwner

@@ -21,7 +21,7 @@ export interface MountChoices {
   readonly nonEmpty: boolean
   /** Reading a file leaves its access time as it is; without it, it is kept as relatime has it. */
   readonly noAccessTimes: boolean
-  /** `local`: locks hold between the programs of this mount. `channel`: between those of all mounts that have the option. */
+  /** `local`: locks hold between the programs of all mounts here. `channel`: with those of all members' mounts that have the option, too. */
   readonly locks: 'local' | 'channel'
   /** Set-uid and set-gid bits and file capabilities count here, whichever member set them. */
   readonly suid: boolean

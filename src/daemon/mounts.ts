@@ -29,8 +29,8 @@ const catchUpMs = 5000
 /** Beyond the handler's own limits, of which one call can meet two (`read=latest`, then a change). */
 const deadlineGraceMs = 10_000
 
-function driverOf({ driver, timeoutSeconds, locks }: MountChoices): MountDriver {
-  if (driver === 'kernel') return new KernelDriver({ locks: locks === 'channel' })
+function driverOf({ driver, timeoutSeconds }: MountChoices): MountDriver {
+  if (driver === 'kernel') return new KernelDriver({ locks: true })
   return new FuseNativeDriver({ deadlineMs: 2000 * timeoutSeconds + deadlineGraceMs })
 }
 
@@ -129,6 +129,7 @@ export class Mounts {
         now: () => host.now(),
         nextInode: () => host.nextInode(),
         openSpill: () => host.openSpill(),
+        locks: host.locks,
         statistics: () => host.statistics(),
         delay: (ms, callback) => void setTimeout(callback, ms).unref(),
       },

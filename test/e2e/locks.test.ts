@@ -69,14 +69,41 @@ await t.test('three members', async t => {
   })
 
   const without = `${two.directory}-without`
-  await t.test('a mount without the option takes no part', async t => {
+  const at = (directory: string) => ({ ...two, directory }) as typeof leader
+  await t.test('a mount without the option takes no part in what other members do', async t => {
     await file('w')
     await two.must('mount', 'demo', without)
-    const [holder, apart] = [open(two, 'w'), open({ ...two, directory: without } as typeof leader, 'w')]
+    const [holder, apart] = [open(one, 'w'), open(at(without), 'w')]
     t.equal(await holder.do('flock EX'), 'ok')
     t.equal(await apart.do('flock EX NB'), 'ok')
     await holder.end()
     await apart.end()
+  })
+
+  await t.test('the mounts of one member share their locks, whatever their options', async t => {
+    await file('s')
+    const another = `${two.directory}-another`
+    await two.must('mount', 'demo', another)
+    for (const kind of ['flock', 'lockf']) {
+      for (const [first, second] of [
+        [without, another],
+        [without, two.directory],
+        [two.directory, another],
+      ] as const) {
+        const [holder, other] = [open(at(first), 's'), open(at(second), 's')]
+        t.equal(await holder.do(`${kind} EX`), 'ok')
+        t.equal(await other.do(`${kind} EX NB`), 'EAGAIN', `${kind} through ${first}, then ${second}`)
+        const waiting = other.do(`${kind} EX`)
+        await sleep(200)
+        t.equal(await holder.do(`${kind} UN`), 'ok')
+        t.equal(await waiting, 'ok')
+        t.equal(await holder.do(`${kind} SH NB`), 'EAGAIN')
+        await other.end('SIGKILL')
+        await until('its lock goes with it', async () => (await holder.do(`${kind} SH NB`)) === 'ok')
+        await holder.end()
+      }
+    }
+    await two.must('umount', another)
   })
 
   await t.test('what a local file system does, the members together do', async t => {

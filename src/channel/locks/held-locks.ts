@@ -1,10 +1,18 @@
 import { fileKey, overlap, type Lock, type LockPlace, type LockType, type Range, type Segment } from './lock.js'
 import { changeRange, type Segments } from './segments.js'
 
+/** Whether the locks of two owners never exclude each other. */
+export type AreApart = (owner: string, other: string) => boolean
+
 /** Held locks by file and owner. */
 export class HeldLocks {
+  readonly #areApart: AreApart
   readonly #files = new Map<string, Map<string, { readonly place: LockPlace; segments: Segments }>>()
   #count = 0
+
+  constructor(areApart: AreApart = () => false) {
+    this.#areApart = areApart
+  }
 
   /** Held ranges, of all owners. */
   get count(): number {
@@ -42,7 +50,7 @@ export class HeldLocks {
   /** Those of other owners that exclude the lock. */
   *conflicts(lock: Lock): Generator<Segment & { readonly owner: string }> {
     for (const [owner, { segments }] of this.#files.get(fileKey(lock)) ?? []) {
-      if (owner === lock.owner) continue
+      if (owner === lock.owner || this.#areApart(owner, lock.owner)) continue
       for (const segment of segments) {
         if (overlap(segment, lock) && (segment.type === 'write' || lock.type === 'write')) yield { ...segment, owner }
       }

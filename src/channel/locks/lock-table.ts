@@ -1,6 +1,6 @@
 import type { LockSpace } from './lock.js'
 import { fileKey, overlap, type Lock, type LockPlace, type Range } from './lock.js'
-import { HeldLocks } from './held-locks.js'
+import { HeldLocks, type AreApart } from './held-locks.js'
 
 /** A lock that is waited for. `id` is the asker's name for it; `turn` is its place among all that wait. */
 export interface WaitingLock extends Lock {
@@ -29,11 +29,17 @@ export interface Settled {
  * locks that they hold, as far as fcntl(2) locks go.
  */
 export class LockTable {
-  readonly held = new HeldLocks()
+  readonly held: HeldLocks
+  readonly #areApart: AreApart
   /** In the order of their turns. */
   readonly #waiting = new Map<string, WaitingLock>()
   #settled: Settled[] = []
   #nextTurn = 1
+
+  constructor(areApart: AreApart = () => false) {
+    this.held = new HeldLocks(areApart)
+    this.#areApart = areApart
+  }
 
   get waiting(): Iterable<WaitingLock> {
     return this.#waiting.values()
@@ -128,7 +134,8 @@ export class LockTable {
   *#before(lock: WaitingLock): Generator<WaitingLock> {
     for (const other of this.#waiting.values()) {
       if (other.turn >= lock.turn) return
-      if (other.owner !== lock.owner && fileKey(other) === fileKey(lock) && overlap(other, lock))
+      if (other.owner === lock.owner || this.#areApart(other.owner, lock.owner)) continue
+      if (fileKey(other) === fileKey(lock) && overlap(other, lock))
         if (other.type === 'write' || lock.type === 'write') yield other
     }
   }

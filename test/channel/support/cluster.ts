@@ -7,6 +7,7 @@ import { encodeDescriptor, inodesPerSlot, type Descriptor } from '../../../src/c
 import { assert } from '../../../src/base/assert.js'
 import { Frontend, type FrontendOptions } from '../../../src/channel/frontend.js'
 import type { Invalidation } from '../../../src/channel/mount-port.js'
+import { MemberLocks } from '../../../src/channel/locks/member-locks.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
 import type { ChannelEvents, ChannelPorts, LogLevel, LostChange } from '../../../src/channel/ports.js'
 import type { Retention } from '../../../src/channel/upkeep.js'
@@ -386,6 +387,7 @@ export class Member {
         now: () => this.wallNs(),
         nextInode: () => this.nextInode(),
         openSpill: memorySpill,
+        locks: new MemberLocks(),
         delay: (ms, callback) => {
           const life = this.#lives
           this.#cluster.clock.after(ms, () => this.#run(life, callback))
