@@ -389,14 +389,26 @@ export class Node {
 
   /** The owner's side of `join`. */
   #enroller(name: string, invitations: Invitations): EnrollHandler {
-    return async enrollment => {
-      try {
-        return await this.#enrollMember(name, invitations, enrollment)
-      } catch (error) {
-        const { memberId: member } = enrollment
-        this.#refusals.warn(name, 'a node was not admitted', { channel: name, member, reason: messageOf(error) })
+    const refused = (error: unknown, member?: MemberId): void => {
+      const who = member === undefined ? {} : { member }
+      this.#refusals.warn(name, 'a node was not admitted', { channel: name, ...who, reason: messageOf(error) })
+    }
+    return {
+      check: secret => {
+        const redemption = invitations.check(secret)
+        if (redemption.ok) return
+        const error = new RkfsError('refused', redemption.reason)
+        refused(error)
         throw error
-      }
+      },
+      enroll: async enrollment => {
+        try {
+          return await this.#enrollMember(name, invitations, enrollment)
+        } catch (error) {
+          refused(error, enrollment.memberId)
+          throw error
+        }
+      },
     }
   }
 

@@ -11,6 +11,7 @@ import { CspHome } from '../../src/adapters/pki/csp-home.js'
 import { encodeFrame } from '../../src/adapters/rpc/frame-codec.js'
 import { RpcNode } from '../../src/adapters/rpc/rpc-node.js'
 import { peerService } from '../../src/adapters/rpc/services.js'
+import { protocolVersion } from '../../src/adapters/rpc/tuning.js'
 import { Rng } from '../../src/base/rng.js'
 import { inodesPerSlot } from '../../src/channel/descriptor.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
@@ -101,7 +102,7 @@ function quietly(test: Test, what: string, before: readonly number[], linesMax: 
 }
 const logLengths = (): number[] => honest.map(machine => linesOf(machine).length - 1)
 
-const hello = (id: string, address = '', protocolVersion = 1): Uint8Array =>
+const hello = (id: string, address = ''): Uint8Array =>
   toBinary(
     SubscribeRequestSchema,
     create(SubscribeRequestSchema, {
@@ -190,7 +191,7 @@ await t.test('connections and streams that never end', async t => {
 /** What the nodes' subscriptions to the third member get: frames, whatever they are. */
 await t.test('frames that are none', async t => {
   const before = logLengths()
-  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion: 1 }])
+  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion }])
   const samples = [...frameSamples.map(sample => encodeFrame([sample])), encodeFrame(frameSamples)]
   const frames = fc.sample(hostileBytes(samples), { seed, numRuns: runs(300) })
   let sent = 0

@@ -58,24 +58,37 @@ export class Invitations {
     })
   }
 
+  /** Whether somebody may redeem a secret. A lookup, before anything that costs more. */
+  check(secret: Uint8Array): Redemption {
+    return this.#judge(this.#find(secret), undefined)
+  }
+
   /** Spends a secret for one member; on stable storage before it says yes. */
   redeem(secret: Uint8Array, member: MemberId): Promise<Redemption> {
     return this.#alone(async () => {
-      const hash = hashOfSecret(secret)
-      const known = this.#list.find(invitation => invitation.hash === hash)
-      if (!known) return { ok: false, reason: 'the token is unknown here: ask the owner for another' }
-      if (known.revoked)
-        return { ok: false, reason: 'the member that used this token was removed: ask the owner for another' }
-      if (known.redeemedBy && known.redeemedBy !== member)
-        return { ok: false, reason: 'the token was used already: ask the owner for another' }
-      if (known.expires <= this.#now()) {
-        const when = new Date(known.expires * 1000).toISOString().replace('.000Z', 'Z')
-        return { ok: false, reason: `the token expired on ${when}: ask the owner for another` }
-      }
-      if (known.redeemedBy) return { ok: true }
+      const known = this.#find(secret)
+      const redemption = this.#judge(known, member)
+      if (!redemption.ok || known?.redeemedBy) return redemption
       await this.#save(this.#list.map(each => (each === known ? { ...each, redeemedBy: member } : each)))
-      return { ok: true }
+      return redemption
     })
+  }
+
+  #find(secret: Uint8Array): Invitation | undefined {
+    const hash = hashOfSecret(secret)
+    return this.#list.find(invitation => invitation.hash === hash)
+  }
+
+  /** `member` undefined: it is not known yet who asks. */
+  #judge(known: Invitation | undefined, member: MemberId | undefined): Redemption {
+    const refused = (why: string): Redemption => ({ ok: false, reason: `${why}: ask the owner for another` })
+    if (!known) return refused('the token is unknown here')
+    if (known.revoked) return refused('the member that used this token was removed')
+    if (member !== undefined && known.redeemedBy && known.redeemedBy !== member) {
+      return refused('the token was used already')
+    }
+    if (known.expires > this.#now()) return { ok: true }
+    return refused(`the token expired on ${new Date(known.expires * 1000).toISOString().replace('.000Z', 'Z')}`)
   }
 
   /** Before a member is removed: what it once redeemed will not let it in again. */

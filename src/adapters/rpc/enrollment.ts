@@ -19,6 +19,7 @@ import { checkServer, connectPeer, shownCertificates, type PeerTarget } from './
 import { enrollmentService } from './services.js'
 import { errorOfCall } from './status.js'
 import { enrollConnectMs, enrollMs } from './tuning.js'
+import type { Turns } from './turns.js'
 
 /** What a new member sends; its signing request has been checked and is `memberId`'s. */
 export interface Enrollment {
@@ -44,19 +45,29 @@ export interface Enrolled {
 }
 
 /** The owner's side; throws `refused` with the reason that the new member reads. */
-export type EnrollHandler = (enrollment: Enrollment) => Promise<Enrolled>
+export interface EnrollHandler {
+  /** Whether a secret may be redeemed. Asked first: it costs little, and whoever has none gets no further. */
+  readonly check: (secret: Uint8Array) => void
+  readonly enroll: (enrollment: Enrollment) => Promise<Enrolled>
+}
 
 const descriptorBytesMax = 1024 * 1024
 
-/** Serves one request of a stranger: checks its form and its signature, then asks the handler. */
-export async function serveEnroll(request: EnrollRequest, handler: EnrollHandler): Promise<EnrollReply> {
+/**
+ * Serves one request of a stranger: checks its secret and its form, then, when it is its turn, its signature, and asks the
+ * handler. One at a time: both cost, and admitting is a change of the membership, of which there is one at a time, too.
+ */
+export async function serveEnroll(request: EnrollRequest, handler: EnrollHandler, turns: Turns): Promise<EnrollReply> {
   const { channelId, secret, signingRequest, name, address } = request
   if (secret.length !== 16) throw new RkfsError('refused', 'the token is unknown here: ask the owner for another')
+  handler.check(secret)
   checkNodeName(name)
   if (address.length > 255) throw new RkfsError('usage', 'the address is too long')
   parseAddress(address)
-  const { memberId } = await openSigningRequest(signingRequest)
-  const reply = await handler({ channelId, secret, csrDer: signingRequest, memberId, name, address })
+  const reply = await turns.take(async () => {
+    const { memberId } = await openSigningRequest(signingRequest)
+    return handler.enroll({ channelId, secret, csrDer: signingRequest, memberId, name, address })
+  })
   return create(EnrollReplySchema, {
     certificate: reply.certificate as Uint8Array<ArrayBuffer>,
     ca: reply.ca as Uint8Array<ArrayBuffer>,

@@ -1,14 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import type * as tls from 'node:tls'
 
-import {
-  Server,
-  ServerCredentials,
-  status,
-  type sendUnaryData,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-} from '@grpc/grpc-js'
+import { Server, ServerCredentials, status, type ServerWritableStream } from '@grpc/grpc-js'
 
 import { assert } from '../../base/assert.js'
 import { RkfsError } from '../../base/errors.js'
@@ -23,15 +16,17 @@ import { serveEnroll, type EnrollHandler } from './enrollment.js'
 import type { SubscribeCall } from './incoming.js'
 import { QuietLog, type Log } from './log.js'
 import { SecurePort } from './secure-port.js'
-import { enrollmentService, peerService } from './services.js'
+import { peerService } from './services.js'
+import { serveStranger, type StrangerCalls } from './stranger-calls.js'
 import { callError, callErrorOf } from './status.js'
+import { Turns } from './turns.js'
 import {
+  enrollmentsWaitingMax,
   helloMs,
   memberConnectionsMax,
   memberStreamsMax,
   protocolVersion,
   requestBytesMax,
-  strangerStreamsMax,
 } from './tuning.js'
 
 export interface RpcNodeOptions {
@@ -63,20 +58,19 @@ interface Caller extends MemberCertificate {
 type Call = Pick<SubscribeCall, 'getAuthContext' | 'getPeer'>
 
 /**
- * A node's network: one TLS port and, behind it, two gRPC servers. Connections that hold a valid certificate of a member
- * get the one with the members' calls; all others the one where only `Enroll` does anything.
+ * A node's network: one TLS port. Connections that hold a valid certificate of a member go to the gRPC server with the
+ * members' calls; all others to one where only `Enroll` does anything, and not much of anything (`stranger-calls.ts`).
  */
 export class RpcNode {
   readonly #options: RpcNodeOptions
   readonly #quiet: QuietLog
   readonly #channels = new Map<string, OpenChannel>()
   readonly #members: Server
-  readonly #strangers: Server
-  /** By remote address: for closing, and for telling a stranger why. Never for deciding who somebody is. */
+  /** By remote address, for closing. Never for deciding who somebody is. */
   readonly #sockets = new Map<string, tls.TLSSocket>()
-  readonly #reasons = new Map<string, string>()
   /** Of each member in each channel, the oldest first: it alone pays for too many. */
   readonly #connections = new Map<string, Set<tls.TLSSocket>>()
+  readonly #enrollments = new Turns(enrollmentsWaitingMax)
   #port: SecurePort | undefined
   #address: string | undefined
 
@@ -87,19 +81,6 @@ export class RpcNode {
     this.#members.addService(peerService, {
       subscribe: (call: SubscribeCall) => this.#subscribe(call),
       fetchSnapshot: (call: ServerWritableStream<SnapshotRequest, SnapshotChunk>) => this.#snapshot(call),
-    })
-    this.#strangers = new Server(serverOptions(strangerStreamsMax))
-    this.#strangers.addService(peerService, {
-      subscribe: (call: SubscribeCall) => this.#refuse(call),
-      fetchSnapshot: (call: ServerWritableStream<SnapshotRequest, SnapshotChunk>) => this.#refuse(call),
-    })
-    this.#strangers.addService(enrollmentService, {
-      enroll: (call: ServerUnaryCall<EnrollRequest, EnrollReply>, done: sendUnaryData<EnrollReply>) => {
-        this.#enroll(call.request).then(
-          reply => done(null, reply),
-          (error: unknown) => done(callErrorOf(error)),
-        )
-      },
     })
   }
 
@@ -113,7 +94,6 @@ export class RpcNode {
     assert(!this.#port, 'the node was started before')
     const { nodeKey, listen } = this.#options
     const members = this.#members.createConnectionInjector(ServerCredentials.createInsecure())
-    const strangers = this.#strangers.createConnectionInjector(ServerCredentials.createInsecure())
     const port = new SecurePort({
       listen,
       fallback: { certificatePem: await createSelfSigned(nodeKey.key), keyPem: nodeKey.pem },
@@ -122,10 +102,7 @@ export class RpcNode {
         this.#count(`${channelId} ${member}`, socket)
         members.injectConnection(socket)
       },
-      stranger: (socket, reason) => {
-        this.#remember(this.#reasons, socket, reason)
-        strangers.injectConnection(socket)
-      },
+      stranger: (socket, reason) => serveStranger(socket, reason, this.#strangerCalls),
     })
     this.#port = port
     this.#address = await port.start()
@@ -163,7 +140,6 @@ export class RpcNode {
   async stop(): Promise<void> {
     for (const { transport } of this.#channels.values()) await transport.close()
     this.#members.forceShutdown()
-    this.#strangers.forceShutdown()
     await this.#port?.stop()
     this.#port = undefined
   }
@@ -193,21 +169,10 @@ export class RpcNode {
    */
   #caller(call: Call, channelId: string): Caller {
     const certificate = call.getAuthContext()?.sslPeerCertificate?.raw
-    if (!certificate) throw new RkfsError('not-member', this.#reasonFor(call))
+    if (!certificate) throw new RkfsError('not-member', 'this call needs a certificate of a member of the channel')
     const channel = this.#channels.get(channelId)
     if (!channel) throw new RkfsError('not-found', 'this node serves no such channel')
     return { ...verifyMemberCertificate(certificate, channel.ca, channelId, Date.now()), channel, certificate }
-  }
-
-  #reasonFor(call: Call): string {
-    return this.#reasons.get(call.getPeer()) ?? 'this call needs a certificate of a member of the channel'
-  }
-
-  #refuse(call: SubscribeCall | ServerWritableStream<SnapshotRequest, SnapshotChunk>): void {
-    call.on('error', () => undefined)
-    const reason = this.#reasonFor(call)
-    this.#quiet.warn(call.getPeer().replace(/:\d+$/, ''), 'a stranger was refused', { peer: call.getPeer(), reason })
-    call.emit('error', callError(status.UNAUTHENTICATED, reason))
   }
 
   #subscribe(call: SubscribeCall): void {
@@ -256,13 +221,30 @@ export class RpcNode {
     call.emit('error', refusal)
   }
 
-  #enroll(request: EnrollRequest): Promise<EnrollReply> {
-    const channel = this.#channels.get(request.channelId)
-    if (!channel) return Promise.reject(new RkfsError('unavailable', 'this node serves no such channel'))
-    if (!channel.enroll) {
-      return Promise.reject(new RkfsError('unavailable', "this node is not the channel's owner: it admits nobody"))
+  get #strangerCalls(): StrangerCalls {
+    return {
+      enroll: request => this.#enroll(request),
+      refused: (peer, reason) => {
+        this.#quiet.warn(peer.replace(/:\d+$/, ''), 'a stranger was refused', { peer, reason })
+      },
+      exceeded: peer => {
+        this.#port?.strangerFailed()
+        this.#quiet.warn(peer.replace(/:\d+$/, ''), 'a stranger was cut off', { peer, reason: 'it sent too much' })
+      },
     }
-    return serveEnroll(request, channel.enroll)
+  }
+
+  async #enroll(request: EnrollRequest): Promise<EnrollReply> {
+    const channel = this.#channels.get(request.channelId)
+    if (!channel) throw new RkfsError('unavailable', 'this node serves no such channel')
+    const { enroll } = channel
+    if (!enroll) throw new RkfsError('unavailable', "this node is not the channel's owner: it admits nobody")
+    try {
+      return await serveEnroll(request, enroll, this.#enrollments)
+    } catch (error) {
+      this.#port?.strangerFailed()
+      throw error
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { MemberId } from '../../base/ids.js'
 import { channelIdOfDnsName } from '../pki/member-id.js'
 import { verifyMemberCertificate } from '../pki/verify.js'
 import { formatAddress, parseAddress } from './address.js'
+import { Handshakes } from './handshakes.js'
 import { Strangers } from './strangers.js'
 import { handshakeMs } from './tuning.js'
 
@@ -49,6 +50,7 @@ export class SecurePort {
   readonly #channels = new Map<string, Entry>()
   readonly #sockets = new Set<Socket>()
   readonly #strangers = new Strangers()
+  readonly #handshakes = new Handshakes()
 
   constructor(options: PortOptions) {
     this.#options = options
@@ -98,6 +100,7 @@ export class SecurePort {
 
   async stop(): Promise<void> {
     this.#strangers.close()
+    this.#handshakes.close()
     for (const socket of this.#sockets) socket.destroy()
     if (this.#server.listening) await new Promise(resolve => this.#server.close(resolve))
   }
@@ -122,7 +125,12 @@ export class SecurePort {
       this.#sockets.delete(socket)
       this.#strangers.remove(key, socket)
     })
-    this.#tls.emit('connection', socket)
+    this.#handshakes.begin(socket, () => this.#tls.emit('connection', socket))
+  }
+
+  /** A stranger failed at what it asked for: it and its like are let in more slowly. */
+  strangerFailed(): void {
+    this.#handshakes.failed()
   }
 
   #secured(socket: tls.TLSSocket): void {
@@ -139,6 +147,7 @@ export class SecurePort {
     try {
       const { memberId } = verifyMemberCertificate(certificate, channel.ca, channelId, Date.now())
       this.#strangers.remove(connectionKey(socket))
+      this.#handshakes.giveBack()
       this.#options.member(socket, channelId, memberId)
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error

@@ -1,15 +1,17 @@
 import type { Socket } from 'node:net'
 
+import { originOf } from './handshakes.js'
 import { strangerMs, strangersMax } from './tuning.js'
 
 interface Stranger {
   readonly socket: Socket
+  readonly origin: string
   readonly since: number
 }
 
 /**
- * Connections whose other end has not (yet) proved to be a member. Bounded in number and time; the oldest gives way, so
- * that strangers that hold theirs open keep nobody out.
+ * Connections whose other end has not (yet) proved to be a member. Bounded in number and time; the oldest of the address
+ * that has the most gives way, so that strangers that hold theirs open keep nobody out.
  */
 export class Strangers {
   readonly #strangers = new Map<string, Stranger>()
@@ -25,14 +27,19 @@ export class Strangers {
   }
 
   add(key: string, socket: Socket): void {
-    if (this.#strangers.size >= strangersMax) {
-      for (const [oldest, { socket }] of this.#strangers) {
-        this.#strangers.delete(oldest)
-        socket.destroy()
-        break
-      }
+    if (this.#strangers.size >= strangersMax) this.#makeRoom()
+    this.#strangers.set(key, { socket, origin: originOf(socket), since: performance.now() })
+  }
+
+  #makeRoom(): void {
+    const counts = new Map<string, number>()
+    for (const { origin } of this.#strangers.values()) counts.set(origin, (counts.get(origin) ?? 0) + 1)
+    const most = Math.max(...counts.values())
+    for (const [oldest, { socket, origin }] of this.#strangers) {
+      if (counts.get(origin) !== most) continue
+      this.#strangers.delete(oldest)
+      return void socket.destroy()
     }
-    this.#strangers.set(key, { socket, since: performance.now() })
   }
 
   /** It proved to be a member, or it is gone. */

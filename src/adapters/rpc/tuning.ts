@@ -32,7 +32,17 @@ export const handshakeMs = 10_000
 /** Connections whose other end has not proved to be a member; the oldest gives way to the next. */
 export const strangersMax = 64
 export const strangerMs = 60_000
-export const strangerStreamsMax = 4
+/** Streams and bytes of a stranger's connection, after which it is cut: an enrollment takes one stream and some KiB. */
+export const strangerStreamsMax = 8
+export const strangerBytesMax = 64 * 1024
+export const strangerStreamsAtOnceMax = 4
+/** Handshakes of others than members, and how many at once when it was quiet before. */
+export const handshakesPerSecond = 40
+export const handshakeBurst = 64
+/** What a stranger's failure (a secret that is not known, a cut connection) costs, in handshakes. */
+export const failureCost = 4
+/** New members that wait while another is admitted. */
+export const enrollmentsWaitingMax = 8
 export const memberStreamsMax = 32
 /** Connections of one member in one channel, of which a sound one has two or three; the oldest gives way to the next. */
 export const memberConnectionsMax = 16

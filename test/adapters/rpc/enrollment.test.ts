@@ -18,13 +18,16 @@ t.test('a removed member that answers in the place of the owner gets nothing of 
   const owner = await Member.make(authority, 'owner')
   let admitted = 0
   owner.options = {
-    async enroll({ csrDer, memberId, name }) {
-      admitted++
-      return {
-        certificate: new X509Certificate(await issueCertificate(authority, csrDer, memberId, name)).raw,
-        ca: new X509Certificate(authority.caPem).raw,
-        descriptor: Buffer.from('descriptor'),
-      }
+    enroll: {
+      check: () => {},
+      async enroll({ csrDer, memberId, name }) {
+        admitted++
+        return {
+          certificate: new X509Certificate(await issueCertificate(authority, csrDer, memberId, name)).raw,
+          ca: new X509Certificate(authority.caPem).raw,
+          descriptor: Buffer.from('descriptor'),
+        }
+      },
     },
   }
   await owner.start()
@@ -80,16 +83,22 @@ t.test('joining with a token', async t => {
   const other = await Member.make(authority, 'other')
   const seen: string[] = []
   owner.options = {
-    async enroll({ secret, csrDer, memberId, name, address }) {
-      const redemption = await invitations.redeem(secret, memberId)
-      if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
-      seen.push(`${memberId} ${name} ${address}`)
-      const pem = await issueCertificate(authority, csrDer, memberId, name)
-      return {
-        certificate: new X509Certificate(pem).raw,
-        ca: new X509Certificate(authority.caPem).raw,
-        descriptor: Buffer.from('descriptor'),
-      }
+    enroll: {
+      check: secret => {
+        const redemption = invitations.check(secret)
+        if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
+      },
+      async enroll({ secret, csrDer, memberId, name, address }) {
+        const redemption = await invitations.redeem(secret, memberId)
+        if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
+        seen.push(`${memberId} ${name} ${address}`)
+        const pem = await issueCertificate(authority, csrDer, memberId, name)
+        return {
+          certificate: new X509Certificate(pem).raw,
+          ca: new X509Certificate(authority.caPem).raw,
+          descriptor: Buffer.from('descriptor'),
+        }
+      },
     },
   }
   await owner.start()

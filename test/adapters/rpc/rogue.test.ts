@@ -12,6 +12,7 @@ import t from 'tap'
 
 import { createAuthority } from '../../../src/adapters/pki/authority.js'
 import { encodeFrame } from '../../../src/adapters/rpc/frame-codec.js'
+import { protocolVersion } from '../../../src/adapters/rpc/tuning.js'
 import { cluster, Member, until } from './cluster.js'
 
 const same = (bytes: Buffer): Buffer => bytes
@@ -31,7 +32,7 @@ t.test('a server that sends nonsense is left, by name', async t => {
   const authority = await createAuthority('demo')
   const [a] = (await cluster(1, authority)) as [Member]
   t.teardown(() => a.stop())
-  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion: 1 }])
+  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion }])
   const rogues: [string, Buffer[], RegExp][] = [
     ['too long', [welcome, Buffer.alloc(5 * 1024 * 1024)], /larger than max/],
     ['garbage', [welcome, Buffer.from('nonsense')], /malformed frame/],
@@ -84,10 +85,14 @@ t.test('a client that sends nonsense is left, by name', async t => {
     ['too long', [Buffer.alloc(5 * 1024 * 1024)], /RESOURCE_EXHAUSTED: .*larger than max/],
     ['garbage', [Buffer.from('nonsense')], /INTERNAL: Error deserializing/],
     ['no hello', [ping], /INVALID_ARGUMENT: a stream must begin with a hello/],
-    ['hello twice', [hello(1), hello(1)], /UNAVAILABLE: .*neither hello nor ping/],
-    ['another protocol', [hello(9)], /FAILED_PRECONDITION: protocol 9 here meets protocol 1 there/],
+    ['hello twice', [hello(protocolVersion), hello(protocolVersion)], /UNAVAILABLE: .*neither hello nor ping/],
+    [
+      'another protocol',
+      [hello(9)],
+      new RegExp(`FAILED_PRECONDITION: protocol 9 here meets protocol ${protocolVersion} there`),
+    ],
     ['silence', [], /DEADLINE_EXCEEDED: no hello came/],
-    ['silence after the hello', [hello(1)], /UNAVAILABLE: silent for 5 s/],
+    ['silence after the hello', [hello(protocolVersion)], /UNAVAILABLE: silent for 5 s/],
   ]
   await Promise.all(
     cases.map(async ([what, messages, expected]) => {

@@ -8,7 +8,7 @@ import t from 'tap'
 
 import { createAuthority } from '../../../src/adapters/pki/authority.js'
 import { RpcNode } from '../../../src/adapters/rpc/rpc-node.js'
-import { strangersMax } from '../../../src/adapters/rpc/tuning.js'
+import { protocolVersion, strangersMax } from '../../../src/adapters/rpc/tuning.js'
 import { allConnected, cluster, day, introduce, makeKey, Member, until } from './cluster.js'
 
 interface Identity {
@@ -44,7 +44,7 @@ function call(member: Member, path: string, identity: Identity | undefined, serv
     stream.on('error', (error: ServiceError) => resolve(`${status[error.code]}: ${error.details}`))
     // A good hello (and a bad request of the other methods): channel_id and protocol_version.
     const channel = Buffer.from(member.authority.channelId)
-    const hello = Buffer.concat([Buffer.from([0x0a, channel.length]), channel, Buffer.from([0x10, 1])])
+    const hello = Buffer.concat([Buffer.from([0x0a, channel.length]), channel, Buffer.from([0x10, protocolVersion])])
     stream.write(path.endsWith('Subscribe') ? Buffer.concat([Buffer.from([0x0a, hello.length]), hello]) : hello)
     if (!path.endsWith('Subscribe')) stream.end()
   }).finally(() => client.close())
