@@ -115,6 +115,10 @@ export class Channel implements TransportEvents {
   get peers(): readonly Member[] {
     return this.#roster.peers
   }
+  /** Changes that an earlier run of the process left, and whose fate is not known yet. */
+  get leftByEarlierRuns(): number {
+    return this.#parts.earlier.size
+  }
   /** A session is open: changes are taken at once where somebody orders them. */
   get hasSession(): boolean {
     return this.#parts.own.hasSession

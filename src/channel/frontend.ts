@@ -1,5 +1,5 @@
 import { EIO } from '../base/errno.js'
-import { namelessKey, nowhere } from '../fs/operation.js'
+import { isContentOperation, namelessKey, nowhere, type Operation } from '../fs/operation.js'
 import type { View } from '../fs/view.js'
 import { AttributeCalls } from './attribute-calls.js'
 import type { Channel } from './channel.js'
@@ -84,6 +84,12 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   }
 
   // ---- what the channel says ----
+
+  /** A change that programs here were told of, through a channel that failed since, is given up: they are told of that. */
+  lost(operation: Operation): void {
+    if (isContentOperation(operation)) this.#state.files.spoil(operation.ino, EIO)
+    else this.#state.files.spoilDirectories(EIO)
+  }
 
   invalidate(items: readonly Invalidation[]): void {
     this.#state.pages.announce(items)

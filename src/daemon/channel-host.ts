@@ -18,8 +18,10 @@ import type { FileSystemStatistics } from '../channel/mount-port.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import { MemberLocks } from '../channel/locks/member-locks.js'
 import type { Spill } from '../channel/orphan-file.js'
+import type { LostChange } from '../channel/ports.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts } from './conflicts.js'
+import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
 import { type Connect, OpenChannel } from './open-channel.js'
 import { Retry } from './retry.js'
@@ -84,6 +86,7 @@ export class ChannelHost {
   #inodeNext = inodesPerBlock
   /** The first block of this run; undefined: it has given out no number yet. */
   #firstBlock: number | undefined
+  #keptOfEarlierRuns = 0
   #wall = { at: performance.now(), time: BigInt(Date.now()) * 1_000_000n }
 
   /** Throws what stands in its way, and leaves nothing open then. */
@@ -123,18 +126,7 @@ export class ChannelHost {
           this.verification.note(from, topic, body)
           this.onNote(from, topic, body)
         },
-        lostChanges: changes => {
-          for (const { operation, payload, cause } of changes) {
-            const path = 'ino' in operation ? `inode ${operation.ino}` : ''
-            log.warn('a change was refused after it was accepted', { operation: operation.kind, cause, path })
-            if (payload.length > 0)
-              this.#keepConflict(
-                path,
-                cause.kind === 'refused' ? `refused with ${errnoName(cause.errno)}` : cause.kind,
-                payload,
-              )
-          }
-        },
+        lostChanges: changes => this.#keepConflicts(changes),
         quarantined: reason => log.error('quarantined', { reason }),
         failed: reason => this.#failed(reason),
       },
@@ -280,12 +272,47 @@ export class ChannelHost {
     }
   }
 
-  #keepConflict(path: string, reason: string, data: Uint8Array): void {
-    try {
-      this.conflicts.add(path, reason, data)
-    } catch (error) {
-      this.log.error('the data of a refused change could not be kept', { path, reason, bytes: data.length, error })
+  /** How many of the changes that an earlier run had taken from programs are kept as copies since this one began. */
+  get keptOfEarlierRuns(): number {
+    return this.#keptOfEarlierRuns
+  }
+
+  #keepConflicts(changes: readonly LostChange[]): void {
+    const inodes = new Set<number>()
+    for (const { operation } of changes) {
+      if ('ino' in operation) inodes.add(operation.ino)
+      else if ('parent' in operation) inodes.add(operation.parent)
     }
+    const paths = findPaths(this.channel.table, inodes)
+    const pathOf = (ino: number): string => readable(paths.get(ino)?.path ?? `inode ${ino}`)
+    try {
+      for (const { id, path, what, reason, copy } of this.conflicts.add(changes, pathOf)) {
+        this.log.warn('a change is not in the channel: it is kept as a conflict', { id, path, what, reason, copy })
+      }
+    } catch (error) {
+      this.log.error('changes that are not in the channel could not be kept', { changes: changes.length, error })
+    }
+    const earlier = changes.filter(({ cause }) => cause.kind === 'earlier-run').length
+    if (earlier === 0) return
+    // mounts outlive a channel that is opened again after a failure of the disk
+    for (const frontend of this.#frontends.keys()) for (const { operation } of changes) frontend.lost(operation)
+    this.#keptOfEarlierRuns += earlier
+    const words = `${earlier} changes that programs made here before the node ended are not in the channel: nobody else had them`
+    this.log.warn(`${words}; \`rkfs conflicts ${this.name}\` lists the copies`)
+  }
+
+  /** Waits, for some seconds at most, until it is known what became of what an earlier run left. */
+  async settledEarlierRuns(): Promise<void> {
+    for (let i = 0; i < 60 && this.channel.leftByEarlierRuns > 0 && this.channel.serving; i++) await sleep(50)
+  }
+
+  /** Ends a member's session by an entry of the order. Throws `no-quorum`. */
+  async fence(member: MemberId, timeoutMs: number): Promise<void> {
+    const operation = { kind: 'end-session', member } as const
+    const errno = await new Promise<number>(done => {
+      this.channel.change(operation, new Uint8Array(0), { timeoutMs, durable: true, done })
+    })
+    if (errno !== 0) throw new RkfsError('no-quorum', `no majority of ${this.name} answers: nobody can be fenced now`)
   }
 
   #authorize(member: MemberId): string | undefined {

@@ -1,18 +1,52 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fsyncDirectory } from '../adapters/host/atomic-file.js'
+import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js'
+import { errnoName } from '../base/errno.js'
+import { RkfsError } from '../base/errors.js'
+import type { LostChange } from '../channel/ports.js'
+import { describeOperation, hasPayload, type Operation } from '../fs/operation.js'
 import type { ConflictDescription } from './control-protocol.js'
 
-/** Changes that a program believed done and the order refused: their data stays on this machine (DESIGN §2, promise 5). */
+/** A conflict as the list on disk has it; what versions before this one wrote has neither id nor ranges. */
+export interface Conflict extends ConflictDescription {
+  /** The file that was written, or undefined. */
+  readonly ino?: number
+}
+
+/** Changes to one file whose bytes go into one copy. */
+interface Content {
+  readonly changes: LostChange[]
+}
+
+/** Tells where an inode is found in the channel; empty where it is not known. */
+export type PathOf = (ino: number) => string
+
+/**
+ * Changes that programs believed done and that have no place in the order: their data stays on this machine (DESIGN §2,
+ * promise 5). What one file lost at once is one conflict with one copy, which holds the bytes where they were written.
+ */
 export class Conflicts {
   readonly #folder: string
   readonly #list: string
-  #count: number
+  #last = 0
+  #count = 0
 
   constructor(channelFolder: string) {
     this.#folder = join(channelFolder, 'conflicts')
     this.#list = join(this.#folder, 'list.jsonl')
-    this.#count = this.list().length
+    const known = this.list()
+    this.#count = known.length
+    for (const { id } of known) this.#last = Math.max(this.#last, id)
   }
 
   get count(): number {
@@ -20,28 +54,124 @@ export class Conflicts {
   }
 
   /** All of it is on stable storage when it returns: what is reported leaves the journal, and stands nowhere else. */
-  add(path: string, reason: string, data: Uint8Array): void {
+  add(changes: readonly LostChange[], pathOf: PathOf): Conflict[] {
     if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) fsyncDirectory(dirname(this.#folder))
-    const time = new Date().toISOString()
-    const copy = join(this.#folder, `${time.replaceAll(':', '')}-${this.#count + 1}.data`)
-    writeFileSync(copy, data, { mode: 0o600, flush: true })
-    const line: ConflictDescription = { time, path, reason, copy }
-    appendFileSync(this.#list, `${JSON.stringify(line)}\n`, { mode: 0o600, flush: true })
+    const contents = new Map<number, Content>()
+    const found: Conflict[] = []
+    for (const change of changes) {
+      const { operation } = change
+      if (hasPayload(operation)) {
+        const content = contents.get(operation.ino)
+        if (content === undefined) contents.set(operation.ino, { changes: [change] })
+        else content.changes.push(change)
+      } else {
+        const ino = inodeOf(operation)
+        const path = ino === undefined ? '' : pathOf(ino)
+        found.push(this.#describe([change], path, ino, [], '', describeOperation(operation)))
+      }
+    }
+    for (const [ino, content] of contents) found.push(this.#keep(ino, content, pathOf(ino)))
+    appendFileSync(this.#list, found.map(line => `${JSON.stringify(line)}\n`).join(''), { mode: 0o600, flush: true })
     fsyncDirectory(this.#folder)
-    this.#count++
+    this.#count += found.length
+    return found
   }
 
-  list(): ConflictDescription[] {
+  #describe(
+    changes: readonly LostChange[],
+    path: string,
+    ino: number | undefined,
+    ranges: ConflictDescription['ranges'],
+    copy: string,
+    what: string,
+  ): Conflict {
+    const time = new Date(Number(changes.at(-1)!.time / 1_000_000n)).toISOString()
+    const reason = reasonOf(changes[0]!.cause)
+    return { id: ++this.#last, time, path, ranges, what, reason, copy, ...(ino === undefined ? {} : { ino }) }
+  }
+
+  /** The bytes at their offsets; what was appended, after them. */
+  #keep(ino: number, { changes }: Content, path: string): Conflict {
+    const copy = join(this.#folder, `${this.#last + 1}.data`)
+    const descriptor = openSync(copy, 'w', 0o600)
+    const ranges: { offset: number; length: number }[] = []
+    try {
+      let end = 0
+      for (const { operation, payload } of changes) {
+        const offset = operation.kind === 'append' || !('offset' in operation) ? end : operation.offset
+        for (let at = 0; at < payload.length;)
+          at += writeSync(descriptor, payload, at, payload.length - at, offset + at)
+        end = Math.max(end, offset + payload.length)
+        addRange(ranges, offset, payload.length)
+      }
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    const isAppended = changes.every(({ operation }) => operation.kind === 'append')
+    return this.#describe(changes, path, ino, ranges, copy, isAppended ? 'appended' : 'written')
+  }
+
+  list(): Conflict[] {
     if (!existsSync(this.#list)) return []
-    const found: ConflictDescription[] = []
-    for (const line of readFileSync(this.#list, 'utf8').split('\n')) {
+    const found: Conflict[] = []
+    const lines = readFileSync(this.#list, 'utf8').split('\n')
+    for (const [at, line] of lines.entries()) {
       if (line === '') continue
+      const nothing = { id: at + 1, time: '', path: '', ranges: [], what: '', copy: this.#folder }
       try {
-        found.push(JSON.parse(line) as ConflictDescription)
+        const conflict = JSON.parse(line) as Conflict
+        found.push({ ...nothing, ...conflict })
       } catch {
-        found.push({ time: '', path: '', reason: 'a damaged line in the list of conflicts', copy: this.#folder })
+        found.push({ ...nothing, reason: 'a damaged line in the list of conflicts' })
       }
     }
     return found
   }
+
+  /** Those of these ids; all of them when there are none. Throws `not-found`. */
+  chosen(ids: readonly number[]): Conflict[] {
+    const all = this.list()
+    const unknown = ids.find(id => !all.some(conflict => conflict.id === id))
+    if (unknown !== undefined)
+      throw new RkfsError('not-found', `there is no conflict ${unknown}: \`rkfs conflicts\` lists them`)
+    return ids.length === 0 ? all : all.filter(({ id }) => ids.includes(id))
+  }
+
+  /** Forgets conflicts, with their copies. */
+  remove(conflicts: readonly Conflict[]): void {
+    const gone = new Set(conflicts.map(({ id }) => id))
+    const left = this.list().filter(({ id }) => !gone.has(id))
+    if (left.length === this.#count) return
+    writeFileAtomic(this.#list, left.map(line => `${JSON.stringify(line)}\n`).join(''))
+    // a damaged line names the folder
+    for (const { copy } of conflicts) if (copy !== '' && copy !== this.#folder) rmSync(copy, { force: true })
+    this.#count = left.length
+  }
+}
+
+function reasonOf(cause: LostChange['cause']): string {
+  switch (cause.kind) {
+    case 'refused':
+      return `refused with ${errnoName(cause.errno)}`
+    case 'session-ended':
+      return 'this member was silent, or fenced, and others went on'
+    case 'earlier-run':
+      return 'the node ended before others had it'
+  }
+}
+
+function inodeOf(operation: Operation): number | undefined {
+  if ('ino' in operation) return operation.ino
+  return 'parent' in operation ? operation.parent : undefined
+}
+
+/** Keeps ranges sorted and apart, as far as they come one after the other. */
+function addRange(ranges: { offset: number; length: number }[], offset: number, length: number): void {
+  const touched = ranges.filter(range => range.offset <= offset + length && offset <= range.offset + range.length)
+  const start = Math.min(offset, ...touched.map(range => range.offset))
+  const end = Math.max(offset + length, ...touched.map(range => range.offset + range.length))
+  for (const range of touched) ranges.splice(ranges.indexOf(range), 1)
+  ranges.push({ offset: start, length: end - start })
+  ranges.sort((a, b) => a.offset - b.offset)
 }

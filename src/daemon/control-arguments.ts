@@ -26,6 +26,11 @@ const texts: Check = {
   optional: false,
   accepts: value => Array.isArray(value) && value.length <= 1000 && value.every(text.accepts),
 }
+const counts: Check = {
+  expected: 'a list of whole numbers from 0',
+  optional: false,
+  accepts: value => Array.isArray(value) && value.length <= 10_000 && value.every(count.accepts),
+}
 const optional = (check: Check): Check => ({ ...check, optional: true })
 
 type Shape<V extends ControlVerb> = { readonly [K in keyof Required<ControlVerbs[V]['args']>]: Check }
@@ -41,6 +46,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'member.invite': { channel: text, expires: seconds },
   'member.add': { channel: text, certificatePem: text, address: text, name: optional(text) },
   'member.remove': { channel: text, member: text },
+  'member.fence': { channel: text, member: text },
   'member.list': { channel: text },
   join: { token: text },
   mount: { channel: text, directory: text, options: texts, create: flag },
@@ -49,6 +55,8 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   verify: { channel: text, deep: flag },
   log: { channel: text, follow: flag, from: optional(count), limit: count },
   conflicts: { channel: text },
+  'conflicts.restore': { channel: text, ids: counts },
+  'conflicts.discard': { channel: text, ids: counts },
   stop: { force: flag },
 }
 

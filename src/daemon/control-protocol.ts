@@ -35,13 +35,16 @@ export interface ControlVerbs {
   }
   /** `member`: an id, a unique prefix of one, or a name. */
   'member.remove': { args: { channel: string; member: string }; result: { member: string } }
+  /** Ends the member's session: what it has on its way is refused. */
+  'member.fence': { args: { channel: string; member: string }; result: { member: string } }
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
   /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
   join: { args: { token: string }; result: { channel: string; member: string; renewedUntil?: string } }
   /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already (`already`). */
   mount: {
     args: { channel: string; directory: string; options: string[]; create: boolean }
-    result: { directory: string; driver: string; created: boolean; already: boolean }
+    /** `conflicts`: how many of the changes that the node had taken in its last run are kept as copies now. */
+    result: { directory: string; driver: string; created: boolean; already: boolean; conflicts: number }
   }
   /** `timeout`: how long pending changes are waited for; 30 when it is left out. Fails with `no-quorum` when they remain. */
   umount: { args: { directory: string; force: boolean; timeout?: number }; result: { directory: string } }
@@ -51,6 +54,13 @@ export interface ControlVerbs {
   /** Items: `LogItem`. `from`: the first index, or undefined for the last `limit` ones. */
   log: { args: { channel: string; follow: boolean; from?: number; limit: number }; result: Record<string, never> }
   conflicts: { args: { channel: string }; result: { conflicts: ConflictDescription[] } }
+  /** Writes the data of conflicts into new files beside those that it was written to, and forgets them. No ids: all that have data. */
+  'conflicts.restore': {
+    args: { channel: string; ids: number[] }
+    result: { restored: { id: number; path: string }[] }
+  }
+  /** Forgets conflicts, with their copies. No ids: all. */
+  'conflicts.discard': { args: { channel: string; ids: number[] }; result: { discarded: number } }
   stop: { args: { force: boolean }; result: Record<string, never> }
 }
 export type ControlVerb = keyof ControlVerbs
@@ -230,8 +240,15 @@ export interface LogItem {
 }
 
 export interface ConflictDescription {
+  readonly id: number
+  /** When the program made the change, or the last of them. */
   readonly time: string
+  /** From the channel's root; or `inode N` where its name is not known. */
   readonly path: string
+  /** Bytes of the file, in ascending order; of what was appended, as they stand in the copy. Empty for names and attributes. */
+  readonly ranges: readonly { readonly offset: number; readonly length: number }[]
+  /** What was done to it. */
+  readonly what: string
   readonly reason: string
   /** Where the data is kept, a path on this machine. */
   readonly copy: string

@@ -9,6 +9,7 @@ import type { LogItem, StatusReport } from './control-protocol.js'
 import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
 import { failedStatus } from './failed-status.js'
+import { restoreConflict } from './restoring.js'
 import { channelStatus, describeMember, quorumOf } from './status.js'
 
 const pollMs = 50
@@ -48,6 +49,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       member: await node.addMember(channel, certificatePem, address, name),
     }),
     'member.remove': async ({ channel, member }) => ({ member: await node.removeMember(channel, member) }),
+    'member.fence': async ({ channel, member }) => ({ member: await node.fenceMember(channel, member) }),
     'member.list': async ({ channel }) => ({
       members: node.host(channel).channel.descriptor.members.map(describeMember),
     }),
@@ -58,7 +60,9 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       const host = await node.reopen(channel)
       const before = node.mounts.all
       const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds)
-      return { directory: mount.directory, driver: mount.driver, created, already: before.includes(mount) }
+      await host.settledEarlierRuns()
+      const already = before.includes(mount)
+      return { directory: mount.directory, driver: mount.driver, created, already, conflicts: host.keptOfEarlierRuns }
     },
     umount: async ({ directory, force, timeout }, context) => {
       const host = node.mounts.all.find(mount => mount.directory === directory)?.host
@@ -78,6 +82,13 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       return {}
     },
     conflicts: async ({ channel }) => ({ conflicts: node.host(channel).conflicts.list() }),
+    'conflicts.restore': async ({ channel, ids }) => ({ restored: await restore(node.host(channel), ids) }),
+    'conflicts.discard': async ({ channel, ids }) => {
+      const { conflicts } = node.host(channel)
+      const chosen = conflicts.chosen(ids)
+      conflicts.remove(chosen)
+      return { discarded: chosen.length }
+    },
     stop: async ({ force }) => {
       // the answer goes out before the socket closes
       setTimeout(() => void stop(force), 20)
@@ -105,6 +116,17 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
       ...broken.map(([name, reason]) => failedStatus(name, reason, node.mounts.deadOf(name))),
     ],
   }
+}
+
+/** Each is forgotten when a majority has what was written of it. */
+async function restore(host: ChannelHost, ids: readonly number[]): Promise<{ id: number; path: string }[]> {
+  const restored: { id: number; path: string }[] = []
+  for (const conflict of host.conflicts.chosen(ids)) {
+    if (ids.length === 0 && conflict.ranges.length === 0) continue
+    restored.push({ id: conflict.id, path: await restoreConflict(host, conflict) })
+    host.conflicts.remove([conflict])
+  }
+  return restored
 }
 
 /** Shows what is still on its way, until it is told to end. */

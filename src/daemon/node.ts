@@ -474,6 +474,14 @@ export class Node {
     return member.memberId
   }
 
+  /** Ends a member's session, for who lets its service go on elsewhere. Any member may: each of them could write in its place. */
+  async fenceMember(channel: string, given: string): Promise<MemberId> {
+    const host = this.host(channel)
+    const id = findMember(host.channel.descriptor, given)
+    await host.fence(id, changeMs)
+    return id
+  }
+
   async removeMember(channel: string, given: string): Promise<MemberId> {
     const host = this.#ownersOnly(channel, 'remove members')
     const id = findMember(host.channel.descriptor, given)

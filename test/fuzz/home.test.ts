@@ -38,7 +38,17 @@ const truth = await sums()
 if (worked.code !== 0 || truth.length !== 13) throw new Error(`${worked.stderr}${truth.join(' ')}`)
 const killed = await machine.kill('SIGKILL')
 await until('it is gone', () => !isRunning(killed), 10)
-new Conflicts(machine.folder()).add('lost', 'refused with EEXIST', Buffer.from('data'))
+new Conflicts(machine.folder()).add(
+  [
+    {
+      operation: { kind: 'write', ino: 7, offset: 0, length: 4, killPrivileges: false },
+      payload: Buffer.from('data'),
+      time: 1n,
+      cause: { kind: 'earlier-run' },
+    },
+  ],
+  () => 'lost',
+)
 
 const folder = mkdtempSync(join(tmpdir(), 'rkfs-fuzz-home.'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))

@@ -1,27 +1,102 @@
 import type { Command } from 'commander'
+import { RkfsError } from '../../base/errors.js'
+import type { ConflictDescription } from '../../daemon/control-protocol.js'
 import { checkChannelName } from '../arguments.js'
-import { ask, homeOf, quickSeconds } from '../context.js'
+import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
 import { hint, say, table } from '../output.js'
 
 export function addConflicts(program: Command): void {
-  program
+  const conflicts = program
     .command('conflicts')
-    .description('list changes that could not be kept in the order, and where their data is')
+    .description('list, restore or discard changes that are not in the channel, and whose data is kept here')
+    .addHelpText(
+      'after',
+      `
+A change is kept so when its program had been told that it is done, and it has no place in the order: the node
+ended before others had it, or this member was silent and others went on meanwhile, or it no longer applied.
+
+Examples:
+  rkfs conflicts demo
+  rkfs conflicts restore demo 3
+  rkfs conflicts discard demo --all`,
+    )
+  conflicts
+    .command('list', { isDefault: true })
+    .description('list them: path, range, time, cause, and where the data is')
     .argument('<channel>')
     .option('--json', 'for scripts')
-    .addHelpText('after', '\nExample:\n  rkfs conflicts demo')
-    .action(conflicts)
+    .addHelpText('after', '\nExample:\n  rkfs conflicts list demo')
+    .action(list)
+  conflicts
+    .command('restore')
+    .description('write the data into a new file beside the one it was meant for, named FILE.conflict-ID')
+    .argument('<channel>')
+    .argument('[id...]', 'as `rkfs conflicts` lists them')
+    .option('--all', 'all that have data')
+    .addHelpText(
+      'after',
+      `
+Nothing that is in the channel is changed: compare the two files, and keep what counts. The new file holds the bytes
+where they were written, and holes between them; what was appended stands one after the other. The conflict and its
+copy are gone afterwards.
+
+Example:
+  rkfs conflicts restore demo 3`,
+    )
+    .action(restore)
+  conflicts
+    .command('discard')
+    .description('forget conflicts, and remove their copies')
+    .argument('<channel>')
+    .argument('[id...]', 'as `rkfs conflicts` lists them')
+    .option('--all', 'all of them')
+    .addHelpText('after', '\nExample:\n  rkfs conflicts discard demo 3 4')
+    .action(discard)
 }
 
-async function conflicts(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
+async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
   checkChannelName(channel)
   const report = await ask(homeOf(command), 'conflicts', { channel }, { timeoutSeconds: quickSeconds })
   if (options.json) return say(JSON.stringify(report.conflicts, null, 2))
   if (report.conflicts.length === 0) return hint(`${channel}: no conflicts`)
   say(
     table(
-      ['TIME', 'PATH', 'REASON', 'COPY'],
-      report.conflicts.map(c => [c.time, c.path, c.reason, c.copy]),
+      ['ID', 'TIME', 'PATH', 'WHAT', 'BYTES', 'REASON', 'COPY'],
+      report.conflicts.map(c => [`${c.id}`, c.time, c.path, c.what, rangesOf(c), c.reason, c.copy]),
     ).join('\n'),
   )
+}
+
+/** The first of many, and how many more there are. */
+function rangesOf({ ranges }: ConflictDescription): string {
+  const shown = ranges.slice(0, 3).map(({ offset, length }) => `${offset}+${length}`)
+  return ranges.length > 3 ? `${shown.join(',')} and ${ranges.length - 3} more` : shown.join(',')
+}
+
+function chosen(ids: readonly string[], options: { all?: boolean }): number[] {
+  if (options.all === true) {
+    if (ids.length > 0) throw new RkfsError('usage', 'give the numbers of conflicts, or --all, not both')
+    return []
+  }
+  if (ids.length === 0)
+    throw new RkfsError('usage', 'give the numbers of conflicts, as `rkfs conflicts` lists them, or --all')
+  return ids.map(id => {
+    if (!/^[1-9]\d{0,9}$/.test(id)) throw new RkfsError('usage', `${JSON.stringify(id)} is no number of a conflict`)
+    return Number(id)
+  })
+}
+
+async function restore(channel: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const args = { channel, ids: chosen(ids, options) }
+  const { restored } = await ask(homeOf(command), 'conflicts.restore', args, { timeoutSeconds: agreeSeconds })
+  if (restored.length === 0) hint(`${channel}: nothing to restore`)
+  for (const { id, path } of restored) say(`conflict ${id} is written to ${path}`)
+}
+
+async function discard(channel: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const args = { channel, ids: chosen(ids, options) }
+  const { discarded } = await ask(homeOf(command), 'conflicts.discard', args, { timeoutSeconds: quickSeconds })
+  say(`${discarded} conflicts are discarded`)
 }

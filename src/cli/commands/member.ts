@@ -12,7 +12,7 @@ const CERTIFICATE_BYTES_MAX = 64 * 1024
 const DAY = 86_400
 
 export function addMember(program: Command): void {
-  const member = program.command('member').description('invite, add, remove and list the members of a channel')
+  const member = program.command('member').description('invite, add, remove, fence and list the members of a channel')
   member
     .command('invite')
     .description('print a token, on standard output alone, with which one machine can join')
@@ -39,6 +39,22 @@ export function addMember(program: Command): void {
     .argument('<member>', 'its id, the first digits of it, or its name')
     .addHelpText('after', '\nExample:\n  rkfs member remove demo beta')
     .action(remove)
+  member
+    .command('fence')
+    .description('end a member’s session: what it has on its way is refused, and never comes late')
+    .argument('<channel>')
+    .argument('<member>', 'its id, the first digits of it, or its name')
+    .addHelpText(
+      'after',
+      `
+Run it on any other member before a service of the fenced one is started there: when it says that it is done,
+nothing that the service had written and not synced can take effect any more. Its data is kept as a copy on the
+fenced member (rkfs conflicts). The member stays in the channel; new changes of it are taken as always.
+
+Example:
+  rkfs member fence demo alpha && systemctl start the-service`,
+    )
+    .action(fence)
   member
     .command('list')
     .description('list the members of a channel')
@@ -88,6 +104,12 @@ async function remove(channel: string, member: string, _options: object, command
   checkChannelName(channel)
   const removed = await ask(homeOf(command), 'member.remove', { channel, member }, { timeoutSeconds: agreeSeconds })
   say(`member ${removed.member} is removed from ${channel}`)
+}
+
+async function fence(channel: string, member: string, _options: object, command: Command): Promise<void> {
+  checkChannelName(channel)
+  const fenced = await ask(homeOf(command), 'member.fence', { channel, member }, { timeoutSeconds: agreeSeconds })
+  say(`the session of member ${fenced.member} in ${channel} is ended`)
 }
 
 async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {

@@ -95,6 +95,11 @@ async function mountOnNode(home: string, channel: string, directory: string, opt
   say(
     `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,
   )
+  if (mounted.conflicts > 0) {
+    hint(
+      `rkfs: ${mounted.conflicts} changes that programs made here before the node ended are not in ${channel}, for nobody else had them; copies are kept: rkfs conflicts ${channel}`,
+    )
+  }
 }
 
 /** The node mounts in its own mount namespace, which need not be ours: only what our table has is mounted for who asked. */
