@@ -44,8 +44,6 @@ export class KernelPages {
   readonly #held = new Set<number>()
   /** Oldest first. */
   readonly #unanswered = new Map<number, Unanswered[]>()
-  /** The batch of the last notification that concerned all files, until it is taken. */
-  #allBatch: number | undefined
   /** The batch that is collected now. Those before it are on their way: one at a time. */
   #batch = 0
   #isOnItsWay = false
@@ -72,8 +70,9 @@ export class KernelPages {
     if (!this.#ports.isOpen(ino)) this.#held.delete(ino)
   }
 
-  /** A program may map the file from now on: how long it is by now was perhaps not told. */
+  /** A program may map the file from now on: if it was growing just then, the kernel was not told how long it is. */
   opened(ino: number): void {
+    if (this.#ports.isMappable(ino)) this.#held.add(ino)
     if (this.isBehind(ino)) this.#tellSize(ino)
   }
 
@@ -112,7 +111,8 @@ export class KernelPages {
   announceAll(): void {
     const mounted = this.#ports.mounted()
     if (mounted === undefined) return
-    this.#allBatch = this.#batch
+    // what is read from now on is as it is now: it counts again
+    for (const ino of this.#held) this.#track({ kind: 'inode', ino, offset: 0, length: 0 })
     mounted.invalidateAll()
     const sizes = [...this.#held].filter(ino => this.#ports.isMappable(ino)).flatMap(ino => this.#sizeOf(ino))
     mounted.invalidate(sizes)
@@ -150,12 +150,11 @@ export class KernelPages {
     mounted.settled(() => {
       this.#isOnItsWay = false
       this.#taken(batch)
-      if (this.#unanswered.size > 0 || this.#allBatch !== undefined) this.#send(mounted)
+      if (this.#unanswered.size > 0) this.#send(mounted)
     })
   }
 
   #taken(batch: number): void {
-    if (this.#allBatch !== undefined && this.#allBatch <= batch) this.#allBatch = undefined
     for (const [ino, changes] of this.#unanswered) {
       const left = changes.filter(change => change.batch > batch)
       if (left.length === 0) this.#unanswered.delete(ino)
@@ -170,12 +169,11 @@ export class KernelPages {
 
   /** The kernel may hold pages of a file that are older than what the mount shows. */
   isBehind(ino: number): boolean {
-    return this.#unanswered.has(ino) || (this.#allBatch !== undefined && this.#held.has(ino))
+    return this.#unanswered.has(ino)
   }
 
   /** The bytes of a file that the kernel may have as they were before others changed them. */
   changedOf(ino: number): readonly Range[] {
-    if (this.#allBatch !== undefined) return [{ from: 0, to: Infinity }]
     return this.#unanswered.get(ino)?.flatMap(({ changed }) => changed) ?? []
   }
 
@@ -187,7 +185,7 @@ export class KernelPages {
       if (!isDone) done()
       isDone = true
     }
-    const batch = Math.max(this.#unanswered.get(ino)?.at(-1)?.batch ?? 0, this.#allBatch ?? 0)
+    const { batch } = this.#unanswered.get(ino)!.at(-1)!
     this.#waiting.push({ batch, done: once })
     this.#ports.delay(waitMsMax, once)
   }

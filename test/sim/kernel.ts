@@ -14,6 +14,7 @@ import type {
 } from '../../src/channel/mount-port.js'
 import { RENAME_EXCHANGE } from '../../src/fs/operation.js'
 import { DirectoryLocks } from './directory-locks.js'
+import type { PageCache } from './page-cache.js'
 
 export const caller: Caller = { uid: 0, gid: 0, pid: 1 }
 
@@ -57,9 +58,15 @@ export class Kernel implements Mounted {
   readonly attributes = new Map<number, Attributes>()
   readonly pages = new Map<number, Uint8Array>()
   readonly outstanding = new Set<Outstanding>()
+  /** Of files that are used page by page, where there are such. */
+  cache: PageCache | undefined
   readonly #locks = new DirectoryLocks()
   readonly #frontend: Frontend
   readonly #clock: KernelClock
+
+  get frontend(): Frontend {
+    return this.#frontend
+  }
 
   constructor(frontend: Frontend, clock: KernelClock) {
     this.#frontend = frontend
@@ -74,6 +81,7 @@ export class Kernel implements Mounted {
   // ---- what the file system says ----
 
   invalidate(items: readonly Invalidation[]): void {
+    this.cache?.take(items)
     for (const item of items) {
       if (item.kind === 'size') continue
       for (const { stale } of this.outstanding) {
@@ -98,12 +106,16 @@ export class Kernel implements Mounted {
     this.entries.clear()
     this.attributes.clear()
     this.pages.clear()
+    this.cache?.takeAll()
   }
 
-  staleAttributes(): void {}
+  staleAttributes(ino: number): void {
+    this.cache?.staleAttributes(ino)
+  }
 
   settled(done: () => void): void {
-    done()
+    if (this.cache === undefined) done()
+    else this.cache.settled(done)
   }
 
   unmount(): Promise<void> {

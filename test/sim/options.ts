@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly leaseMs: number
   /** Programs on all members change one file in turn. */
   readonly turnTakers: boolean
+  /** Programs that map files, and tell what they see of each other. */
+  readonly pageUsers: boolean
 }
 
 export const faultKinds = [
@@ -89,5 +91,6 @@ export function drawOptions(rng: Rng): SimOptions {
     byteUsers: rng.below(2) === 0,
     leaseMs: pick(rng, [3000, 3000, 5000, 10_000]),
     turnTakers: rng.below(2) === 0,
+    pageUsers: rng.below(2) === 0,
   }
 }

@@ -29,6 +29,7 @@ import { Votes } from './checkers/votes.js'
 import { Faults } from './faults.js'
 import { intercept } from './intercept.js'
 import { Kernel } from './kernel.js'
+import { PageFiles, PageUser } from './page-users.js'
 import { LinearUsers } from './linear-users.js'
 import { drawOptions, type FaultKind, type SimOptions } from './options.js'
 import { RawChanges } from './raw-changes.js'
@@ -83,12 +84,13 @@ export class Simulation {
   readonly #acknowledged: Acknowledged
   readonly #kernels = new Map<Member, Kernel>()
   readonly #history: History
-  #users: (User | ByteUser)[] = []
+  #users: (User | ByteUser | PageUser)[] = []
   #linear: LinearUsers | undefined
   #turns: TurnTakers | undefined
   #faults: Faults | undefined
   #snapshots: Snapshots | undefined
   #world: World | undefined
+  #pages: PageFiles | undefined
   #busy = true
 
   constructor(seed: number, ticks = defaultTicks, mutation: Mutation = {}) {
@@ -224,6 +226,7 @@ export class Simulation {
     cluster.until('the shared file on all members', () =>
       cluster.members.every(m => m.channel.table.get('entry', rootInode, 'log')?.ino === ino),
     )
+    if (options.pageUsers) this.#pages = new PageFiles(cluster)
     this.#observe()
     this.#world = {
       options,
@@ -233,6 +236,7 @@ export class Simulation {
       note,
       now: () => this.#now,
       after: (ms, task) => cluster.clock.after(ms, () => this.#busy && task()),
+      always: (ms, task) => cluster.clock.after(ms, task),
       observe: () => this.#history.observe(),
     }
     this.#snapshots = new Snapshots(cluster, new Rng(this.#rng.u32()), note)
@@ -270,6 +274,10 @@ export class Simulation {
       const kernel = this.#kernelOf(member)
       for (let n = 0; n < this.options.users; n++) {
         this.#users.push(new User(`m${member.slot - 1}.${n}`, member, kernel, world))
+      }
+      const pages = this.#pages
+      if (pages !== undefined) {
+        this.#users.push(new PageUser(`m${member.slot - 1}.pages`, member, kernel, world, pages))
       }
       if (this.options.byteUsers) this.#users.push(new ByteUser(`m${member.slot - 1}.bytes`, member, kernel, world))
       this.#linear?.join(member, kernel)
@@ -319,7 +327,9 @@ export class Simulation {
       if (kernel === undefined || member.frozen) continue
       checkAnswers(kernel, this.#now, member.frozenUntil, this.options.timeoutMs)
       if (channel.serving && !channel.restoring) checkOthersChanges(member)
-      if (this.#isAtRest(member, kernel)) checkKernelCache(member, kernel)
+      if (!this.#isAtRest(member, kernel)) continue
+      checkKernelCache(member, kernel)
+      if (kernel.cache?.isIdle === true) this.#pages?.checkKernel(member, kernel.cache)
     }
     checkNetwork(this.#cluster.network)
     const { alive } = this.#cluster
@@ -442,6 +452,7 @@ export class Simulation {
       member.channel.holdFlush().release()
       checkFileTree(member.state, id => member.log.blob(id))
       checkStored(member)
+      this.#pages?.check(member)
     }
     this.#linear?.check()
   }

@@ -37,6 +37,8 @@ export interface World {
   note(text: string): void
   now(): number
   after(ms: number, task: () => void): void
+  /** As `after`, in the liveness phase, too. */
+  always(ms: number, task: () => void): void
   /** The history takes in all that is committed. */
   observe(): void
 }

@@ -1,0 +1,403 @@
+import { RkfsError } from '../../src/base/errors.js'
+import { rootInode } from '../../src/fs/records.js'
+import type { Cluster, Member } from '../channel/support/cluster.js'
+import { check } from './checkers/violation.js'
+import type { Kernel } from './kernel.js'
+import { type CachedFile, pageBytes, PageCache, SIGBUS } from './page-cache.js'
+import type { World } from './users.js'
+
+const O_RDWR = 2
+const cellBytes = 4
+const laneBytes = 64
+const lanesBytes = 2 * pageBytes + 1000
+const cutBytesMax = 4 * pageBytes
+const notifyMsMax = 6
+const names = ['lanes', 'tail', 'stamp', 'cut'] as const
+type Name = (typeof names)[number]
+
+/** What one program did to its own cell of a file that many change: nobody else changes it, and its numbers only grow. */
+interface Cell {
+  readonly offset: number
+  next: number
+  /** Known to be on a majority. */
+  synced: number
+  /** The run of the member's node that heard so. */
+  life: string
+}
+
+/**
+ * Files whose pages several members change and look at, and what is known of each:
+ * `lanes` many programs store numbers in cells of their own, close together, by mapping and by write(2);
+ * `tail` one program appends to, others follow it as tail(1) does;
+ * `stamp` one program overwrites with a number, others compare its time with what they read;
+ * `cut` one program gives sizes to, others store in by mapping.
+ */
+export class PageFiles {
+  readonly #inodes = new Map<Name, number>()
+  readonly cells = new Map<string, Cell>()
+  /** What was appended, or is about to be. */
+  tail: Buffer = Buffer.alloc(0)
+  tailIsKnown = true
+  stamp = 0
+  /** Numbers by the time that their write gave to the file. */
+  readonly stamps = new Map<bigint, number>()
+  readonly looks: { readonly who: string; readonly mtime: bigint; readonly number: number }[] = []
+  /** The sizes that `cut` may have, and the run of a node that gave it the last one. */
+  sizes: number[] = [0]
+  cutBy = ''
+
+  constructor(cluster: Cluster) {
+    for (const name of names) {
+      const { ino, answer } = cluster.leader().create(`pages-${name}`)
+      cluster.answered(answer)
+      this.#inodes.set(name, ino)
+    }
+    const fill = (ino: number, bytes: number): number =>
+      cluster.answered(cluster.leader().write(ino, 0, '\0'.repeat(bytes), { durable: true }))
+    fill(this.ino('lanes'), lanesBytes)
+    fill(this.ino('stamp'), pageBytes + 100)
+    cluster.until('the files of pages on all members', () =>
+      cluster.members.every(
+        ({ channel }) => channel.table.get('inode', this.ino('stamp'), '')?.size === pageBytes + 100,
+      ),
+    )
+  }
+
+  ino(name: Name): number {
+    return this.#inodes.get(name)!
+  }
+
+  cell(key: string, offset: number): Cell {
+    let cell = this.cells.get(key)
+    if (cell === undefined) this.cells.set(key, (cell = { offset, next: 0, synced: 0, life: '' }))
+    return cell
+  }
+
+  /** Undefined: the disk does not give it. */
+  #bytes({ channel }: Member, ino: number, offset: number, length: number): Buffer | undefined {
+    try {
+      return Buffer.concat(channel.blobs.read(channel.view, ino, offset, length))
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      return undefined
+    }
+  }
+
+  /** The numbers that were synced, on a member that must know them; `of`: in one run of a node. */
+  checkCells(member: Member, of?: string): void {
+    for (const [key, { offset, next, synced, life }] of this.cells) {
+      if (of !== undefined && life !== of) continue
+      const found = this.#bytes(member, this.ino('lanes'), offset, cellBytes)?.readUInt32LE()
+      if (found === undefined) continue
+      const who = (): string =>
+        `m${member.slot - 1} has ${found} of ${key}, where ${synced} was synced and ${next} stored`
+      check('pages', found >= synced && found <= next, who)
+    }
+  }
+
+  checkSize(member: Member): void {
+    const size = member.channel.view.get('inode', this.ino('cut'), '')?.size
+    const allowed = (): string => `m${member.slot - 1} shows size ${size}, which was set to ${this.sizes.join(' or ')}`
+    check('pages', this.sizes.includes(size!), allowed)
+  }
+
+  /** At the end of a run, on members that agree. */
+  check(member: Member): void {
+    this.checkCells(member)
+    this.checkSize(member)
+    const size = member.channel.view.get('inode', this.ino('lanes'), '')?.size
+    check('pages', size === lanesBytes, () => `m${member.slot - 1} has ${size} bytes of a file that nobody made longer`)
+    for (const { who, mtime, number } of this.looks) {
+      const stamp = this.stamps.get(mtime)
+      const old = (): string => `${who} saw the time of number ${stamp}, and read ${number}`
+      check('pages', stamp === undefined || number >= stamp, old)
+    }
+  }
+
+  /** At rest: what a kernel has is what the mount shows, and what may be mapped is as long. */
+  checkKernel(member: Member, cache: PageCache): void {
+    const { view } = member.channel
+    const who = `the kernel of m${member.slot - 1}`
+    for (const file of cache.files.values()) {
+      const inode = view.get('inode', file.ino, '')
+      if (inode === undefined) continue
+      const isLong = file.handle === undefined || file.size >= inode.size
+      check('pages', isLong, () => `${who} maps ${file.size} bytes of inode ${file.ino}, it has ${inode.size}`)
+      for (const [index, page] of file.pages) {
+        if (page.isDirty || page.isLocked) continue
+        const from = index * pageBytes
+        const length = Math.min(pageBytes, inode.size - from, file.size - from)
+        if (length <= 0) continue
+        const content = this.#bytes(member, file.ino, from, length)
+        if (content === undefined) continue
+        check('pages', content.equals(page.bytes.subarray(0, length)), () => {
+          const at = content.findIndex((byte, position) => byte !== page.bytes[position])
+          return `${who} has an old byte ${from + at} of inode ${file.ino}`
+        })
+      }
+    }
+  }
+}
+
+/** A program of one member that uses all of these files. */
+export class PageUser {
+  readonly #name: string
+  readonly #member: Member
+  readonly #world: World
+  readonly #files: PageFiles
+  readonly #cache: PageCache
+  readonly #life: number
+  readonly #open = new Map<Name, CachedFile>()
+  /** How far it has followed the tail. */
+  #read = 0
+  #stopped = false
+
+  constructor(name: string, member: Member, kernel: Kernel, world: World, files: PageFiles) {
+    this.#name = name
+    this.#member = member
+    this.#world = world
+    this.#files = files
+    this.#life = member.lives
+    const clock = {
+      get now() {
+        return world.now()
+      },
+      after: (ms: number, task: () => void) => this.#after(ms, task),
+    }
+    this.#cache = new PageCache(kernel, clock, () => world.rng.below(notifyMsMax))
+    kernel.cache = this.#cache
+    this.#next()
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  get #isOver(): boolean {
+    return this.#member.lives !== this.#life
+  }
+
+  /** Goes on while the program is to end: what has begun comes to an end. */
+  #after(ms: number, task: () => void): void {
+    this.#world.always(ms, () => {
+      if (this.#isOver) return
+      if (this.#member.frozen) this.#after(20, task)
+      else task()
+    })
+  }
+
+  #next(): void {
+    this.#after(1 + this.#world.rng.below(4 * this.#world.options.callMs), () => {
+      if (!this.#stopped) this.#step()
+    })
+  }
+
+  #done(what: string): (errno: number) => void {
+    return errno => {
+      this.#world.note(`${this.#name} ${what}: ${errno}`)
+      this.#next()
+    }
+  }
+
+  #use(name: Name, then: (file: CachedFile) => void): void {
+    const open = this.#open.get(name)
+    if (open !== undefined) return then(open)
+    this.#cache.open(
+      rootInode,
+      `pages-${name}`,
+      name === 'tail' && this.#isFirst ? O_RDWR | 0o2000 : O_RDWR,
+      (errno, file) => {
+        if (file === undefined) return this.#done(`open ${name}`)(errno)
+        this.#open.set(name, file)
+        then(file)
+      },
+    )
+  }
+
+  /** The one member that appends, stamps and cuts. */
+  get #isFirst(): boolean {
+    return this.#member.slot === 1
+  }
+
+  #step(): void {
+    const { rng } = this.#world
+    const { channel } = this.#member
+    const isSound = channel.serving && !channel.restoring
+    if (isSound) {
+      this.#files.checkCells(this.#member, this.#run)
+      if (this.#files.cutBy === this.#run) this.#files.checkSize(this.#member)
+    }
+    const dice = rng.below(12)
+    if (dice < 3) this.#use('lanes', file => this.#store(file))
+    else if (dice < 5) this.#use('lanes', file => this.#write(file))
+    else if (dice < 6) this.#use('lanes', file => this.#sync(file))
+    else if (dice < 8) this.#use('tail', file => (this.#isFirst ? this.#append(file) : this.#follow(file)))
+    else if (dice < 10) this.#use('stamp', file => (this.#isFirst ? this.#stamp(file) : this.#look(file)))
+    else this.#use('cut', file => (this.#isFirst ? this.#cut(file) : this.#storeIn(file)))
+    if (rng.below(6) === 0) this.#cache.lookup(rootInode, `pages-${names[rng.below(4)]!}`, () => {})
+    if (rng.below(10) === 0) this.#writeBackOne()
+  }
+
+  /** The kernel wants memory back. */
+  #writeBackOne(): void {
+    const files = [...this.#open.values()]
+    const file = files[this.#world.rng.below(files.length)]
+    if (file !== undefined) this.#cache.writeBack(file, () => {})
+  }
+
+  // ---- lanes ----
+
+  #cell(kind: 'map' | 'write'): Cell {
+    const { rng } = this.#world
+    const { slot } = this.#member
+    // cells of all members and both kinds lie side by side
+    const lane = rng.below(Math.floor(lanesBytes / laneBytes))
+    const offset = lane * laneBytes + (2 * slot + (kind === 'map' ? 0 : 1)) * cellBytes
+    return this.#files.cell(`${slot}-${kind}-${lane}`, offset)
+  }
+
+  #number(cell: Cell): Uint8Array {
+    const data = Buffer.alloc(cellBytes)
+    data.writeUInt32LE(++cell.next)
+    return data
+  }
+
+  #store(file: CachedFile): void {
+    const cell = this.#cell('map')
+    this.#cache.store(file, cell.offset, this.#number(cell), this.#done(`store ${cell.next} at ${cell.offset}`))
+  }
+
+  #write(file: CachedFile): void {
+    const cell = this.#cell('write')
+    const number = cell.next + 1
+    this.#cache.write(file, cell.offset, this.#number(cell), errno => {
+      if (errno !== 0) return this.#done(`write ${number} at ${cell.offset}`)(errno)
+      this.#cache.sync(file, failed => {
+        if (failed === 0) this.#synced(cell, number)
+        this.#done(`write and sync ${number} at ${cell.offset}`)(failed)
+      })
+    })
+  }
+
+  /** A store by mapping, and msync(2). */
+  #sync(file: CachedFile): void {
+    const cell = this.#cell('map')
+    const number = cell.next + 1
+    this.#cache.store(file, cell.offset, this.#number(cell), errno => {
+      if (errno !== 0) return this.#done(`store ${number} at ${cell.offset}`)(errno)
+      this.#cache.sync(file, failed => {
+        if (failed === 0 && !this.#isBlurred) this.#synced(cell, number)
+        this.#done(`store and sync ${number} at ${cell.offset}`)(failed)
+      })
+    })
+  }
+
+  #synced(cell: Cell, number: number): void {
+    if (number > cell.synced) {
+      cell.synced = number
+      cell.life = this.#run
+    }
+  }
+
+  get #run(): string {
+    return `${this.#member.slot}.${this.#life}`
+  }
+
+  /** What was stored may be gone, which no call tells: another state came in between. */
+  get #isBlurred(): boolean {
+    return this.#member.channel.restoring
+  }
+
+  // ---- tail ----
+
+  #append(file: CachedFile): void {
+    const files = this.#files
+    if (!files.tailIsKnown || files.tail.length > 5 * pageBytes) return this.#next()
+    const line = Buffer.alloc(1 + this.#world.rng.below(200), 33 + this.#world.rng.below(90))
+    files.tail = Buffer.concat([files.tail, line])
+    const { lost } = this.#member
+    const before = lost.length
+    this.#cache.append(file, line, errno => {
+      if (errno !== 0 || lost.length !== before) files.tailIsKnown = false
+      this.#done(`append ${line.length} bytes`)(errno)
+    })
+  }
+
+  #follow(file: CachedFile): void {
+    this.#cache.fstat(file, (errno, shown) => {
+      if (shown === undefined || shown.size <= this.#read) return this.#done('follow')(errno)
+      const from = this.#read
+      this.#cache.pread(file, from, shown.size - from, (failed, got) => {
+        if (got !== undefined) {
+          const zero = got.indexOf(0)
+          check('pages', zero < 0, () => `${this.#name} reads a zero at ${from + zero}, which nobody wrote`)
+          const isRight = !this.#files.tailIsKnown || this.#files.tail.subarray(from, from + got.length).equals(got)
+          check('pages', isRight, () => `${this.#name} reads something else at ${from} than was appended`)
+          this.#read = from + got.length
+        }
+        this.#done(`follow from ${from}`)(failed)
+      })
+    })
+  }
+
+  // ---- stamp ----
+
+  #stamp(file: CachedFile): void {
+    const files = this.#files
+    const number = ++files.stamp
+    const data = Buffer.alloc(cellBytes)
+    data.writeUInt32LE(number)
+    this.#cache.write(file, 0, data, errno => {
+      const mtime = this.#member.channel.view.get('inode', file.ino, '')?.mtime
+      if (errno === 0 && mtime !== undefined) files.stamps.set(mtime, number)
+      this.#done(`stamp ${number}`)(errno)
+    })
+  }
+
+  #look(file: CachedFile): void {
+    if (this.#world.rng.below(2) === 0) return this.#compare(file)
+    this.#cache.lookup(rootInode, 'pages-stamp', () => this.#compare(file))
+  }
+
+  #compare(file: CachedFile): void {
+    this.#cache.fstat(file, (errno, shown) => {
+      if (shown === undefined) return this.#done('look')(errno)
+      this.#cache.pread(file, 0, cellBytes, (failed, got) => {
+        if (got !== undefined) {
+          const number = Buffer.from(got).readUInt32LE()
+          this.#files.looks.push({ who: this.#name, mtime: shown.mtime, number })
+        }
+        this.#done('look')(failed)
+      })
+    })
+  }
+
+  // ---- cut ----
+
+  #cut(file: CachedFile): void {
+    const files = this.#files
+    const size = this.#world.rng.below(3) === 0 ? 0 : this.#world.rng.below(cutBytesMax)
+    files.sizes.push(size)
+    this.#cache.setattr(file, { size }, errno => {
+      if (errno !== 0) return this.#done(`cut to ${size}`)(errno)
+      this.#cache.sync(file, failed => {
+        if (failed === 0) {
+          files.sizes = [size]
+          files.cutBy = this.#run
+          files.checkSize(this.#member)
+        }
+        this.#done(`cut to ${size}`)(failed)
+      })
+    })
+  }
+
+  #storeIn(file: CachedFile): void {
+    const offset = this.#world.rng.below(Math.max(1, Math.min(file.size, cutBytesMax) - 8))
+    const within = offset - Math.max(0, (offset % pageBytes) + 8 - pageBytes)
+    this.#cache.store(file, within, Buffer.from('STORED!!'), errno => {
+      const done = (): void => this.#done(`store at ${within} of cut`)(errno === SIGBUS ? 0 : errno)
+      if (this.#world.rng.below(2) === 0) this.#cache.writeBack(file, done)
+      else done()
+    })
+  }
+}
