@@ -163,6 +163,18 @@ export function withMember(
   }
 }
 
+/**
+ * The descriptor with a member that lost its log and joins anew, under its old id: removed and admitted in one change, a
+ * learner until it has caught up. Throws `not-found`, or `refused` for the owner, whose log is what admits others.
+ */
+export function withMemberAnew(
+  descriptor: Descriptor,
+  member: { id: MemberId; name: string; address: string; role: 'voter' | 'learner'; certificate: string },
+): Descriptor {
+  const { version } = descriptor
+  return { ...withMember(withoutMember(descriptor, member.id), member), version: version + 1 }
+}
+
 /** The descriptor without a member. Throws `not-found`, or `refused` for the last voter and the owner. */
 export function withoutMember(descriptor: Descriptor, id: MemberId): Descriptor {
   const member = descriptor.members.find(m => m.id === id)

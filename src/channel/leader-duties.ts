@@ -80,6 +80,7 @@ export class LeaderDuties {
         m.state === 'learner' &&
         progress !== undefined &&
         progress.active &&
+        !progress.recovering &&
         // one that has never answered counts as active at first, and a short log as nearly nothing
         progress.match > 0 &&
         progress.match + promotionLagMax >= this.#raft.commitIndex

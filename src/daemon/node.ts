@@ -16,6 +16,7 @@ import {
   decodeDescriptor,
   encodeDescriptor,
   withMember,
+  withMemberAnew,
   withoutMember,
   type Descriptor,
 } from '../channel/descriptor.js'
@@ -413,23 +414,62 @@ export class Node {
   }
 
   async #enrollMember(name: string, invitations: Invitations, enrollment: Enrollment): Promise<Enrolled> {
-    const { secret, csrDer, memberId, name: memberName, address } = enrollment
+    const { secret, csrDer, memberId, name: memberName, address, renewal } = enrollment
     const host = this.host(name)
     const redemption = await invitations.redeem(secret, memberId)
     if (!redemption.ok) throw new RkfsError('refused', redemption.reason)
     failpoint('secret-redeemed')
+    const isKnown = host.channel.descriptor.members.some(m => m.id === memberId)
+    this.#checkEnrollment(host, memberId, isKnown, renewal)
     const authority = await this.csp.authority(name)
     if (authority === undefined) throw new RkfsError('refused', `the owner of ${name} has no certificate authority`)
     const validity = { now: Date.now(), days: this.config.certDays }
     const pem = await issueCertificate(authority, csrDer, memberId, memberName, validity)
     const certificate = new X509Certificate(pem).raw
-    if (host.channel.descriptor.members.some(m => m.id === memberId)) this.#renewed(host, memberId, certificate)
+    if (isKnown && renewal) this.#renewed(host, memberId, certificate)
+    else if (isKnown) await this.#admitAnew(host, memberId, memberName, address, certificate)
     else await this.#admit(host, memberId, memberName, address, certificate)
     return {
       certificate,
       ca: new X509Certificate(authority.caPem).raw,
       descriptor: encodeDescriptor(host.channel.descriptor),
     }
+  }
+
+  /** Throws `refused`; the same member may redeem its token again. */
+  #checkEnrollment(host: ChannelHost, member: MemberId, isKnown: boolean, renewal: boolean): void {
+    if (renewal && !isKnown) {
+      throw new RkfsError('refused', `${member} is no member of ${host.name}, so it has no certificate to renew`)
+    }
+    if (renewal || !isKnown) return
+    if (member === host.channel.descriptor.owner) {
+      throw new RkfsError('refused', `${member} owns ${host.name}: it cannot join its own channel anew`)
+    }
+    if (host.transport.connected(member)) {
+      throw new RkfsError(
+        'refused',
+        `member ${member} of ${host.name} is connected, so its channel is open on a node: close it there first`,
+      )
+    }
+  }
+
+  /** A member lost its log: it is removed and admitted as a learner in one change, since its old acknowledgements are void. */
+  async #admitAnew(
+    host: ChannelHost,
+    id: MemberId,
+    name: string,
+    address: string,
+    certificate: Uint8Array,
+  ): Promise<void> {
+    const encoded = Buffer.from(certificate).toString('base64')
+    const slot = host.channel.descriptor.members.find(m => m.id === id)?.slot
+    await host.changeMembers(descriptor => {
+      const known = descriptor.members.find(m => m.id === id)
+      if (known === undefined || known.slot !== slot) return undefined
+      return withMemberAnew(descriptor, { id, name, address, role: known.role, certificate: encoded })
+    }, changeMs)
+    failpoint('member-admitted')
+    this.#log.info('admitted anew', { channel: host.name, member: id, name, address })
   }
 
   /** A member has a new certificate. It counts at once: without it there may be no majority that could note it down. */
@@ -524,7 +564,7 @@ export class Node {
     begin(this.home, name, 'joining')
     let enrolled: Enrolled
     try {
-      enrolled = await this.#enroll(token, signal)
+      enrolled = await this.#enroll(token, false, signal)
     } catch (error) {
       begin(this.home, name, 'joining', messageOf(error))
       throw error
@@ -538,10 +578,11 @@ export class Node {
   }
 
   /** Asks the token's owner for a certificate and stores it. */
-  async #enroll(token: Token, signal: AbortSignal): Promise<Enrolled> {
+  async #enroll(token: Token, renewal: boolean, signal: AbortSignal): Promise<Enrolled> {
     const csrDer = await createSigningRequest(this.#key.key, this.config.name)
     const { name } = this.config
-    const enrolled = await enroll({ token, csrDer, memberId: this.id, name, listenAddress: this.advertised, signal })
+    const own = { csrDer, memberId: this.id, name, listenAddress: this.advertised }
+    const enrolled = await enroll({ token, ...own, renewal, signal })
     const { id, owner, name: channel } = decodeDescriptor(enrolled.descriptor)
     if (id !== token.channelId || owner !== token.owner || channel !== token.channel) {
       throw new RkfsError('refused', `the owner answered with the descriptor of another channel than ${token.channel}`)
@@ -569,7 +610,7 @@ export class Node {
         `this node was removed from ${name}: stop it, move its home ${this.home} away, and join with a new one`,
       )
     }
-    await this.#enroll(token, signal)
+    await this.#enroll(token, true, signal)
     const identity = (await this.csp.identity(name, Date.now()))!
     if (open !== undefined) this.#useIdentity(open, identity)
     else if (this.#broken.has(name)) await this.#open(name)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { mayChange, withMemberAnew } from '../../src/channel/descriptor.js'
 import { Cluster, type Member, type Three } from './support/cluster.js'
 
 /** A durable change at a member. */
@@ -180,5 +181,21 @@ void t.test('who knows that a change was committed which its leader lacks does n
     return leader.channel.contradiction !== undefined
   })
   t.match(leader.channel.contradiction, /which leads, differs from what is committed here/)
+  t.end()
+})
+
+void t.test('who lost its log joins anew as a learner, with another slot, in one change', t => {
+  const cluster = new Cluster(3)
+  const { descriptor } = cluster.leader().channel
+  const [owner, lost] = descriptor.members
+  const again = { id: lost!.id, name: lost!.name, address: 'x:1', role: 'voter', certificate: '' } as const
+  const next = withMemberAnew(descriptor, again)
+  t.equal(next.version, descriptor.version + 1)
+  const entry = next.members.find(({ id }) => id === lost!.id)!
+  t.match(entry, { state: 'learner', role: 'voter', slot: descriptor.nextSlot, name: lost!.name })
+  t.equal(next.members.length, descriptor.members.length)
+  t.ok(mayChange(descriptor, next, owner!.id), 'the owner may do that')
+  t.notOk(mayChange(descriptor, next, lost!.id))
+  t.throws(() => withMemberAnew(descriptor, { ...again, id: owner!.id }), { code: 'refused' })
   t.end()
 })

@@ -32,6 +32,8 @@ export interface Enrollment {
   readonly name: string
   /** host:port where it listens. */
   readonly address: string
+  /** A member that has its log asks for a new certificate; else it joins, perhaps anew. */
+  readonly renewal: boolean
 }
 
 /** What it gets. */
@@ -58,7 +60,7 @@ const descriptorBytesMax = 1024 * 1024
  * handler. One at a time: both cost, and admitting is a change of the membership, of which there is one at a time, too.
  */
 export async function serveEnroll(request: EnrollRequest, handler: EnrollHandler, turns: Turns): Promise<EnrollReply> {
-  const { channelId, secret, signingRequest, name, address } = request
+  const { channelId, secret, signingRequest, name, address, renewal } = request
   if (secret.length !== 16) throw new RkfsError('refused', 'the token is unknown here: ask the owner for another')
   handler.check(secret)
   checkNodeName(name)
@@ -66,7 +68,7 @@ export async function serveEnroll(request: EnrollRequest, handler: EnrollHandler
   parseAddress(address)
   const reply = await turns.take(async () => {
     const { memberId } = await openSigningRequest(signingRequest)
-    return handler.enroll({ channelId, secret, csrDer: signingRequest, memberId, name, address })
+    return handler.enroll({ channelId, secret, csrDer: signingRequest, memberId, name, address, renewal })
   })
   return create(EnrollReplySchema, {
     certificate: reply.certificate as Uint8Array<ArrayBuffer>,
@@ -84,6 +86,7 @@ export interface EnrollOptions {
   readonly name: string
   /** host:port where this node listens, as the others reach it. */
   readonly listenAddress: string
+  readonly renewal: boolean
   readonly signal?: AbortSignal
 }
 
@@ -160,7 +163,7 @@ function ownerOf({ channelId, owner }: Token, address: string, caPem: string): P
 }
 
 function request(address: string, caPem: string, options: EnrollOptions): Promise<EnrollReply> {
-  const { token, csrDer, name, listenAddress, signal } = options
+  const { token, csrDer, name, listenAddress, renewal, signal } = options
   const client = connectPeer(ownerOf(token, address, caPem))
   const { path, requestSerialize, responseDeserialize } = enrollmentService.enroll
   const message = create(EnrollRequestSchema, {
@@ -169,6 +172,7 @@ function request(address: string, caPem: string, options: EnrollOptions): Promis
     signingRequest: csrDer as Uint8Array<ArrayBuffer>,
     name,
     address: listenAddress,
+    renewal,
   })
   return new Promise<EnrollReply>((resolve, reject) => {
     const deadline = Date.now() + enrollMs

@@ -64,7 +64,14 @@ t.test('a removed member that answers in the place of the owner gets nothing of 
       secret: new Uint8Array(16).fill(7),
       expires: 0,
     }
-    return enroll({ token, csrDer, memberId: key.memberId, name: 'newcomer', listenAddress: '127.0.0.1:7777' })
+    return enroll({
+      token,
+      csrDer,
+      memberId: key.memberId,
+      name: 'newcomer',
+      listenAddress: '127.0.0.1:7777',
+      renewal: false,
+    })
   }
   await t.rejects(join([address]), {
     code: 'refused',
@@ -116,7 +123,15 @@ t.test('joining with a token', async t => {
   const key = await makeKey()
   const csrDer = await createSigningRequest(key.key, 'newcomer')
   const ask = (token: Token, signal?: AbortSignal): ReturnType<typeof enroll> =>
-    enroll({ token, csrDer, memberId: key.memberId, name: 'newcomer', listenAddress: '127.0.0.1:7777', signal })
+    enroll({
+      token,
+      csrDer,
+      memberId: key.memberId,
+      name: 'newcomer',
+      listenAddress: '127.0.0.1:7777',
+      renewal: false,
+      signal,
+    })
 
   const token = await tokenFor()
   const answer = await ask(token)
@@ -129,7 +144,7 @@ t.test('joining with a token', async t => {
   const stranger = await makeKey()
   const second = await createSigningRequest(stranger.key, 'second')
   const { memberId } = stranger
-  const used = enroll({ token, csrDer: second, memberId, name: 'second', listenAddress: '127.0.0.1:1' })
+  const used = enroll({ token, csrDer: second, memberId, name: 'second', listenAddress: '127.0.0.1:1', renewal: false })
   await t.rejects(used, { code: 'refused', message: /used already/ })
   await t.rejects(ask(await tokenFor({ secret: new Uint8Array(16) })), { code: 'refused', message: /unknown here/ })
   const otherChannel = { channelId: '0'.repeat(16), caFingerprint: new Uint8Array(32) }

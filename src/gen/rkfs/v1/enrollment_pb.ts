@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/enrollment.proto.
  */
 export const file_rkfs_v1_enrollment: GenFile = /*@__PURE__*/
-  fileDesc("Chhya2ZzL3YxL2Vucm9sbG1lbnQucHJvdG8SB3JrZnMudjEiawoNRW5yb2xsUmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEg4KBnNlY3JldBgCIAEoDBIXCg9zaWduaW5nX3JlcXVlc3QYAyABKAwSDAoEbmFtZRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJIkoKC0Vucm9sbFJlcGx5EhMKC2NlcnRpZmljYXRlGAEgASgMEgoKAmNhGAIgASgMEhoKEmNoYW5uZWxfZGVzY3JpcHRvchgDIAEoDDJECgpFbnJvbGxtZW50EjYKBkVucm9sbBIWLnJrZnMudjEuRW5yb2xsUmVxdWVzdBoULnJrZnMudjEuRW5yb2xsUmVwbHliBnByb3RvMw");
+  fileDesc("Chhya2ZzL3YxL2Vucm9sbG1lbnQucHJvdG8SB3JrZnMudjEifAoNRW5yb2xsUmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEg4KBnNlY3JldBgCIAEoDBIXCg9zaWduaW5nX3JlcXVlc3QYAyABKAwSDAoEbmFtZRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEg8KB3JlbmV3YWwYBiABKAgiSgoLRW5yb2xsUmVwbHkSEwoLY2VydGlmaWNhdGUYASABKAwSCgoCY2EYAiABKAwSGgoSY2hhbm5lbF9kZXNjcmlwdG9yGAMgASgMMkQKCkVucm9sbG1lbnQSNgoGRW5yb2xsEhYucmtmcy52MS5FbnJvbGxSZXF1ZXN0GhQucmtmcy52MS5FbnJvbGxSZXBseWIGcHJvdG8z");
 
 /**
  * @generated from message rkfs.v1.EnrollRequest
@@ -48,6 +48,13 @@ export type EnrollRequest = Message<"rkfs.v1.EnrollRequest"> & {
    * @generated from field: string address = 5;
    */
   address: string;
+
+  /**
+   * A member that has its log asks for a new certificate; else it joins anew, and what it once acknowledged is void.
+   *
+   * @generated from field: bool renewal = 6;
+   */
+  renewal: boolean;
 };
 
 /**
