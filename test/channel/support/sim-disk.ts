@@ -118,11 +118,12 @@ export class MemoryDisk implements SimDisk {
 
   install(snapshot: Snapshot, channel: RestoringChannel): Installed {
     keepBlobs(this.log, channel, snapshot)
-    this.state = new SimStateStore([snapshot])
     const anchor = anchorOf(snapshot.position)
     goOnFrom(this.log, anchor)
     this.log.commit()
     this.log.syncNow()
+    // both or neither, as `resumeInstall` sees to
+    this.state = new SimStateStore([snapshot])
     return { state: this.state, anchor }
   }
 
