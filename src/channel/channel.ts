@@ -89,7 +89,7 @@ export class Channel implements TransportEvents {
     this.#pledges = core.pledges
     this.#homeSlot = core.homeSlot
     const retention = options.retention ?? defaultRetention
-    this.#parts = makeParts(core, this.pinned, retention, (descriptor, timeoutMs, done) =>
+    this.#parts = makeParts(core, this.pinned, retention, options.copied, (descriptor, timeoutMs, done) =>
       this.changeMembers(descriptor, timeoutMs, done),
     )
     this.#inbox = new Inbox(core, this.#parts)
@@ -316,6 +316,11 @@ export class Channel implements TransportEvents {
   /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
   holdFlush(): { index: number; release: () => void } {
     return this.#parts.upkeep.hold()
+  }
+
+  /** The state that was on disk was copied (`ChannelEvents.copyState`); undefined: it could not be. */
+  stateCopied(copy: { readonly index: number; readonly bytes: number } | undefined): void {
+    this.#parts.upkeep.stateCopied(copy)
   }
 
   /** Drops what no member needs any more from the log. */

@@ -53,6 +53,7 @@ export function makeParts(
   core: Core,
   pinned: ReadonlyMap<BlobId, number>,
   retention: Retention,
+  copied: number | undefined,
   changeMembers: ChangeMembers,
 ): Parts {
   const { ports, log, health } = core
@@ -96,7 +97,7 @@ export function makeParts(
     applier: new Applier(core, appender, own, digests, resumptions),
     blobs,
     healing,
-    upkeep: new Upkeep(core, positions, blobs, healing, pinned, retention),
+    upkeep: new Upkeep(core, positions, blobs, healing, pinned, retention, copied),
     locks: new ChannelLocks(core, waiters, order, (timeoutMs, done) => {
       writes.close()
       waiters.whenDurable(own.lastSequence, timeoutMs, done)

@@ -71,6 +71,8 @@ export interface ChannelEvents {
   /** This member's log ends before the leader's begins: fetch a snapshot from `from`, install it, call `restored`. */
   snapshotNeeded(from: MemberId, index: number): void
   entryAppended(entry: StoredEntry): void
+  /** The only member's log has grown since its state was last copied: copy what is on disk, and call `stateCopied`. */
+  copyState(): void
   /** A `mark` was applied: the state stands exactly at this index. */
   marked(id: number, index: number, origin: MemberId): void
   /** A message of the daemon's own (`note`). */

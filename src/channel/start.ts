@@ -38,6 +38,8 @@ export interface ChannelOptions {
   readonly retention?: Retention
   /** How long a member may be silent before its session is in doubt, in milliseconds; as for locks where it is undefined. */
   readonly leaseMs?: number
+  /** A copy of the state stands beside it, at this entry. */
+  readonly copied?: number | undefined
   /** Blobs that open files without a name still show, of mounts that were there before the channel was opened. */
   readonly pinned?: Map<BlobId, number>
   /** Random, 16 hex digits: tells this run of the home from all others. */

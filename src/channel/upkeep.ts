@@ -1,6 +1,6 @@
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { blobsPerEntryMax } from '../base/limits.js'
+import { blobsPerEntryMax, MiB } from '../base/limits.js'
 import type { StateStore } from '../fs/store-port.js'
 import type { BlobHealing } from './blob-healing.js'
 import type { Blobs } from './blobs.js'
@@ -23,7 +23,14 @@ export interface Retention {
   readonly margin: number
   /** Entries that are kept for members that are away; those that were away for longer get a snapshot. */
   readonly entriesMax: number
+  /** How many bytes of log an only member's copy of its state may be behind; `copyBytesUsual` where it is undefined. */
+  readonly copyBytes?: number
 }
+
+/** The state of an only member is copied anew when its log has grown so much behind the copy, or twice the copy's size. */
+const copyBytesUsual = 16 * MiB
+/** After a copy that failed so many steps of compaction pass. */
+const copyAgainSteps = 20
 
 export const defaultRetention: Retention = { margin: 256, entriesMax: 500_000 }
 
@@ -51,6 +58,9 @@ export class Upkeep {
   /** … and on stable storage up to here; of what a process before this one wrote, no sync is known. */
   #synced = 0
   #held = false
+  /** How far back the copy of an only member's state stands (0: there is none), and what is being done about it. */
+  #copy: { copied: number; bytes: number; isUnderWay: boolean; wait: number }
+  readonly #copyState: () => void
   /** Blobs that the state no longer refers to, but that stay: their entries are still in the log, or they are pinned. */
   readonly #dead = new Set<BlobId>()
   #moreToCompact = false
@@ -59,13 +69,16 @@ export class Upkeep {
 
   /** `pinned`: blobs that an open file without a name still shows. */
   constructor(
-    { self, ports, log, views, roster, health }: Core,
+    { self, ports, log, views, roster, health, events }: Core,
     positions: Positions,
     blobs: Blobs,
     healing: BlobHealing,
     pinned: ReadonlyMap<BlobId, number>,
     retention: Retention,
+    copied: number | undefined,
   ) {
+    this.#copy = { copied: copied ?? 0, bytes: 0, isUnderWay: false, wait: 0 }
+    this.#copyState = () => events.copyState()
     this.#retention = retention
     this.#self = self
     this.#store = ports.log
@@ -156,6 +169,39 @@ export class Upkeep {
 
   /** The last entry that may go: flushed here, and durable on all members, as far as they are not away for too long. */
   #compactTarget(): number {
+    return Math.min(this.#unneeded(), this.#copyLimit())
+  }
+
+  /**
+   * An only member's log reaches back to the copy of its state, from which it is made anew when it is lost: nobody else has
+   * it. Where it cannot be copied (a full disk) the log does not wait for it.
+   */
+  #copyLimit(): number {
+    if (this.#roster.descriptor.members.length > 1) return Infinity
+    const { copied, bytes, isUnderWay, wait } = this.#copy
+    if (isUnderWay) return copied
+    if (wait > 0) {
+      this.#copy.wait--
+      return Infinity
+    }
+    const behind =
+      this.#flushed > copied &&
+      (copied === 0 || this.#log.bytesAfter(copied) >= Math.max(this.#retention.copyBytes ?? copyBytesUsual, 2 * bytes))
+    if (behind) {
+      this.#copy.isUnderWay = true
+      this.#copyState()
+    }
+    return copied
+  }
+
+  /** Undefined: it could not be copied. */
+  stateCopied(copy: { readonly index: number; readonly bytes: number } | undefined): void {
+    this.#copy.isUnderWay = false
+    if (copy === undefined) this.#copy.wait = copyAgainSteps
+    else this.#copy = { copied: copy.index, bytes: copy.bytes, isUnderWay: false, wait: 0 }
+  }
+
+  #unneeded(): number {
     let needed = this.#flushed
     for (const { id } of this.#roster.descriptor.members) {
       if (id !== this.#self) needed = Math.min(needed, this.#positions.of(id)?.durableIndex ?? 0)

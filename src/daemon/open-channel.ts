@@ -26,6 +26,7 @@ import {
   sendSnapshot,
   type SnapshotPaths,
 } from './snapshot-transfer.js'
+import { copiedIndex, copyState, openState } from './state-copy.js'
 
 /** For who reads all that is here: a snapshot, a verification. */
 const mendMs = 60_000
@@ -40,7 +41,7 @@ export interface OpenChannelOptions {
   readonly log: Log
   readonly connect: Connect
   readonly now: () => bigint
-  readonly events: Omit<ChannelEvents, 'snapshotNeeded' | 'entryAppended'>
+  readonly events: Omit<ChannelEvents, 'snapshotNeeded' | 'entryAppended' | 'copyState'>
   /** Blobs that open files without a name show. */
   readonly pinned: Map<number, number>
 }
@@ -76,7 +77,7 @@ export class OpenChannel {
       this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog)
       opened.push(() => this.logStore.close())
       resumeInstall(paths, this.logStore)
-      this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLog)
+      this.#stateStore = openState(paths, owner, this.logStore, storeLog)
       opened.push(() => this.#stateStore.close())
       let channel: Channel | undefined
       this.transport = connect(
@@ -101,13 +102,16 @@ export class OpenChannel {
         report: (level: LogLevel, message: string, fields?: Record<string, unknown>) => log[level](message, fields),
       }
       const mark = randomBytes(8).toString('hex')
-      channel = new Channel({ self: owner.member, seed: randomInt(2 ** 32), mark, descriptor, pinned }, ports, {
+      const seed = randomInt(2 ** 32)
+      const copied = copiedIndex(paths)
+      channel = new Channel({ self: owner.member, seed, mark, descriptor, pinned, copied }, ports, {
         ...events,
         // before it stands, its user cannot ask it anything
         descriptorChanged: changed => channel !== undefined && events.descriptorChanged(changed),
         failed: reason => channel !== undefined && events.failed(reason),
         snapshotNeeded: (from, index) => this.#fetchSnapshot(from, index),
         entryAppended: () => {},
+        copyState: () => this.#copyState(),
       })
       this.channel = channel
       if (channel.failure !== undefined) throw new RkfsError('failed', channel.failure)
@@ -144,6 +148,28 @@ export class OpenChannel {
         resolve(left === undefined ? undefined : this.logStore.blob(damage.blob))
       })
     })
+  }
+
+  #copyState(): void {
+    const { paths, log } = this.#options
+    const copy = async (): Promise<void> => {
+      const hold = this.channel.holdFlush()
+      const unpin = this.logStore.pin()
+      try {
+        this.channel.stateCopied(await copyState(paths, hold.release))
+      } finally {
+        unpin()
+        hold.release()
+      }
+    }
+    // not within the step of compaction that asks for it
+    this.#working = this.#working
+      .then(() => new Promise(resolve => setImmediate(resolve)))
+      .then(copy)
+      .catch((error: unknown) => {
+        this.channel.stateCopied(undefined)
+        log.warn('the state could not be copied; it is tried again', { error: messageOf(error) })
+      })
   }
 
   #fetchSnapshot(from: MemberId, index: number): void {

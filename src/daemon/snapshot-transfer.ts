@@ -33,6 +33,7 @@ export interface SnapshotPaths {
   readonly state: string
   readonly log: string
   readonly incoming: string
+  readonly copy: string
 }
 
 export function snapshotPaths(folder: string): SnapshotPaths {
@@ -40,6 +41,7 @@ export function snapshotPaths(folder: string): SnapshotPaths {
     state: join(folder, 'state.db'),
     log: join(folder, 'log.db'),
     incoming: join(folder, 'state.db.incoming'),
+    copy: join(folder, 'state.copy'),
   }
 }
 

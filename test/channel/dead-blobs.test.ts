@@ -4,7 +4,7 @@ import { Program } from './support/calls.js'
 import { Cluster, type Member } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
 
-const retention = { margin: 2, entriesMax: 100 }
+const retention = { margin: 2, entriesMax: 100, copyBytes: 0 }
 
 /** Blobs of entries that the log has given up. */
 function stored({ log }: Member): number {

@@ -124,7 +124,7 @@ export class Simulation {
         mounted: (member, frontend) => this.#mounted(member, frontend),
         failed: member => this.#faults!.failed(member),
       },
-      ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries } }),
+      ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries, copyBytes: 0 } }),
       ...(options.disk === 'sqlite' ? { openDisk: (_, schedule) => this.#disks.open(schedule) } : {}),
     })
     this.#cluster.network.delayMsMax = options.delayMsMax

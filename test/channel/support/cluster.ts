@@ -192,6 +192,12 @@ export class Member {
       descriptorChanged: () => {},
       snapshotNeeded: (from, index) => this.#cluster.onSnapshotNeeded?.(this, from, index),
       entryAppended: () => {},
+      copyState: () => {
+        const index = this.state.position?.index ?? 0
+        clock.after(5, () => {
+          if (life === this.#lives) this.channel.stateCopied({ index, bytes: 0 })
+        })
+      },
       marked: () => {},
       note: () => {},
       lostChanges: changes => {

@@ -66,6 +66,7 @@ class RecoveredMember {
       descriptorChanged: () => {},
       snapshotNeeded: (_from, index) => (this.problem ??= `it needs a snapshot at ${index}`),
       entryAppended: () => {},
+      copyState: () => {},
       marked: () => {},
       note: () => {},
       lostChanges: ([lost]) => (this.problem ??= `${lost!.operation.kind} is lost: ${lost!.cause.kind}`),
