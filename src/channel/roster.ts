@@ -37,7 +37,11 @@ export class Roster {
   set descriptor(descriptor: Descriptor) {
     this.#descriptor = descriptor
     this.#logged = this.#logged.filter(({ version }) => version > descriptor.version)
-    for (const [id, { version }] of this.#told) if (version <= descriptor.version) this.#told.delete(id)
+    // what one told that is removed now goes with it: it named itself, to be talked to for ever
+    const named = new Set(descriptor.members.map(({ id }) => id))
+    for (const [id, { version }] of this.#told) {
+      if (version <= descriptor.version || !named.has(id)) this.#told.delete(id)
+    }
     this.#changed(descriptor)
     this.tellOthers(this.#note())
   }

@@ -1,6 +1,6 @@
 /** Frames of one member that must not stop the others: what does not continue what is here is its own fault. */
 import t from 'tap'
-import { encodeDescriptor } from '../../src/channel/descriptor.js'
+import { encodeDescriptor, withoutMember } from '../../src/channel/descriptor.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { nodeHasher } from '../../src/daemon/hasher.js'
 import { encodeOperation } from '../../src/fs/operation-codec.js'
@@ -101,5 +101,30 @@ void t.test('a snapshot without the members of this channel is not put in place'
     t.throws(() => channel.checkMembers(encodeDescriptor({ ...descriptor, ...changed })), words)
   }
   t.doesNotThrow(() => channel.checkMembers(encodeDescriptor({ ...descriptor, version: 99 })))
+  t.end()
+})
+
+void t.test('a member that told a descriptor with itself in it is gone with its removal', t => {
+  const cluster = new Cluster(3, 17)
+  const owner = cluster.members[0]!
+  cluster.leader().channel.transferLeadership(owner.id)
+  cluster.until('the owner leads', () => owner.leads)
+  cluster.settle()
+  const [, honest, removed] = cluster.members as Three
+  const { descriptor } = owner.channel
+  const forged = { ...descriptor, version: 2 ** 50 }
+  for (const { channel } of [owner, honest]) {
+    channel.message(removed.id, { kind: 'note', topic: 'members', body: JSON.stringify(forged) })
+  }
+  let errno: number | undefined
+  owner.channel.changeMembers(withoutMember(descriptor, removed.id), 20_000, answer => (errno = answer))
+  cluster.until('removal', () => errno !== undefined && honest.channel.descriptor.version > descriptor.version)
+  t.equal(errno, 0)
+  for (const { channel } of [owner, honest]) {
+    t.notOk(
+      channel.peers.some(({ id }) => id === removed.id),
+      'nobody talks to it',
+    )
+  }
   t.end()
 })
