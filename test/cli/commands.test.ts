@@ -183,7 +183,13 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
       }),
     mount: args => {
       mounts.push(args)
-      return Promise.resolve({ directory: args.directory, driver: 'kernel', created: false, already: true, conflicts: 0 })
+      return Promise.resolve({
+        directory: args.directory,
+        driver: 'kernel',
+        created: false,
+        already: true,
+        conflicts: 0,
+      })
     },
   })
   const folder = join(home, '..')
