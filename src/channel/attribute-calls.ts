@@ -1,4 +1,4 @@
-import { EFBIG, EINVAL, EIO, ENODATA, EOPNOTSUPP, ESTALE } from '../base/errno.js'
+import { EFBIG, EINVAL, ENODATA, EOPNOTSUPP, ESTALE } from '../base/errno.js'
 import { fileSizeMax } from '../base/limits.js'
 import { isAclName } from '../fs/acl.js'
 import { xattrNames } from '../fs/attributes.js'
@@ -25,7 +25,6 @@ export class AttributeCalls {
 
   getattr(ino: number, reply: AttributesReply): void {
     const mount = this.#mount
-    if (!mount.channel.serving) return reply.fail(EIO)
     // ESTALE: the kernel looks the name up again, which may be another file's by now
     if (mount.inode(ino) === undefined) return reply.fail(ESTALE)
     // fstat(2) shows nothing newer than read(2) does

@@ -69,6 +69,7 @@ export class Channel implements TransportEvents {
   readonly pinned: Map<number, number>
   /** The core's last change of role, until the channel has followed it. */
   #rolePending: { role: Role; term: number; leader: MemberId | undefined } | undefined
+  #wasUsable = false
   #ticks = 0
 
   constructor(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents) {
@@ -214,6 +215,13 @@ export class Channel implements TransportEvents {
   get serving(): boolean {
     return this.#health.serving
   }
+  /**
+   * Programs may see what is here. Where the state is missing, or this member is still being brought up to date, all their
+   * calls fail: they would see less than there is, and take it for all.
+   */
+  get usable(): boolean {
+    return this.#health.serving && !this.#roster.isCatchingUp
+  }
 
   /** Locks that hold across the members (`-o locks=channel`). */
   get locks(): ChannelLocks {
@@ -343,6 +351,7 @@ export class Channel implements TransportEvents {
     if (health.sound && !health.restoring) health.guardDisk(() => this.#raft.tick())
     this.#expire()
     this.#parts.standing.tick()
+    this.#watchUsable()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') {
@@ -365,6 +374,12 @@ export class Channel implements TransportEvents {
       from = others[(this.#ticks / askOthersTicks) % others.length]?.id
     }
     if (from !== undefined) this.#events.snapshotNeeded(from, this.appliedIndex)
+  }
+
+  /** What kernels keep of a mount is forgotten when its calls begin to fail. */
+  #watchUsable(): void {
+    if (this.#wasUsable && !this.usable) this.#views.invalidateAll()
+    this.#wasUsable = this.usable
   }
 
   #expire(): void {

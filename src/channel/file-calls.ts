@@ -163,7 +163,6 @@ export class FileCalls {
   /** O_TMPFILE: the file is this member's own until linkat(2) gives it a name (`nameless-file.ts`). */
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, reply: CreateReply): void {
     const mount = this.#mount
-    if (!mount.channel.serving) return reply.fail(EIO)
     const operation = this.#names.makeOperation(caller, parent, '', S_IFREG | (mode & 0o7777), 0, '')
     if (typeof operation === 'number') return reply.fail(operation)
     const { ino, uid, gid } = operation
@@ -232,8 +231,6 @@ export class FileCalls {
 
   read(ino: number, handle: number, offset: number, size: number, reply: Reply<Uint8Array[]>): void {
     const mount = this.#mount
-    const { channel } = mount
-    if (!channel.serving) return reply.fail(EIO)
     const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     const flags = mount.files.file(handle)?.flags ?? 0
@@ -257,7 +254,7 @@ export class FileCalls {
   ): void {
     const mount = this.#mount
     const { channel } = mount
-    if (!channel.serving) return reply.fail(EIO)
+    if (!channel.usable) return reply.fail(EIO)
     const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     const length = Math.min(size, inode.size - offset)

@@ -57,7 +57,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
       {
         settled: done => (this.mounted === undefined ? done() : this.mounted.settled(done)),
         dropPages: ino => this.#state.forgetPages(ino),
-        serving: () => this.#state.channel.serving,
+        serving: () => this.#state.channel.usable,
       },
     )
   }
@@ -129,9 +129,17 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     }
   }
 
+  /** A call on a member that cannot show all that there is fails: its program would take what is here for all. */
+  #isRefused(reply: Reply<never>): boolean {
+    if (this.#state.channel.usable) return false
+    reply.fail(EIO)
+    return true
+  }
+
   // ---- names ----
 
   lookup(_caller: Caller, parent: number, name: string, reply: Reply<Entry | NegativeEntry>): void {
+    if (this.#isRefused(reply)) return
     this.#names.lookup(parent, name, reply)
   }
 
@@ -141,26 +149,32 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   }
 
   readlink(_caller: Caller, ino: number, reply: Reply<string>): void {
+    if (this.#isRefused(reply)) return
     this.#names.readlink(ino, reply)
   }
 
   symlink(caller: Caller, parent: number, name: string, target: string, reply: Reply<Entry>): void {
+    if (this.#isRefused(reply)) return
     this.#names.symlink(caller, parent, name, target, reply)
   }
 
   mknod(caller: Caller, parent: number, name: string, mode: number, rdev: number, reply: Reply<Entry>): void {
+    if (this.#isRefused(reply)) return
     this.#names.mknod(caller, parent, name, mode, rdev, reply)
   }
 
   mkdir(caller: Caller, parent: number, name: string, mode: number, reply: Reply<Entry>): void {
+    if (this.#isRefused(reply)) return
     this.#names.mkdir(caller, parent, name, mode, reply)
   }
 
   unlink(_caller: Caller, parent: number, name: string, reply: Reply<void>): void {
+    if (this.#isRefused(reply)) return
     this.#names.remove('unlink', parent, name, reply)
   }
 
   rmdir(_caller: Caller, parent: number, name: string, reply: Reply<void>): void {
+    if (this.#isRefused(reply)) return
     this.#names.remove('rmdir', parent, name, reply)
   }
 
@@ -173,16 +187,19 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     flags: number,
     reply: Reply<void>,
   ): void {
+    if (this.#isRefused(reply)) return
     this.#names.rename(parent, name, newParent, newName, flags, reply)
   }
 
   link(_caller: Caller, ino: number, newParent: number, newName: string, reply: Reply<Entry>): void {
+    if (this.#isRefused(reply)) return
     this.#names.link(ino, newParent, newName, reply)
   }
 
   // ---- attributes ----
 
   getattr(_caller: Caller, ino: number, reply: Reply<{ attributes: Attributes; ttlMs: number }>): void {
+    if (this.#isRefused(reply)) return
     this.#attributes.getattr(ino, reply)
   }
 
@@ -192,29 +209,35 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     change: AttributeChange,
     reply: Reply<{ attributes: Attributes; ttlMs: number }>,
   ): void {
+    if (this.#isRefused(reply)) return
     if (change.handle !== undefined && this.#isSpoilt(change.handle)) return reply.fail(EIO)
     this.#attributes.setattr(caller, ino, change, reply)
   }
 
   setxattr(_caller: Caller, ino: number, name: string, value: Uint8Array, flags: number, reply: Reply<void>): void {
+    if (this.#isRefused(reply)) return
     this.#attributes.setxattr(ino, name, value, flags, reply)
   }
 
   getxattr(_caller: Caller, ino: number, name: string, reply: Reply<Uint8Array>): void {
+    if (this.#isRefused(reply)) return
     this.#attributes.getxattr(ino, name, reply)
   }
 
   listxattr(caller: Caller, ino: number, reply: Reply<readonly string[]>): void {
+    if (this.#isRefused(reply)) return
     this.#attributes.listxattr(caller, ino, reply)
   }
 
   removexattr(_caller: Caller, ino: number, name: string, reply: Reply<void>): void {
+    if (this.#isRefused(reply)) return
     this.#attributes.removexattr(ino, name, reply)
   }
 
   // ---- files ----
 
   open(caller: Caller, ino: number, flags: number, killPrivileges: boolean, reply: Reply<OpenFile>): void {
+    if (this.#isRefused(reply)) return
     this.#files.open(caller, ino, flags, killPrivileges, reply)
   }
 
@@ -226,6 +249,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     flags: number,
     reply: Reply<{ entry: Entry; file: OpenFile }>,
   ): void {
+    if (this.#isRefused(reply)) return
     this.#files.create(caller, parent, name, mode, flags, reply)
   }
 
@@ -236,10 +260,12 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     flags: number,
     reply: Reply<{ entry: Entry; file: OpenFile }>,
   ): void {
+    if (this.#isRefused(reply)) return
     this.#files.tmpfile(caller, parent, mode, flags, reply)
   }
 
   read(_caller: Caller, ino: number, handle: number, offset: number, size: number, reply: Reply<Uint8Array[]>): void {
+    if (this.#isRefused(reply)) return
     if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.read(ino, handle, offset, size, reply)
   }
@@ -254,11 +280,13 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     killPrivileges: boolean,
     reply: Reply<number>,
   ): void {
+    if (this.#isRefused(reply)) return
     if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.write(caller, ino, handle, offset, data, flags, killPrivileges, reply)
   }
 
   writeBack(ino: number, _handle: number, offset: number, data: Uint8Array, reply: Reply<number>): void {
+    if (this.#isRefused(reply)) return
     writeBack(this.#state, ino, offset, data, reply)
   }
 
@@ -285,11 +313,13 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     length: number,
     reply: Reply<void>,
   ): void {
+    if (this.#isRefused(reply)) return
     if (this.#isSpoilt(handle)) return reply.fail(EIO)
     this.#files.fallocate(ino, handle, mode, offset, length, reply)
   }
 
   lseek(_caller: Caller, ino: number, _handle: number, offset: number, whence: number, reply: Reply<number>): void {
+    if (this.#isRefused(reply)) return
     this.#files.lseek(ino, offset, whence, reply)
   }
 
@@ -300,6 +330,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     length: number,
     reply: Reply<number>,
   ): void {
+    if (this.#isRefused(reply)) return
     if (this.#isSpoilt(from.handle) || this.#isSpoilt(to.handle)) return reply.fail(EIO)
     copyFileRange(this.#state, from, to, length, reply)
   }
@@ -307,6 +338,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   // ---- directories ----
 
   opendir(_caller: Caller, ino: number, flags: number, reply: Reply<OpenFile>): void {
+    if (this.#isRefused(reply)) return
     this.#directories.opendir(ino, flags, reply)
   }
 
@@ -319,6 +351,7 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     add: (item: DirectoryItem) => boolean,
     reply: Reply<void>,
   ): void {
+    if (this.#isRefused(reply)) return
     this.#directories.readdir(ino, handle, offset, plus, add, reply)
   }
 

@@ -168,7 +168,7 @@ export class MountState {
 
   /** Runs `then` at once, or, with `read=latest`, when this member has caught up. */
   current(reply: Reply<never>, then: () => void): void {
-    if (!this.channel.serving) return reply.fail(EIO)
+    if (!this.channel.usable) return reply.fail(EIO)
     if (!this.options.latest) return then()
     const cancel = this.channel.readBarrier(this.options.timeoutMs, errno => {
       if (errno === 0) then()

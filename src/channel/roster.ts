@@ -47,6 +47,15 @@ export class Roster {
   }
 
   /**
+   * This member is to be a voter, and is a learner still: it has not caught up since it was admitted, or put back among the
+   * learners, and what is here may be less than what there was.
+   */
+  get isCatchingUp(): boolean {
+    const own = this.#descriptor.members.find(({ id }) => id === this.#self)
+    return own !== undefined && own.role === 'voter' && own.state === 'learner'
+  }
+
+  /**
    * Whom this member talks to: those of the applied state; those that the log named beyond it when this run began (the
    * state may have been written out long before, and their votes may be needed before the log can be applied again); and
    * those that a member named (who was away while a newcomer came to lead hears of it from nobody else).

@@ -128,7 +128,7 @@ function configurationAt(index: number, log: StagedLog, views: Views, descriptor
 
 /**
  * Whether log and state belong together. Throws `corrupt` when the log ends before what was applied; when it begins after
- * that, the state counts as missing.
+ * that, the state counts as missing. So it does where nothing was applied, a newcomer's: the first state is at index 1.
  */
 function checkStart(views: Views, log: StagedLog, anchor: LogAnchor, health: Health): void {
   const { index } = views.applied
@@ -138,7 +138,7 @@ function checkStart(views: Views, log: StagedLog, anchor: LogAnchor, health: Hea
       `the log ends at entry ${log.lastIndex}, but entry ${index} was applied already: the log was damaged or replaced`,
     )
   }
-  if (index >= anchor.index) return
+  if (index > 0 && index >= anchor.index) return
   health.stateMissing = true
   views.standAt(anchor)
 }

@@ -1,4 +1,5 @@
 import type { ChannelStatus, MemberStatus, StatusReport } from '../daemon/control-protocol.js'
+import { progressWords } from '../daemon/progress-words.js'
 import { bytes, counted, duration, printable, table } from './output.js'
 
 /** The report on one screen, for people. */
@@ -29,6 +30,7 @@ function formatChannel(c: ChannelStatus): string[] {
   if (c.state === 'closed') return [...lines, ...problems(c)]
   lines.push(
     `  quorum     ${c.state === 'failed' ? 'this node takes no part: see below' : quorumWords(c)}`,
+    ...(isFetching(c) ? [`  files      ${progressWords(c.fetching!)}`] : []),
     `  safe       ${safeWords(c)}`,
     `  pending    ${pendingWords(c)}`,
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
@@ -75,23 +77,26 @@ function certificateWords(expires: string | null): string {
 
 /** A node of another version may not say. */
 function lacksFiles(c: ChannelStatus): boolean {
-  return c.complete === false
+  return c.complete === false || isFetching(c)
+}
+
+function isFetching(c: ChannelStatus): boolean {
+  return c.fetching !== undefined && c.fetching !== null
 }
 
 function quorumWords(c: ChannelStatus): string {
   const { voters, needed, reachable, ok } = c.quorum
   const count = `${reachable} of ${counted(voters, 'voter')} reachable, ${needed} needed`
-  if (lacksFiles(c)) return `${count}; reads and changes fail until the files are here, see below`
   return ok ? `ok: ${count}` : `NO QUORUM: ${count}; reads go on, changes wait and then fail`
 }
 
 function safeWords(c: ChannelStatus): string {
   if (c.state === 'quarantined' || c.state === 'failed') return 'not known here, see below'
+  if (lacksFiles(c)) return 'not known here until the files are'
   const safe = `everything up to ${c.commitIndex} is on a majority`
   const newer = c.lastIndex - c.commitIndex
   const behind = c.appliedIndex < c.commitIndex ? `; applied here up to ${c.appliedIndex}` : ''
-  const applied = lacksFiles(c) ? '; none of it is here as files' : behind
-  return (newer > 0 ? `${safe}, ${counted(newer, 'newer entry is', 'newer entries are')} not yet` : safe) + applied
+  return (newer > 0 ? `${safe}, ${counted(newer, 'newer entry is', 'newer entries are')} not yet` : safe) + behind
 }
 
 function healingLines({ healing }: ChannelStatus): string[] {
@@ -109,7 +114,8 @@ function pendingWords(c: ChannelStatus): string {
 }
 
 function mountLines(c: ChannelStatus): string[] {
-  if (c.mounts.length === 0) return [`  mounts     none: \`rkfs mount ${c.name} <dir>\``]
+  if (c.mounts.length === 0)
+    return [`  mounts     none${isFetching(c) ? ' until the files are here' : `: \`rkfs mount ${c.name} <dir>\``}`]
   return c.mounts.flatMap((m, i) => {
     const errors = m.errors === 0 ? '' : `, ${counted(m.errors, 'error')}`
     const label = i === 0 ? 'mounts' : ''

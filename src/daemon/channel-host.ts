@@ -21,9 +21,11 @@ import type { Spill } from '../channel/orphan-file.js'
 import type { LostChange } from '../channel/ports.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts } from './conflicts.js'
+import type { Progress } from './control-protocol.js'
 import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
 import { type Connect, OpenChannel } from './open-channel.js'
+import { progressWords } from './progress-words.js'
 import { Retry } from './retry.js'
 import { snapshotPaths } from './snapshot-transfer.js'
 import { SpillFile } from './spill-file.js'
@@ -162,6 +164,16 @@ export class ChannelHost {
   }
   get restore(): { bytes: number; total: number } | undefined {
     return this.#open.restore
+  }
+  /** What must come before programs may see the files; undefined: they are here, or the channel has failed. */
+  get fetching(): Progress | undefined {
+    const { usable, stateMissing, appliedIndex, commitIndex, failure, quarantine } = this.channel
+    if (usable || failure !== undefined || quarantine !== undefined) return undefined
+    if (this.restore !== undefined || stateMissing) {
+      const { bytes, total } = this.restore ?? { bytes: 0, total: 0 }
+      return { what: 'fetching the files', done: bytes, total, unit: 'bytes' }
+    }
+    return { what: 'catching up', done: appliedIndex, total: commitIndex, unit: 'entries' }
   }
   get restoreProblem(): string | undefined {
     return this.#open.restoreProblem
@@ -352,6 +364,31 @@ export class ChannelHost {
         throw new RkfsError('failed', `the members of ${this.name} could not be changed: ${errnoName(errno)}`)
       }
       await sleep(100)
+    }
+  }
+
+  /**
+   * Waits until programs may see the files. Throws `failed` where they cannot, `unavailable` with what is still to come after
+   * `limitMs`.
+   */
+  async usable(limitMs: number, progress: (p: Progress) => void, signal: AbortSignal): Promise<void> {
+    const end = performance.now() + limitMs
+    for (;;) {
+      const { failure, quarantine } = this.channel
+      const broken = failure ?? quarantine
+      if (broken !== undefined) throw new RkfsError('failed', `${this.name} cannot be mounted: ${broken}`)
+      const { fetching } = this
+      if (fetching === undefined) return
+      progress(fetching)
+      if (performance.now() > end) {
+        const why = this.restoreProblem === undefined ? '' : ` (the last attempt failed: ${this.restoreProblem})`
+        throw new RkfsError(
+          'unavailable',
+          `the files of ${this.name} are not here yet: ${progressWords(fetching)}${why}. Mount it when they are, or wait for ` +
+            'longer (--timeout); `rkfs status` shows how far it is',
+        )
+      }
+      await sleep(100, undefined, { signal })
     }
   }
 

@@ -49,7 +49,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'member.fence': { channel: text, member: text },
   'member.list': { channel: text },
   join: { token: text },
-  mount: { channel: text, directory: text, options: texts, create: flag },
+  mount: { channel: text, directory: text, options: texts, create: flag, wait: optional(seconds) },
   umount: { directory: text, force: flag, timeout: optional(seconds) },
   sync: { channel: text, all: flag, timeout: seconds },
   verify: { channel: text, deep: flag },

@@ -40,9 +40,10 @@ export interface ControlVerbs {
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
   /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
   join: { args: { token: string }; result: { channel: string; member: string; renewedUntil?: string } }
-  /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted there already (`already`). */
+  /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted
+   * there already (`already`). `wait`: for how many seconds, where this member is still fetching the files; 0 when it is left out. */
   mount: {
-    args: { channel: string; directory: string; options: string[]; create: boolean }
+    args: { channel: string; directory: string; options: string[]; create: boolean; wait?: number }
     /** `conflicts`: how many of the changes that the node had taken in its last run are kept as copies now. */
     result: { directory: string; driver: string; created: boolean; already: boolean; conflicts: number }
   }
@@ -120,6 +121,8 @@ export interface ChannelStatus {
   readonly appliedIndex: number
   /** The files are here; else reads and changes fail until a snapshot is fetched. */
   readonly complete: boolean
+  /** What must come before programs may see the files: until then nothing is mounted, and all calls of mounts fail. */
+  readonly fetching: Progress | null
   readonly quorum: {
     readonly voters: number
     readonly needed: number

@@ -18,6 +18,7 @@ export function failedStatus(name: string, reason: string, dead: readonly DeadMo
     commitIndex: 0,
     appliedIndex: 0,
     complete: false,
+    fetching: null,
     quorum: { voters: 0, needed: 0, reachable: 0, ok: false },
     members: [],
     digest: { index: 0, hash: '' },

@@ -5,7 +5,7 @@ import { RkfsError } from '../base/errors.js'
 import { describeOperation } from '../fs/operation.js'
 import { X509Certificate } from 'node:crypto'
 import type { ChannelHost } from './channel-host.js'
-import type { LogItem, StatusReport } from './control-protocol.js'
+import type { LogItem, Progress, StatusReport } from './control-protocol.js'
 import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
 import { failedStatus } from './failed-status.js'
@@ -54,12 +54,14 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       members: node.host(channel).channel.descriptor.members.map(describeMember),
     }),
     join: ({ token }, context) => node.join(token, p => context.progress(p), context.signal),
-    mount: async ({ channel, directory, options, create }) => {
+    mount: async ({ channel, directory, options, create, wait }, context) => {
       const created = create && node.mayCreate(channel)
       if (created) await node.createChannel(channel)
       const host = await node.reopen(channel)
       const before = node.mounts.all
-      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds)
+      const { progress, signal } = context
+      const patience = { seconds: wait ?? 0, progress: (p: Progress) => progress(p), signal }
+      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds, patience)
       await host.settledEarlierRuns()
       const already = before.includes(mount)
       return { directory: mount.directory, driver: mount.driver, created, already, conflicts: host.keptOfEarlierRuns }

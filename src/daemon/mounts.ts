@@ -7,6 +7,7 @@ import { messageOf, RkfsError } from '../base/errors.js'
 import { Frontend } from '../channel/frontend.js'
 import type { MountDriver, Mounted } from '../channel/mount-port.js'
 import type { ChannelHost } from './channel-host.js'
+import type { Progress } from './control-protocol.js'
 import { DeadMounts, type DeadMount } from './dead-mounts.js'
 import type { Log } from './log.js'
 import { writeMountRecord, type RecordedMount } from './mount-record.js'
@@ -24,6 +25,14 @@ export interface ActiveMount {
   readonly frontend: Frontend
 }
 
+/** How long a mount waits for the files of a member that is still fetching them. */
+export interface Patience {
+  readonly seconds: number
+  readonly progress: (progress: Progress) => void
+  readonly signal: AbortSignal
+}
+
+const impatient: Patience = { seconds: 0, progress: () => undefined, signal: new AbortController().signal }
 const drainSeconds = 30
 const catchUpMs = 5000
 /** Beyond the handler's own limits, of which one call can meet two (`read=latest`, then a change). */
@@ -77,6 +86,7 @@ export class Mounts {
     directory: string,
     given: readonly string[],
     timeoutSeconds: number,
+    patience: Patience = impatient,
   ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
     checkChoices(choices)
@@ -85,7 +95,7 @@ export class Mounts {
     const there = this.#at(directory)
     if (there !== undefined) return alreadyThere(there, host, choices)
     requireDescriptors(`${directory} is not mounted`)
-    const starting = this.#start(host, directory, given, choices)
+    const starting = this.#start(host, directory, given, choices, patience)
     this.#starting.set(
       directory,
       starting.catch(() => undefined),
@@ -113,8 +123,11 @@ export class Mounts {
     directory: string,
     given: readonly string[],
     choices: MountChoices,
+    patience: Patience,
   ): Promise<ActiveMount> {
     const options = formatMountOptions(choices)
+    // a mount without the files behind it would show less than there is
+    await host.usable(patience.seconds * 1000, patience.progress, patience.signal)
     const frontend = new Frontend(
       host.channel,
       {

@@ -710,14 +710,14 @@ function findMember(descriptor: Descriptor, given: string): MemberId {
 async function caughtUp(host: ChannelHost, progress: (p: Progress) => void, signal: AbortSignal): Promise<void> {
   for (;;) {
     if (signal.aborted) return
-    const { channel, restore } = host
+    const { channel } = host
     const self = channel.descriptor.members.find(m => m.id === host.identity.memberId)
     if (!channel.serving && channel.failure !== undefined) throw new RkfsError('failed', channel.failure)
     const done = channel.appliedIndex > 0 && self !== undefined && self.state === self.role
     if (done) return
-    if (restore !== undefined && restore.total > 0) {
-      progress({ what: 'fetching the channel', done: restore.bytes, total: restore.total, unit: 'bytes' })
-    } else progress({ what: 'catching up', done: channel.appliedIndex, total: channel.commitIndex, unit: 'entries' })
+    progress(
+      host.fetching ?? { what: 'catching up', done: channel.appliedIndex, total: channel.commitIndex, unit: 'entries' },
+    )
     await sleep(50)
   }
 }

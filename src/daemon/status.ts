@@ -3,8 +3,16 @@ import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
-import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
+import type {
+  ChannelState,
+  ChannelStatus,
+  MemberDescription,
+  MemberStatus,
+  MountStatus,
+  Progress,
+} from './control-protocol.js'
 import { deadMountStatus } from './failed-status.js'
+import { progressWords } from './progress-words.js'
 import type { ActiveMount, Mounts } from './mounts.js'
 
 const expirySoonMs = 30 * 86_400_000
@@ -34,8 +42,9 @@ export function quorumOf(host: ChannelHost): { voters: number; needed: number; r
   const connected = voters.filter(id => id === identity.memberId || transport.connected(id)).length
   const led =
     channel.leader !== undefined && (channel.leader === identity.memberId || transport.connected(channel.leader))
+  const sound = channel.failure === undefined && channel.quarantine === undefined
   const reachable = led ? channel.reachableVoters : connected
-  return { voters: voters.length, needed, reachable, ok: led && reachable >= needed && channel.serving }
+  return { voters: voters.length, needed, reachable, ok: led && reachable >= needed && sound }
 }
 
 /** What is known about whether this node was removed; a part of ChannelHost, so that a test can show each case. */
@@ -123,6 +132,13 @@ function reachWords({ channel, transport }: ChannelHost): string {
   return isLed ? 'acknowledge what the leader sends' : 'can be reached'
 }
 
+function fetchingWords({ channel }: ChannelHost, fetching: Progress): string {
+  const words = `${progressWords(fetching)}: until then nothing can be mounted, and all calls in mounts fail`
+  // a newcomer has none; else a state was here
+  if (!channel.stateMissing || channel.appliedIndex === 0) return words
+  return `${words}. state.db is missing here, or older than what is left of the log, so that the files are not here: they come from another member as soon as one can be reached that has them`
+}
+
 function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
@@ -138,12 +154,7 @@ function problemsOf(host: ChannelHost): string[] {
   else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
-  if (channel.stateMissing) {
-    problems.push(
-      'the files are not here: state.db is missing, or older than what is left of the log; they are fetched from ' +
-        'another member as soon as one can be reached that has them',
-    )
-  }
+  if (host.fetching !== undefined) problems.push(fetchingWords(host, host.fetching))
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)
   if (removed) {
@@ -183,6 +194,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     commitIndex: channel.commitIndex,
     appliedIndex: channel.appliedIndex,
     complete: !channel.stateMissing,
+    fetching: host.fetching ?? null,
     quorum: quorumOf(host),
     members: descriptor.members.map(member => memberStatus(host, member, transport)),
     digest: channel.digest(),

@@ -22,6 +22,7 @@ import { Leaders } from './checkers/leaders.js'
 import { LateWrites } from './checkers/late-writes.js'
 import { LogMatching } from './checkers/log-matching.js'
 import { checkOthersChanges } from './checkers/others-changes.js'
+import { checkWholeListing } from './checkers/whole-listing.js'
 import { checkOwnView } from './checkers/own-view.js'
 import { Sessions } from './checkers/sessions.js'
 import { check } from './checkers/violation.js'
@@ -268,7 +269,7 @@ export class Simulation {
     const begin = (): void => {
       if (member.lives !== lives || !this.#busy) return
       const world = this.#world!
-      if (!member.channel.serving || member.channel.slot === undefined || member.lookup('log') === undefined) {
+      if (!member.channel.usable || member.channel.slot === undefined || member.lookup('log') === undefined) {
         return this.#cluster.clock.after(200, begin)
       }
       const kernel = this.#kernelOf(member)
@@ -322,11 +323,12 @@ export class Simulation {
       check('serving', channel.failure === undefined || isDisk, () => `${who} failed: ${channel.failure}`)
       check('serving', channel.quarantine === undefined, () => `${who} is quarantined: ${channel.quarantine}`)
       check('serving', channel.damage === undefined, () => `${who} cannot read its disk: ${channel.damage}`)
+      if (!member.frozen) checkWholeListing(member, 'log', member.slot > this.options.members)
       const kernel = this.#kernels.get(member)
       checkBounds(member, (kernel?.waiting ?? 0) + this.#acknowledged.count)
       if (kernel === undefined || member.frozen) continue
       checkAnswers(kernel, this.#now, member.frozenUntil, this.options.timeoutMs)
-      if (channel.serving && !channel.restoring) checkOthersChanges(member)
+      if (channel.usable && !channel.restoring) checkOthersChanges(member)
       if (!this.#isAtRest(member, kernel)) continue
       checkKernelCache(member, kernel)
       if (kernel.cache?.isIdle === true) this.#pages?.checkKernel(member, kernel.cache)
@@ -339,7 +341,7 @@ export class Simulation {
 
   /** Nothing of a member's own is on its way: what it shows is its state. */
   #isAtRest({ channel }: Member, kernel: Kernel): boolean {
-    return kernel.waiting === 0 && channel.pending.operations === 0 && channel.serving && !channel.restoring
+    return kernel.waiting === 0 && channel.pending.operations === 0 && channel.usable && !channel.restoring
   }
 
   #checkOwnView(member: Member): void {

@@ -451,7 +451,7 @@ export class User {
       this.#kernel.getxattr(own.ino, name, (failed, found) => {
         check(
           'own-view',
-          found?.[0] === value,
+          failed === EIO || found?.[0] === value,
           () => `${this.name} set ${name} to ${value}, and reads ${found?.[0]}: errno ${failed}`,
         )
         this.#done(`getxattr own ${own.ino} ${name}`)(failed)
@@ -463,7 +463,8 @@ export class User {
   #findEnd(own: Open): void {
     const bytes = this.#kept.reduce((sum, { record }) => sum + record.length, 0)
     this.#kernel.seekHole(own.ino, own.handle, (errno, end) => {
-      const isRight = this.#uncertain || (bytes === 0 ? errno === ENXIO : end === bytes)
+      // a member that stopped, or lacks its state, answers nothing
+      const isRight = errno === EIO || this.#uncertain || (bytes === 0 ? errno === ENXIO : end === bytes)
       check(
         'own-view',
         isRight,

@@ -7,7 +7,7 @@ import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { checkChoices, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
-import { checkChannelName, collect } from '../arguments.js'
+import { checkChannelName, collect, parseDuration, timeForms } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
 import { prepareDirectory } from '../mount-point.js'
 import { ensureNode } from '../node-process.js'
@@ -15,6 +15,10 @@ import { hint, say } from '../output.js'
 
 const POLL_MS = 300
 const DRAIN_SECONDS = 120
+/** Who sees the progress waits, as for `join`; a script is told the reason soon. */
+const WAIT_SECONDS = 600
+const BRIEF_SECONDS = 10
+const SLICE_SECONDS = 5
 
 export function addMount(program: Command): void {
   program
@@ -24,6 +28,11 @@ export function addMount(program: Command): void {
     .argument('<dir>', 'the mount point; made when it does not exist')
     .option('-f, --foreground', 'stay until the mount ends; SIGINT and SIGTERM unmount it')
     .option('-o <options>', 'options a=b,c separated by commas; see below', collect)
+    .option(
+      '--timeout <time>',
+      `how long to wait while this member fetches the files, ${timeForms} (default: 10m on a terminal, else 10s)`,
+      parseDuration,
+    )
     .option('--listen <host:port>', 'where the node listens for other members, if it is started by this command')
     .addHelpText(
       'after',
@@ -52,6 +61,7 @@ interface Options {
   foreground?: boolean
   o?: string[]
   listen?: string
+  timeout?: number
 }
 
 async function mount(channel: string, dir: string, options: Options, command: Command): Promise<void> {
@@ -65,7 +75,10 @@ async function mount(channel: string, dir: string, options: Options, command: Co
   const isToldToEnd = foreground ? catchSignals() : undefined
   const { started } = await ensureNode(home, { listen: options.listen }, { foreground, mounting: directory })
   try {
-    await mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []))
+    const wait = options.timeout ?? (process.stderr.isTTY ? WAIT_SECONDS : BRIEF_SECONDS)
+    await mountWithPatience(wait, isToldToEnd, slice =>
+      mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice),
+    )
   } catch (error) {
     if (foreground && started !== undefined) await stopNode(home, started)
     throw error
@@ -80,7 +93,30 @@ function catchSignals(): () => boolean {
   return () => signals > 0
 }
 
-async function mountOnNode(home: string, channel: string, directory: string, options: string[]): Promise<void> {
+/** In the foreground a signal ends the wait for the files soon. */
+async function mountWithPatience(
+  wait: number,
+  isToldToEnd: (() => boolean) | undefined,
+  mountWithin: (seconds: number) => Promise<void>,
+): Promise<void> {
+  if (isToldToEnd === undefined) return mountWithin(wait)
+  for (let left = wait; ; left -= SLICE_SECONDS) {
+    try {
+      return await mountWithin(Math.min(left, SLICE_SECONDS))
+    } catch (error) {
+      const mayCome = error instanceof RkfsError && error.code === 'unavailable' && left > SLICE_SECONDS
+      if (!mayCome || isToldToEnd()) throw error
+    }
+  }
+}
+
+async function mountOnNode(
+  home: string,
+  channel: string,
+  directory: string,
+  options: string[],
+  wait: number,
+): Promise<void> {
   const { channels } = await ask(home, 'channel.list', {}, { timeoutSeconds: quickSeconds })
   const known = channels.map(c => c.name)
   const create = known.every(name => name === channel)
@@ -90,7 +126,12 @@ async function mountOnNode(home: string, channel: string, directory: string, opt
       `this node has no channel ${channel} (it has ${known.join(', ')}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,
     )
   }
-  const mounted = await ask(home, 'mount', { channel, directory, options, create }, { timeoutSeconds: agreeSeconds })
+  const mounted = await ask(
+    home,
+    'mount',
+    { channel, directory, options, create, wait },
+    { timeoutSeconds: wait + agreeSeconds },
+  )
   await checkVisible(home, channel, mounted)
   say(
     `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,

@@ -22,7 +22,8 @@ export function addStatus(program: Command): void {
     .addHelpText(
       'after',
       `
-Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed, or a member's home went back in time, or no node runs.
+Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed,
+or a member's home went back in time, or its files are still being fetched, or no node runs.
 
 Examples:
   rkfs status
@@ -81,6 +82,6 @@ export function exitCodeOfStatus(report: StatusReport): number {
   const open = report.channels.filter(c => c.state !== 'closed')
   if (open.some(c => c.state === 'quarantined' || c.state === 'failed')) return exitCodes.failed
   // a node of another version may not say
-  if (open.some(c => (c.findings ?? []).length > 0)) return exitCodes.failed
+  if (open.some(c => c.fetching || (c.findings ?? []).length > 0)) return exitCodes.failed
   return open.some(c => c.state === 'no-quorum' || !c.quorum.ok) ? exitCodes.noQuorum : exitCodes.done
 }

@@ -18,6 +18,7 @@ export const channel: ChannelStatus = {
   commitIndex: 12,
   appliedIndex: 12,
   complete: true,
+  fetching: null,
   quorum: { voters: 3, needed: 2, reachable: 3, ok: true },
   members: [
     {
