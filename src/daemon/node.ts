@@ -468,8 +468,7 @@ export class Node {
       if (known === undefined || known.slot !== slot) return undefined
       return withMemberAnew(descriptor, { id, name, address, role: known.role, certificate: encoded })
     }, changeMs)
-    failpoint('member-admitted')
-    this.#log.info('admitted anew', { channel: host.name, member: id, name, address })
+    this.#tellAdmitted('admitted anew', host, { member: id, name, address })
   }
 
   /** A member has a new certificate. It counts at once: without it there may be no majority that could note it down. */
@@ -491,8 +490,13 @@ export class Node {
       const encoded = Buffer.from(certificate).toString('base64')
       return withMember(descriptor, { id, name, address, role: 'voter', certificate: encoded })
     }, changeMs)
+    this.#tellAdmitted('admitted', host, { member: id, name, address })
+  }
+
+  /** The descriptor that names the newcomer is committed. */
+  #tellAdmitted(how: string, host: ChannelHost, who: { member: MemberId; name: string; address: string }): void {
     failpoint('member-admitted')
-    this.#log.info('admitted', { channel: host.name, member: id, name, address })
+    this.#log.info(how, { channel: host.name, ...who })
   }
 
   async addMember(
