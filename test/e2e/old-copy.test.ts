@@ -37,8 +37,14 @@ async function putBack(t: Test, elections: number): Promise<void> {
   const { code, stdout } = await whole.rkfs('status')
   t.equal(code, 1)
   t.match(stdout, /safe +not known here/)
-  t.match(stdout, /! .*(differs from|does not fit)/)
-  await refused(t, whole, ['sync', 'demo'], 1, /what of demo is safe is not known here: .*(differs from|does not fit)/)
+  t.match(stdout, /! .*(differs from|does not (fit|continue))/)
+  await refused(
+    t,
+    whole,
+    ['sync', 'demo'],
+    1,
+    /what of demo is safe is not known here: .*(differs from|does not (fit|continue))/,
+  )
   t.equal((await b.shell('echo more >> other; sync other')).code, 0, 'the others go on')
 }
 
