@@ -23,7 +23,8 @@ export interface FaultHost {
   /** The members as all that is committed names them. */
   committed(): Descriptor
   /** A member's session is about to be ended by another. */
-  fenced(member: Member): void
+  /** Its session may be ended, whether it was silent or not. */
+  sessionMayEnd(member: Member): void
   /** Before the power goes at a member. */
   powerLost(member: Member): void
   /** A member's process runs (again). */
@@ -191,6 +192,8 @@ export class Faults {
         return this.#after(ms, () => (member.log.full = false))
       case 'clock':
         member.wallSkewMs = this.#pick([-3_600_000, -5000, -100, 0, 100, 5000, 3_600_000])
+        // a wall clock that runs ahead alone is taken for the time of a machine that stood still (LeaseClock)
+        this.#host.sessionMayEnd(member)
         return this.#note(kind, `${who} by ${member.wallSkewMs} ms`)
       case 'transfer': {
         const leader = cluster.alive.find(one => one.leads && !one.frozen)
@@ -204,7 +207,7 @@ export class Faults {
         return this.#remove(members)
       case 'fence':
         if (!other.alive || other.frozen || !other.channel.serving || other.channel.slot === undefined) return
-        this.#host.fenced(member)
+        this.#host.sessionMayEnd(member)
         other.fence(member)
         return this.#note(kind, `${who} by ${whom}`)
       case 'old-disk':

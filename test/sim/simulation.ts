@@ -248,7 +248,7 @@ export class Simulation {
       note,
       observe: () => this.#history.observe(),
       committed: () => this.#descriptor,
-      fenced: member => this.#late.fenced(member),
+      sessionMayEnd: member => this.#late.sessionMayEnd(member),
       powerLost: member => {
         this.#history.observe()
         this.#acknowledged.powerLost(member)

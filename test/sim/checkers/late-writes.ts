@@ -65,8 +65,8 @@ export class LateWrites {
     }
   }
 
-  /** Somebody asks that a member's session be ended. */
-  fenced(member: Member): void {
+  /** Somebody asks that a member's session be ended, or its clock was set: it may take that for a silence. */
+  sessionMayEnd(member: Member): void {
     this.#mayEnd.add(member.id)
   }
 
