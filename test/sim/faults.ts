@@ -242,6 +242,8 @@ export class Faults {
   #rot(member: Member, ms: number): void {
     const { cluster, rng } = this.#host
     if (!member.alive || member.stalled || member.frozen || !member.channel.serving) return
+    // who is leaving may be the one that has it
+    if (this.#leaving.size > 0) return
     const settled = (member.channel.appliedIndex + 1) * blobsPerEntryMax
     const ids = member.log
       .blobIds(0, 100_000)
@@ -327,6 +329,8 @@ export class Faults {
   }
 
   #remove(members: readonly Member[]): void {
+    // what one disk has lost, another must have
+    if (this.#counts.has('rot')) return
     const at = this.#owner()
     if (at === undefined) return
     const { descriptor } = at
