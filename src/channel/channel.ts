@@ -12,6 +12,7 @@ import type { Raft } from '../raft/raft.js'
 import type { Configuration, ProgressView, Role } from '../raft/types.js'
 import type { Agenda } from './agenda.js'
 import type { Blobs } from './blobs.js'
+import { lastPlaced } from './change-number.js'
 import type { Complaints } from './complaints.js'
 import { configurationOf, decodeDescriptor, encodeDescriptor, type Descriptor, type Member } from './descriptor.js'
 import type { Finding, Findings } from './findings.js'
@@ -220,7 +221,9 @@ export class Channel implements TransportEvents {
    * calls fail: they would see less than there is, and take it for all.
    */
   get usable(): boolean {
-    return this.#health.serving && !this.#roster.isCatchingUp
+    if (!this.#health.serving || this.#roster.isCatchingUp) return false
+    // a state that does not name this member, and never has, is from before its admission: that of one that was removed does
+    return this.#roster.isNamed || lastPlaced(this.#views.table, this.self) !== undefined
   }
 
   /** Locks that hold across the members (`-o locks=channel`). */

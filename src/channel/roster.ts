@@ -51,8 +51,17 @@ export class Roster {
    * learners, and what is here may be less than what there was.
    */
   get isCatchingUp(): boolean {
-    const own = this.#descriptor.members.find(({ id }) => id === this.#self)
+    const own = this.#own
     return own !== undefined && own.role === 'voter' && own.state === 'learner'
+  }
+
+  /** The applied state names this member. */
+  get isNamed(): boolean {
+    return this.#own !== undefined
+  }
+
+  get #own(): Member | undefined {
+    return this.#descriptor.members.find(({ id }) => id === this.#self)
   }
 
   /**
