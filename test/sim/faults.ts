@@ -27,6 +27,8 @@ export interface FaultHost {
   sessionMayEnd(member: Member): void
   /** Before the power goes at a member. */
   powerLost(member: Member): void
+  /** Before a member's disk is put back or lost. */
+  losesDisk(member: Member): void
   /** A member's process runs (again). */
   started(member: Member): void
 }
@@ -67,6 +69,7 @@ export class Faults {
         }
       },
       start: member => this.#start(member),
+      losesDisk: member => host.losesDisk(member),
       isCalm: () => !this.#healed && cluster.clock.now >= this.#calmAt,
       happened: kind => this.#note(kind, ''),
       isGone: member => this.isGone(member),

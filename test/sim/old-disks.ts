@@ -18,6 +18,8 @@ export interface OldDiskHost {
   /** Ends a member's process; what it has not on a majority is lost with its disk. */
   end(member: Member, how: 'power' | 'kill' | 'stop'): void
   start(member: Member): void
+  /** Before its disk is put back or lost. */
+  losesDisk(member: Member): void
   /** Whether all members may reach each other. */
   isCalm(): boolean
   happened(kind: DiskFault): void
@@ -101,6 +103,7 @@ export class OldDisks {
     const { cluster, rng, note } = this.#host
     const { commitIndex } = member.channel
     for (const other of others) if (other.alive) this.#host.end(other, 'stop')
+    this.#host.losesDisk(member)
     this.#host.end(member, rng.below(2) === 0 ? 'power' : 'kill')
     if (kind === 'no-disk') member.loseDisk()
     else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!)) {

@@ -253,6 +253,10 @@ export class Simulation {
         this.#history.observe()
         this.#acknowledged.powerLost(member)
       },
+      losesDisk: member => {
+        this.#history.observe()
+        this.#history.losesDisk(member)
+      },
       started: member => this.#settleIn(member),
     })
     if (options.turnTakers) this.#turns = new TurnTakers(this.#world)

@@ -1,5 +1,6 @@
 import { equalBytes, toHex } from '../../../src/base/bytes.js'
 import { anchorOf } from '../../channel/support/sim-disk.js'
+import type { MemberId } from '../../../src/base/ids.js'
 import type { Member } from '../../channel/support/cluster.js'
 import type { StoredEntry } from '../../../src/channel/stored-entry.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
@@ -22,6 +23,15 @@ interface Seen {
   committed: number
   applied: number
   configuration: Configuration
+  /** Of these it knows, leading, that they lack what they acknowledged to it. */
+  readonly lacking: Set<MemberId>
+}
+
+/** What was on stable storage of a log. */
+interface Stable {
+  readonly from: number
+  /** Of each entry after `from`. */
+  readonly terms: readonly (number | undefined)[]
 }
 
 /**
@@ -37,6 +47,7 @@ export class History {
   readonly #seen = new Map<Member, { life: number; at: Seen }>()
   readonly #committed: (stored: StoredEntry) => void
   readonly #members: () => readonly Member[]
+  readonly #lost = new Map<MemberId, Stable>()
 
   /** Begins with the state of a member that has just been made. `committed` hears of each entry, in order. */
   constructor(member: Member, members: () => readonly Member[], committed: (stored: StoredEntry) => void) {
@@ -62,6 +73,11 @@ export class History {
   /** All that members know to be committed; asked before a log gives entries up, too. */
   learn(): void {
     for (const member of this.#members()) if (member.alive) this.#learn(member)
+    for (const id of this.#lost.keys()) {
+      for (const leader of this.#members()) {
+        if (leader.alive && leader.channel.progress(id)?.recovering) this.#seenOf(leader).lacking.add(id)
+      }
+    }
   }
 
   /** … and what they made of it. */
@@ -73,7 +89,7 @@ export class History {
   #seenOf(member: Member): Seen {
     const seen = this.#seen.get(member)
     if (seen !== undefined && seen.life === member.lives) return seen.at
-    const at = { committed: 0, applied: 0, configuration: member.channel.configuration }
+    const at = { committed: 0, applied: 0, configuration: member.channel.configuration, lacking: new Set<MemberId>() }
     this.#seen.set(member, { life: member.lives, at })
     return at
   }
@@ -107,16 +123,28 @@ export class History {
     this.#committed(stored)
   }
 
+  /** Before a member's disk is put back or lost: what it has acknowledged counts until who leads learns of that. */
+  losesDisk({ id, log }: Member): void {
+    const from = log.anchor.index
+    const terms = Array.from({ length: Math.max(0, log.durableIndex - from) }, (_, n) => log.term(from + 1 + n))
+    this.#lost.set(id, { from, terms })
+  }
+
   /** A majority has it on its disks, also where what a member says of its disk is not so. */
-  #checkStable(leader: Member, index: number, { configuration }: Seen): void {
+  #checkStable(leader: Member, index: number, { configuration, lacking }: Seen): void {
     const known = this.#known(index)
     if (known === undefined) return
-    const holds = (id: string): boolean => {
+    const held = (id: MemberId): boolean => {
+      const lost = lacking.has(id) ? undefined : this.#lost.get(id)
+      return lost !== undefined && lost.terms[index - lost.from - 1] === known.term
+    }
+    const holds = (id: MemberId): boolean => {
       const log = this.#members().find(member => member.id === id)?.log
       if (log === undefined) return false
       return log.anchor.index >= index || (log.durableIndex >= index && log.term(index) === known.term)
     }
-    const stable = ({ voters }: Configuration): boolean => voters.filter(holds).length * 2 > voters.length
+    const stable = ({ voters }: Configuration): boolean =>
+      voters.filter(id => holds(id) || held(id)).length * 2 > voters.length
     check('history', stable(leader.channel.configuration) || stable(configuration), () => {
       return `${leader.id} commits entry ${index}, which no majority has on stable storage`
     })
