@@ -81,7 +81,8 @@ export class Leading<D> {
     if (!progress) return
     progress.recovering = reply.recovering
     if (!reply.success) {
-      if (reply.rejectedIndex > log.lastIndex) return
+      // the empty prefix is in every log: nobody refuses that
+      if (reply.rejectedIndex > log.lastIndex || reply.rejectedIndex === 0) return
       const hint = Math.min(reply.hintIndex, reply.rejectedIndex)
       if (reply.rejectedIndex <= progress.match) return this.#rolledBack(from, progress, hint, reply.hintTerm)
       progress.maybeBackUp(reply.rejectedIndex, lastPossibleMatch(log, hint, reply.hintTerm, progress.match))

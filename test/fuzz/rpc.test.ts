@@ -77,7 +77,9 @@ async function unharmed(test: Test, what: string): Promise<void> {
   })
   for (const machine of honest) {
     const status = await machine.status()
-    test.same(status?.problems, [], `${what}: ${machine.name} has no problem`)
+    // who acknowledges what it then refuses is named
+    const problems = status?.problems.filter(problem => !problem.startsWith('member lie ('))
+    test.same(problems, [], `${what}: ${machine.name} has no problem`)
     test.equal(status?.members.length, 3)
   }
   const names = (await b.shell('ls -a')).stdout.split('\n')
@@ -320,5 +322,5 @@ await t.test('a member that lies', async t => {
     t.not(now.address, '6.6.6.6:1', 'nobody else was moved')
   }
   await unharmed(t, 'lies')
-  t.match(await a.must('status'), /demo/)
+  t.match((await a.rkfs('status')).stdout, /demo/)
 })

@@ -69,7 +69,11 @@ class RecoveredMember {
       copyState: () => {},
       marked: () => {},
       note: () => {},
-      lostChanges: ([lost]) => (this.problem ??= `${lost!.operation.kind} is lost: ${lost!.cause.kind}`),
+      // what an earlier process was only told of may go with it; what was acknowledged is looked for in the files
+      lostChanges: changes => {
+        const lost = changes.find(({ cause }) => cause.kind !== 'earlier-run')
+        if (lost !== undefined) this.problem ??= `${lost.operation.kind} is lost: ${lost.cause.kind}`
+      },
       failed: () => {},
       quarantined: reason => (this.problem ??= reason),
     }
