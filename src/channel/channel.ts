@@ -107,6 +107,10 @@ export class Channel implements TransportEvents {
   get view(): View {
     return this.#views.view
   }
+  /** What is shown of own changes is about to be laid over the state anew. */
+  get viewIsStale(): boolean {
+    return this.#views.stale
+  }
   get table(): TableView {
     return this.#views.table
   }

@@ -24,6 +24,8 @@ export interface KernelPagesPorts {
   /** Whether a program may have mapped the file: it is open for reading. */
   readonly isMappable: (ino: number) => boolean
   readonly isOpen: (ino: number) => boolean
+  /** What is shown of files is about to be brought up to date: `viewChanged` follows. */
+  readonly isViewStale: () => boolean
   /** The byte of a file at an offset. */
   readonly byte: (ino: number, offset: number) => number
   readonly attributes: (ino: number, inode: Inode) => Attributes
@@ -44,6 +46,8 @@ export class KernelPages {
   readonly #held = new Set<number>()
   /** Oldest first. */
   readonly #unanswered = new Map<number, Unanswered[]>()
+  /** Files that were announced while what is shown of them was stale: the size that the kernel may have of each. */
+  readonly #unjudged = new Map<number, number>()
   /** The batch that is collected now. Those before it are on their way: one at a time. */
   #batch = 0
   #isOnItsWay = false
@@ -102,6 +106,7 @@ export class KernelPages {
       if (item.offset < 0 || !this.#held.has(item.ino)) continue
       isTracked = true
       this.#track(item)
+      this.#maybeJudgeLater(item)
       if (this.#isGrowth(item)) sizes.push(...this.#sizeOf(item.ino))
     }
     mounted.invalidate(sizes.length === 0 ? items : [...items, ...sizes])
@@ -125,6 +130,21 @@ export class KernelPages {
     const others = this.#unanswered.get(ino)
     if (others === undefined) this.#unanswered.set(ino, [change])
     else others.push(change)
+  }
+
+  /** What a file's own pending changes show of its size may be from before others' changes, until they are laid over those. */
+  #maybeJudgeLater({ ino, changed, before }: Invalidation & { kind: 'inode' }): void {
+    if (changed?.length === 0 || !this.#ports.isMappable(ino) || !this.#ports.isViewStale()) return
+    const size = Math.min(before?.size ?? 0, this.#ports.inode(ino)?.size ?? 0)
+    this.#unjudged.set(ino, Math.min(size, this.#unjudged.get(ino) ?? Infinity))
+  }
+
+  /** What is shown is up to date. */
+  viewChanged(): void {
+    for (const [ino, size] of this.#unjudged) {
+      if ((this.#ports.inode(ino)?.size ?? 0) > size) this.#tellSize(ino)
+    }
+    this.#unjudged.clear()
   }
 
   #isGrowth({ ino, changed, before }: Invalidation & { kind: 'inode' }): boolean {

@@ -73,6 +73,7 @@ export class MountState {
       inode: ino => this.inode(ino),
       isMappable: ino => this.files.isReadable(ino),
       isOpen: ino => this.files.isOpen(ino),
+      isViewStale: () => this.channel.viewIsStale,
       byte: (ino, offset) => this.#byte(ino, offset),
       attributes: (ino, inode) => this.attributes(ino, inode),
       now: () => ports.now(),
@@ -360,6 +361,7 @@ export class MountState {
       if (orphan.changes > 0) this.files.spoil(ino, EIO)
       this.orphanReturns(ino)
     }
+    this.pages.viewChanged()
   }
 
   /** The mount has ended: what only it could reach goes. */

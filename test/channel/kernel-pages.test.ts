@@ -221,6 +221,21 @@ void t.test('a file that has grown is as long in a mapping, if there can be one'
   t.end()
 })
 
+void t.test('so is one whose growth is ordered before an own change that is shown already', t => {
+  for (const { cluster, member, other, kernel, ino } of eachCase()) {
+    const grown = other.write(ino, 12, 'bcd')
+    const own = member.write(ino, 0, 'X')
+    cluster.answered(grown)
+    cluster.answered(own)
+    cluster.settle()
+    t.match(
+      kernel.items.filter(({ kind }) => kind === 'size'),
+      [{ ino, size: 15, last: 'd'.charCodeAt(0) }],
+    )
+  }
+  t.end()
+})
+
 void t.test('set-user-ID that a write took away is gone for the kernel of this mount, too (write(2))', t => {
   for (const { cluster, member, kernel, ino, handle } of eachCase()) {
     const data = Buffer.from('x')

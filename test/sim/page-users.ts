@@ -35,9 +35,9 @@ interface Cell {
 export class PageFiles {
   readonly #inodes = new Map<Name, number>()
   readonly cells = new Map<string, Cell>()
-  /** What was appended, or is about to be. */
-  tail: Buffer = Buffer.alloc(0)
-  tailIsKnown = true
+  /** What was appended, or is about to be, one after the other; without a sync a line may be lost, and the next ones not. */
+  readonly lines: Buffer[] = []
+  readonly reads: { readonly who: string; readonly from: number; readonly bytes: Uint8Array }[] = []
   stamp = 0
   /** Numbers by the time that their write gave to the file. */
   readonly stamps = new Map<bigint, number>()
@@ -111,6 +111,24 @@ export class PageFiles {
       const stamp = this.stamps.get(mtime)
       const old = (): string => `${who} saw the time of number ${stamp}, and read ${number}`
       check('pages', stamp === undefined || number >= stamp, old)
+    }
+    this.#checkTail(member)
+  }
+
+  /** It consists of lines in their order, and others have read nothing else: what was applied stays. */
+  #checkTail(member: Member): void {
+    const size = member.channel.view.get('inode', this.ino('tail'), '')?.size ?? 0
+    const content = this.#bytes(member, this.ino('tail'), 0, size)
+    if (content === undefined) return
+    const ends = new Set([0])
+    for (const line of this.lines) {
+      const begins = [...ends].filter(end => content.subarray(end, end + line.length).equals(line))
+      for (const begin of begins) ends.add(begin + line.length)
+    }
+    check('pages', ends.has(size), () => `m${member.slot - 1} has ${size} bytes that are not what was appended`)
+    for (const { who, from, bytes } of this.reads) {
+      const isRight = content.subarray(from, from + bytes.length).equals(bytes)
+      check('pages', isRight, () => `${who} has read something else at ${from} than was appended`)
     }
   }
 
@@ -311,16 +329,10 @@ export class PageUser {
   // ---- tail ----
 
   #append(file: CachedFile): void {
-    const files = this.#files
-    if (!files.tailIsKnown || files.tail.length > 5 * pageBytes) return this.#next()
+    if (file.size > 5 * pageBytes) return this.#next()
     const line = Buffer.alloc(1 + this.#world.rng.below(200), 33 + this.#world.rng.below(90))
-    files.tail = Buffer.concat([files.tail, line])
-    const { lost } = this.#member
-    const before = lost.length
-    this.#cache.append(file, line, errno => {
-      if (errno !== 0 || lost.length !== before) files.tailIsKnown = false
-      this.#done(`append ${line.length} bytes`)(errno)
-    })
+    this.#files.lines.push(line)
+    this.#cache.append(file, line, this.#done(`append ${line.length} bytes`))
   }
 
   #follow(file: CachedFile): void {
@@ -331,8 +343,7 @@ export class PageUser {
         if (got !== undefined) {
           const zero = got.indexOf(0)
           check('pages', zero < 0, () => `${this.#name} reads a zero at ${from + zero}, which nobody wrote`)
-          const isRight = !this.#files.tailIsKnown || this.#files.tail.subarray(from, from + got.length).equals(got)
-          check('pages', isRight, () => `${this.#name} reads something else at ${from} than was appended`)
+          this.#files.reads.push({ who: this.#name, from, bytes: got })
           this.#read = from + got.length
         }
         this.#done(`follow from ${from}`)(failed)
