@@ -22,7 +22,6 @@ export interface FaultHost {
   observe(): void
   /** The members as all that is committed names them. */
   committed(): Descriptor
-  /** A member's session is about to be ended by another. */
   /** Its session may be ended, whether it was silent or not. */
   sessionMayEnd(member: Member): void
   /** Before the power goes at a member. */
