@@ -1,5 +1,5 @@
 import { cutReserved as cutRanges, type Range } from '../fs/reserved.js'
-import type { Inode } from '../fs/records.js'
+import { type Inode, isRegular } from '../fs/records.js'
 import type { Attributes, Invalidation, Mounted } from './mount-port.js'
 
 /** How long an answer waits until the kernel has given up old pages. Something may hold it up that waits for the answer. */
@@ -8,6 +8,8 @@ const waitMsMax = 100
 const answerMs = 20
 /** Such answers that are remembered. */
 const answersMax = 256
+/** Files that were announced while no program could map them, and are remembered until one can. */
+const closedMax = 256
 
 /** A change of a file's content that the kernel is being told of, and may still hold the pages from before it. */
 interface Unanswered {
@@ -46,6 +48,8 @@ export class KernelPages {
   readonly #held = new Set<number>()
   /** Oldest first. */
   readonly #unanswered = new Map<number, Unanswered[]>()
+  /** Newest last: what the kernel takes for the size of such a file may be from before it was opened. */
+  readonly #closed = new Set<number>()
   /** Files that were announced while what is shown of them was stale: the size that the kernel may have of each. */
   readonly #unjudged = new Map<number, number>()
   /** The batch that is collected now. Those before it are on their way: one at a time. */
@@ -74,10 +78,11 @@ export class KernelPages {
     if (!this.#ports.isOpen(ino)) this.#held.delete(ino)
   }
 
-  /** A program may map the file from now on: if it was growing just then, the kernel was not told how long it is. */
+  /** A program may map the file from now on: if it has grown before, the kernel was perhaps not told how long it is. */
   opened(ino: number): void {
-    if (this.#ports.isMappable(ino)) this.#held.add(ino)
-    if (this.isBehind(ino)) this.#tellSize(ino)
+    if (!this.#ports.isMappable(ino)) return
+    this.#held.add(ino)
+    if (this.#closed.delete(ino) || this.isBehind(ino)) this.#tellSize(ino)
   }
 
   /**
@@ -103,7 +108,9 @@ export class KernelPages {
     for (const item of items) {
       if (item.kind !== 'inode') continue
       if (this.#unchecked.size > 0) this.#maybeRepeat(item)
-      if (item.offset < 0 || !this.#held.has(item.ino)) continue
+      if (item.offset < 0) continue
+      this.#maybeRemember(item)
+      if (!this.#held.has(item.ino)) continue
       isTracked = true
       this.#track(item)
       this.#maybeJudgeLater(item)
@@ -111,6 +118,13 @@ export class KernelPages {
     }
     mounted.invalidate(sizes.length === 0 ? items : [...items, ...sizes])
     if (isTracked) this.#send(mounted)
+  }
+
+  #maybeRemember({ ino, before }: Invalidation & { kind: 'inode' }): void {
+    if (this.#ports.isMappable(ino) || (before !== undefined && !isRegular(before))) return
+    this.#closed.delete(ino)
+    this.#closed.add(ino)
+    if (this.#closed.size > closedMax) this.#closed.delete(this.#closed.values().next().value!)
   }
 
   announceAll(): void {

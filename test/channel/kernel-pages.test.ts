@@ -236,6 +236,21 @@ void t.test('so is one whose growth is ordered before an own change that is show
   t.end()
 })
 
+void t.test('so is one that grew before it was opened, once', t => {
+  for (const { cluster, member, other, kernel, ino } of eachCase(O_WRONLY)) {
+    const sizes = (): Invalidation[] => kernel.items.filter(({ kind }) => kind === 'size')
+    cluster.answered(other.write(ino, 12, 'bcd'))
+    cluster.settle()
+    kernel.takeAll()
+    t.same(sizes(), [])
+    new Program(cluster, member).open(ino)
+    t.match(sizes(), [{ ino, size: 15 }], 'open(2) does not ask for it')
+    new Program(cluster, member).open(ino)
+    t.equal(sizes().length, 1)
+  }
+  t.end()
+})
+
 void t.test('set-user-ID that a write took away is gone for the kernel of this mount, too (write(2))', t => {
   for (const { cluster, member, kernel, ino, handle } of eachCase()) {
     const data = Buffer.from('x')
