@@ -9,7 +9,8 @@ import type { StateStore } from '../fs/store-port.js'
 import type { TableView } from '../fs/table-view.js'
 import type { View } from '../fs/view.js'
 import type { Raft } from '../raft/raft.js'
-import type { Configuration, ProgressView, Role } from '../raft/types.js'
+import { noPledge } from '../raft/recovery.js'
+import type { Configuration, Pledge, ProgressView, Role } from '../raft/types.js'
 import type { Agenda } from './agenda.js'
 import type { Blobs } from './blobs.js'
 import { lastPlaced } from './change-number.js'
@@ -205,6 +206,10 @@ export class Channel implements TransportEvents {
   /** Why this member neither votes nor counts: its home lacks what it acknowledged, and is brought up to date. */
   get recovering(): string | undefined {
     return this.#parts.standing.recovering
+  }
+  /** What this member remembers that another holds. */
+  pledgeOf(member: MemberId): Pledge {
+    return this.#pledges.of(member)?.pledge ?? noPledge
   }
   /** What is wrong with members, this one or others, by name. */
   get findings(): readonly Finding[] {

@@ -6,6 +6,9 @@ import { check } from './checkers/violation.js'
 const recoverMsMax = 60_000
 const awaitMsMax = 15_000
 const lookMs = 100
+/** For how long it is waited until others know what a leader has on its disk, and how often that is looked at. */
+const toldMsMax = 5000
+const toldLookMs = 5
 /** What a clock is ahead after a disk was put back: time went on meanwhile. */
 const clockMs = 7_200_000
 
@@ -92,10 +95,31 @@ export class OldDisks {
     }
     this.#host.cutOff(behind)
     cluster.clock.after(behind.length === 0 ? 0 : 300 + rng.below(1500), () => {
-      if (this.#host.isGone(member)) return void (this.#back = undefined)
-      this.#lose(kind, member, isTogether ? others : [])
+      this.#loseWhenTold(kind, member, isTogether ? others : [], cluster.clock.now + toldMsMax)
     })
     return true
+  }
+
+  /**
+   * A leader commits as soon as its own disk has an entry, and the others hear only then that it has. Until they do, they
+   * cannot tell its old disk from one that a loss of power cut short, and may follow it without the entry (README).
+   */
+  #loseWhenTold(kind: DiskFault, member: Member, others: readonly Member[], end: number): void {
+    const { cluster, isGone, note } = this.#host
+    if (!isGone(member) && kind === 'old-disk' && member.leads && !this.#isTold(member)) {
+      if (cluster.clock.now < end) {
+        return cluster.clock.after(toldLookMs, () => this.#loseWhenTold(kind, member, others, end))
+      }
+      note(`* nobody knows what m${member.slot - 1} has, and it keeps its disk`)
+      this.#host.cutOff([])
+      this.#back = undefined
+    } else if (isGone(member)) this.#back = undefined
+    else this.#lose(kind, member, others)
+  }
+
+  #isTold(leader: Member): boolean {
+    const { commitIndex } = leader.channel
+    return this.#host.cluster.alive.some(({ channel }) => channel.pledgeOf(leader.id).index >= commitIndex)
   }
 
   /** `others`: who knows what it acknowledged; they start at the same time, in order, and have forgotten nothing. */
