@@ -326,6 +326,7 @@ export class FileCalls {
         if (file !== undefined && !isDirect(file.flags))
           mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
         mount.contentChanged(ino)
+        if ((flags & O_APPEND) !== 0) mount.pages.appended(ino, offset + data.length)
         if (unseen) mount.forgetPages(ino)
         reply.ok(data.length)
       },

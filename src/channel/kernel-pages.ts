@@ -85,6 +85,11 @@ export class KernelPages {
     if (this.#closed.delete(ino) || this.isBehind(ino)) this.#tellSize(ino)
   }
 
+  /** A program of this mount appended; the kernel takes `end` for the file's, which others may have moved before that. */
+  appended(ino: number, end: number): void {
+    if ((this.#ports.inode(ino)?.size ?? 0) > end) this.#tellSize(ino)
+  }
+
   /**
    * A program of this mount changed the file, and is shown so, whatever else is on its way. `isContent`: its content, size or
    * times.

@@ -251,6 +251,17 @@ void t.test('so is one that grew before it was opened, once', t => {
   t.end()
 })
 
+void t.test('so is one to which a program appends behind what others did, which its kernel does not know', t => {
+  for (const { cluster, member, other, kernel, ino, handle } of eachCase()) {
+    cluster.answered(other.write(ino, 12, 'bcd'))
+    cluster.settle()
+    const O_APPEND = 0o2000
+    new Program(cluster, member).write(ino, handle, 12, 'e', O_APPEND)
+    t.match(kernel.items.filter(({ kind }) => kind === 'size').at(-1), { ino, size: 16, last: 'e'.charCodeAt(0) })
+  }
+  t.end()
+})
+
 void t.test('set-user-ID that a write took away is gone for the kernel of this mount, too (write(2))', t => {
   for (const { cluster, member, kernel, ino, handle } of eachCase()) {
     const data = Buffer.from('x')
