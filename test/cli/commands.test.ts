@@ -217,7 +217,7 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
   t.equal(good.stdout, '')
   t.match(good.stderr, /nothing is mounted there for this command: it runs in another mount namespace/)
   t.same(mounts, [
-    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: true },
+    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: true, wait: 10 },
   ])
 })
 

