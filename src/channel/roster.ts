@@ -109,7 +109,7 @@ export class Roster {
 
   /** Undefined until this member is admitted. */
   get slot(): number | undefined {
-    return this.#descriptor.members.find(m => m.id === this.#self)?.slot
+    return this.#own?.slot
   }
 
   /** Sends a message to a member, if it is connected. */
