@@ -75,8 +75,9 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
     return this.#state.files.size
   }
 
-  /** The channel was opened anew, after a fault of the disk: the mount goes on with it. Kernel caches are void. */
-  rebind(channel: Channel): void {
+  /** The mount goes on with `channel`. If it was opened in place of another, after a fault of the disk, kernel caches are void. */
+  bind(channel: Channel): void {
+    if (channel === this.#state.channel) return
     this.#state.rebind(channel)
     this.#locks.rebind(channel.locks)
     this.viewChanged()

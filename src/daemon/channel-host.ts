@@ -194,7 +194,7 @@ export class ChannelHost {
 
   /** Lets a mount show the channel, now and whenever it is opened again. Answers how to end that. */
   attach(frontend: Frontend): () => void {
-    this.#frontends.set(frontend, this.channel.observe(frontend))
+    this.#bind(frontend)
     return () => {
       this.#frontends.get(frontend)?.()
       this.#frontends.delete(frontend)
@@ -222,10 +222,14 @@ export class ChannelHost {
     this.#membersChanged(this.channel.descriptor)
     for (const [frontend, leave] of this.#frontends) {
       leave()
-      frontend.rebind(this.channel)
-      this.#frontends.set(frontend, this.channel.observe(frontend))
+      this.#bind(frontend)
     }
     this.log.info('the channel is open again')
+  }
+
+  #bind(frontend: Frontend): void {
+    frontend.bind(this.channel)
+    this.#frontends.set(frontend, this.channel.observe(frontend))
   }
 
   /** Wall clock in nanoseconds; finer than milliseconds between its readings of the system's clock. */
@@ -388,7 +392,8 @@ export class ChannelHost {
             'longer (--timeout); `rkfs status` shows how far it is',
         )
       }
-      await sleep(100, undefined, { signal })
+      await sleep(100, undefined, { signal }).catch(() => undefined)
+      signal.throwIfAborted()
     }
   }
 

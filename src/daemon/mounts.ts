@@ -5,7 +5,7 @@ import { clearDeadMounts } from '../adapters/fuse/mount-point.js'
 import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { Frontend } from '../channel/frontend.js'
-import type { MountDriver, Mounted } from '../channel/mount-port.js'
+import type { MountDriver, Mounted, MountOptions } from '../channel/mount-port.js'
 import type { ChannelHost } from './channel-host.js'
 import type { Progress } from './control-protocol.js'
 import { DeadMounts, type DeadMount } from './dead-mounts.js'
@@ -23,6 +23,14 @@ export interface ActiveMount {
   readonly host: ChannelHost
   readonly mounted: Mounted
   readonly frontend: Frontend
+}
+
+/** A mount on its way. */
+interface Starting {
+  readonly host: ChannelHost
+  readonly cancel: AbortController
+  /** Resolves when it is mounted, or has failed. */
+  readonly settled: Promise<unknown>
 }
 
 /** How long a mount waits for the files of a member that is still fetching them. */
@@ -52,8 +60,9 @@ export class Mounts {
   readonly #log: Log
   readonly #active = new Set<ActiveMount>()
   readonly #dead: DeadMounts
-  /** By directory; resolves when it is mounted, or has failed. */
-  readonly #starting = new Map<string, Promise<unknown>>()
+  /** By directory. */
+  readonly #starting = new Map<string, Starting>()
+  #closed = false
   #next = 1
 
   constructor(home: string, log: Log) {
@@ -91,15 +100,15 @@ export class Mounts {
     const choices = parseMountOptions(given, timeoutSeconds)
     checkChoices(choices)
     this.#checkDirectory(directory)
-    while (this.#starting.has(directory)) await this.#starting.get(directory)
+    while (this.#starting.has(directory)) await this.#starting.get(directory)!.settled
+    if (this.#closed) throw new RkfsError('unavailable', 'the node is stopping')
     const there = this.#at(directory)
     if (there !== undefined) return alreadyThere(there, host, choices)
     requireDescriptors(`${directory} is not mounted`)
-    const starting = this.#start(host, directory, given, choices, patience)
-    this.#starting.set(
-      directory,
-      starting.catch(() => undefined),
-    )
+    const cancel = new AbortController()
+    const signal = AbortSignal.any([patience.signal, cancel.signal])
+    const starting = this.#start(host, directory, given, choices, { ...patience, signal })
+    this.#starting.set(directory, { host, cancel, settled: starting.catch(() => undefined) })
     try {
       return await starting
     } finally {
@@ -149,26 +158,28 @@ export class Mounts {
     )
     await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
     frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
-    const mounted = await driverOf(choices).mount(
-      {
-        directory,
-        source: `rkfs:${host.name}`,
-        readOnly: choices.readOnly,
-        allowOther: choices.allowOther,
-        suid: choices.suid,
-        dev: choices.dev,
-        log: (level, message, fields) => this.#log[level](message, { directory, ...fields }),
-      },
-      frontend,
-    )
-    frontend.mounted = mounted
-    const leave = host.attach(frontend)
+    let leave = (): void => undefined
+    const started = (mounted: Mounted): void => {
+      frontend.mounted = mounted
+      leave = host.attach(frontend)
+    }
+    const ended = (): void => {
+      leave()
+      frontend.close()
+    }
+    const log: MountOptions['log'] = (level, message, fields) => this.#log[level](message, { directory, ...fields })
+    const { readOnly, allowOther, suid, dev } = choices
+    const mounted = await driverOf(choices)
+      .mount({ directory, source: `rkfs:${host.name}`, readOnly, allowOther, suid, dev, log, started }, frontend)
+      .catch((error: unknown) => {
+        ended()
+        throw error
+      })
     const active: ActiveMount = { directory, driver: choices.driver, options, given, host, mounted, frontend }
     this.#active.add(active)
     this.#dead.delete(directory)
     void mounted.ended.then(() => {
-      leave()
-      frontend.close()
+      ended()
       this.#ended(active)
     })
     this.#log.info('mounted', { directory, channel: host.name, options })
@@ -241,7 +252,13 @@ export class Mounts {
 
   /** At the end of the node, or of a channel: in order if possible, by force otherwise. */
   async unmountAll(channel?: string, force = false): Promise<void> {
-    const all = this.all.filter(({ host }) => channel === undefined || host.name === channel)
+    const concerns = ({ host }: Pick<ActiveMount, 'host'>): boolean => channel === undefined || host.name === channel
+    const starting = [...this.#starting.values()].filter(concerns)
+    for (const { host, cancel } of starting) {
+      cancel.abort(new RkfsError('unavailable', `it is not mounted: ${host.name} is being closed here`))
+    }
+    await Promise.all(starting.map(({ settled }) => settled))
+    const all = this.all.filter(concerns)
     await Promise.all(
       all.map(async ({ mounted, directory }) => {
         try {
@@ -257,8 +274,9 @@ export class Mounts {
     await Promise.all(dead.map(({ directory }) => this.#clearDead(directory)))
   }
 
-  /** No mount is restored any more. */
+  /** Nothing is mounted any more. */
   close(): void {
+    this.#closed = true
     this.#dead.close()
   }
 }

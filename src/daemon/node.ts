@@ -53,8 +53,9 @@ export class Node {
   /** They are tried again: a clock is set, a disk mounted, a certificate renewed, without a word to this node. */
   readonly #retries = new Map<string, Retry>()
   readonly #opening = new Map<string, Promise<ChannelHost>>()
-  /** Channels that are being made, joined or deleted just now. */
-  readonly #making = new Set<string>()
+  /** What is being done with a channel just now ("made", "closed"), by name: each opens or closes its files, so one at a time. */
+  readonly #work = new Map<string, string>()
+  #stopping = false
   readonly startedAt = performance.now()
   #listen = ''
 
@@ -147,9 +148,26 @@ export class Node {
     return channelNames(this.home).filter(name => !this.#isBusy(name) && this.#problem(name) === undefined)
   }
 
-  /** Open, or about to be. */
+  /** Open, or something is being done with it. */
   #isBusy(name: string): boolean {
-    return this.#hosts.has(name) || this.#making.has(name)
+    return this.#hosts.has(name) || this.#work.has(name)
+  }
+
+  /** Nobody else does anything with the channel's files meanwhile. Throws `busy` where somebody does. */
+  async #alone<T>(name: string, done: string, work: () => Promise<T>): Promise<T> {
+    this.#checkIdle(name)
+    this.#work.set(name, done)
+    try {
+      return await work()
+    } finally {
+      this.#work.delete(name)
+    }
+  }
+
+  #checkIdle(name: string): void {
+    if (this.#stopping) throw new RkfsError('unavailable', 'the node is stopping')
+    const other = this.#work.get(name)
+    if (other !== undefined) throw new RkfsError('busy', `channel ${name} is being ${other} just now: try again later`)
   }
 
   #problem(name: string): string | undefined {
@@ -201,6 +219,7 @@ export class Node {
 
   async #openNow(name: string): Promise<ChannelHost> {
     const identity = await this.csp.identity(name, Date.now())
+    if (this.#stopping) throw new RkfsError('unavailable', 'the node is stopping')
     if (identity === undefined) {
       throw new RkfsError(
         'not-member',
@@ -239,6 +258,7 @@ export class Node {
 
   /** Opens a channel that was closed, or could not be opened before. */
   async reopen(name: string): Promise<ChannelHost> {
+    this.#checkIdle(name)
     const open = this.#hosts.get(name)
     if (open !== undefined) return open
     // what is wrong with a certificate is told by opening it
@@ -248,15 +268,17 @@ export class Node {
     return this.#open(name)
   }
 
-  async closeChannel(name: string, force: boolean): Promise<void> {
-    const host = this.host(name)
-    if (!force) await host.drained(changeMs)
-    await this.mounts.unmountAll(name, force)
-    await host.handOver()
-    this.#closeAddressBook(name)
-    this.#hosts.delete(name)
-    await host.close()
-    setClosed(channelFolder(this.home, name), true)
+  closeChannel(name: string, force: boolean): Promise<void> {
+    return this.#alone(name, 'closed', async () => {
+      const host = this.host(name)
+      if (!force) await host.drained(changeMs)
+      await this.mounts.unmountAll(name, force)
+      await host.handOver()
+      this.#closeAddressBook(name)
+      await host.close()
+      setClosed(channelFolder(this.home, name), true)
+      this.#hosts.delete(name)
+    })
   }
 
   /** Makes a channel with this node as owner and only member. */
@@ -267,19 +289,13 @@ export class Node {
         `bad channel name ${JSON.stringify(name)}: letters, digits, '.', '_' and '-', at most 64`,
       )
     }
-    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
+    this.#checkIdle(name)
     if (this.has(name)) throw new RkfsError('exists', `this node has a channel ${name} already`)
     if (!this.mayCreate(name)) {
       const problem = this.#problem(name) ?? ''
       throw new RkfsError('refused', `no channel ${name} is made here, since something of one is there: ${problem}`)
     }
-    this.#making.add(name)
-    let host: ChannelHost
-    try {
-      host = await this.#create(name)
-    } finally {
-      this.#making.delete(name)
-    }
+    const host = await this.#alone(name, 'made', () => this.#create(name))
     // a channel of one leads itself; what follows (an invitation, a mount) finds it ready
     for (let i = 0; i < 100 && host.channel.role !== 'leader'; i++) await sleep(20)
     return host
@@ -314,24 +330,22 @@ export class Node {
       const at = mounted.map(mount => mount.directory)
       throw new RkfsError('busy', `${name} is mounted at ${at.join(', ')}: \`rkfs umount ${at[0]}\` first`)
     }
-    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
+    this.#checkIdle(name)
     return removalsOf(this.home, name, this.id, host?.channel.descriptor)
   }
 
   /** Removes a channel that nobody else is in. */
   async deleteChannel(name: string): Promise<Removal[]> {
     const removals = this.removals(name)
-    await this.#opening.get(name)?.catch(() => undefined)
-    const host = this.#hosts.get(name)
-    this.#closeAddressBook(name)
-    this.#hosts.delete(name)
-    this.#making.add(name)
-    try {
+    await this.#alone(name, 'deleted', async () => {
+      await this.#opening.get(name)?.catch(() => undefined)
+      const host = this.#hosts.get(name)
+      this.#closeAddressBook(name)
+      await this.mounts.unmountAll(name)
+      this.#hosts.delete(name)
       await host?.close()
       deleteChannel(this.home, name)
-    } finally {
-      this.#making.delete(name)
-    }
+    })
     this.#broken.delete(name)
     this.#log.info('a channel was deleted', { channel: name })
     return removals
@@ -545,15 +559,9 @@ export class Node {
   ): Promise<{ channel: string; member: MemberId; renewedUntil?: string }> {
     const token = decodeToken(text, Math.floor(Date.now() / 1000))
     const name = token.channel
-    if (this.#making.has(name)) throw new RkfsError('busy', `channel ${name} is being made, or joined, just now`)
+    this.#checkIdle(name)
     if (tracesOf(this.home, name).folderProblem === undefined) return this.#renew(token, signal)
-    this.#making.add(name)
-    let host: ChannelHost
-    try {
-      host = await this.#joinAnew(token, signal)
-    } finally {
-      this.#making.delete(name)
-    }
+    const host = await this.#alone(name, 'joined', () => this.#joinAnew(token, signal))
     await caughtUp(host, progress, signal)
     return { channel: name, member: this.id }
   }
@@ -646,7 +654,7 @@ export class Node {
   }
 
   summaries(): ChannelSummary[] {
-    const names = channelNames(this.home).filter(name => !this.#making.has(name))
+    const names = channelNames(this.home).filter(name => this.#hosts.has(name) || !this.#work.has(name))
     return names.map(name => {
       const host = this.#hosts.get(name)
       if (host !== undefined) {
@@ -675,12 +683,18 @@ export class Node {
 
   /** Mounts that an earlier run left dead come back; but for the one at `except`, where somebody is about to mount. */
   restoreMounts(except: string | undefined): void {
-    this.mounts.restore(channel => this.host(channel), this.config.timeoutSeconds, except)
+    const open = (channel: string): ChannelHost => {
+      this.#checkIdle(channel)
+      return this.host(channel)
+    }
+    this.mounts.restore(open, this.config.timeoutSeconds, except)
   }
 
   async stop(force: boolean): Promise<void> {
+    this.#stopping = true
     this.mounts.close()
     await Promise.all([...this.#retries.values()].map(retry => retry.close()))
+    await Promise.allSettled(this.#opening.values())
     if (!force) {
       await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
     }

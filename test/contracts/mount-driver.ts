@@ -1,6 +1,7 @@
 /** What every `MountDriver` must do, with the kernel and with programs in processes of their own. */
 import { spawn, spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { FuseNativeLimitId } from '../../src/adapters/fuse-native/driver-limits.js'
@@ -40,6 +41,22 @@ export function mountDriverContract(name: string, driver: DriverUnderTest): void
     withMount(body, [...driver.args, 'suid', 'dev'])
   const onOthersMount = (body: (mount: TestMount) => Promise<void>): Promise<void> =>
     withMount(body, lacks('others') ? [...driver.args, 'allow_other'] : driver.args)
+
+  void t.test(`${name}: who mounts hears of it before any program is answered`, options, async t => {
+    const directory = mkdtempSync(join(tmpdir(), 'rkfs-mount-'))
+    // in the kernel's hands from the first moment on
+    const eager = spawn('timeout', ['20', '/bin/sh', '-c', 'while :; do stat "$0"/x; done', directory], {
+      stdio: 'ignore',
+    })
+    const mount = new TestMount(directory, driver.args)
+    try {
+      await mount.line(/^mounted$/)
+      t.match(await mount.line(/^started/), /^started [01]$/, 'INIT alone is answered')
+    } finally {
+      eager.kill()
+      await mount.close()
+    }
+  })
 
   void t.test(`${name}: programs see an ordinary file system`, options, t =>
     onMount(async mount => {

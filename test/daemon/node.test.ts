@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -109,6 +109,62 @@ t.test('closed channels, and a member that is to join another channel of the sam
   t.same(b.closed, [])
   await b.closeChannel('demo', false)
   t.same(b.closed, ['demo'])
+})
+
+t.test('one thing at a time is done with a channel, and nothing new by a node that stops', async t => {
+  const home = openHome(join(homes(t), 'a'))
+  const node = await start(home, 'alpha')
+  t.teardown(() => node.stop(true))
+  const making = node.createChannel('demo')
+  await t.rejects(node.createChannel('demo'), {
+    code: 'busy',
+    message: 'channel demo is being made just now: try again later',
+  })
+  await making
+  const closing = node.closeChannel('demo', false)
+  const attempts: (() => Promise<unknown>)[] = [
+    () => node.reopen('demo'),
+    () => node.closeChannel('demo', false),
+    () => node.deleteChannel('demo'),
+  ]
+  for (const attempt of attempts) {
+    await t.rejects(attempt, { code: 'busy', message: 'channel demo is being closed just now: try again later' })
+  }
+  await closing
+  t.same(node.closed, ['demo'])
+  t.equal((await node.reopen('demo')).name, 'demo', 'closed in full, it is opened again')
+
+  const host = node.host('demo')
+  const stopping = node.stop(false)
+  await t.rejects(node.reopen('demo'), { code: 'unavailable', message: 'the node is stopping' })
+  await t.rejects(node.createChannel('other'), { code: 'unavailable' })
+  await t.rejects(node.mounts.mount(host, home + '-mnt', [], 1), {
+    code: 'unavailable',
+    message: 'the node is stopping',
+  })
+  await stopping
+})
+
+t.test('a mount that waits for the files gives up when its channel is closed', async t => {
+  const folder = homes(t)
+  const [homeA, homeB] = ['a', 'b'].map(name => openHome(join(folder, name))) as [string, string]
+  const a = await start(homeA, 'alpha')
+  t.teardown(() => a.stop(true))
+  let b = await start(homeB, 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  await b.join((await a.invite('demo', 60)).token, () => {}, never)
+  await b.stop(true)
+  await a.stop(true)
+  for (const file of readdirSync(join(homeB, 'channels', 'demo'))) {
+    if (file.startsWith('state.')) rmSync(join(homeB, 'channels', 'demo', file))
+  }
+  b = await start(homeB, 'beta', '730', b.listen)
+  const patience = { seconds: 600, progress: () => {}, signal: never }
+  const waiting = b.mounts.mount(b.host('demo'), folder, [], 5, patience)
+  const refused = t.rejects(waiting, { code: 'unavailable', message: 'it is not mounted: demo is being closed here' })
+  await b.closeChannel('demo', true)
+  await refused
 })
 
 t.test('a member, and the owner, with another address are found, and the descriptor follows', async t => {

@@ -83,6 +83,7 @@ export class NativeMount implements Mounted {
     deadlineMs: number,
   ): Promise<NativeMount> {
     const mount = new NativeMount(binding, point.path, options, handler, deadlineMs)
+    options.started?.(mount)
     const timer = setTimeout(
       () =>
         mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${mount.directory}`)),

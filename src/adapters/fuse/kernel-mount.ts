@@ -103,6 +103,8 @@ export class KernelMount implements Mounted {
     try {
       const protocol = await mount.#initialized.promise
       mount.#invalidator = new Invalidator(fd, protocol.minor, mount.#dispatcher.opened, options.log)
+      // within the turn that answered INIT: the next message may be a program's
+      options.started?.(mount)
       await mount.#raiseReadAhead()
       return mount
     } catch (error) {

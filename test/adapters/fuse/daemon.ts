@@ -27,6 +27,7 @@ try {
       allowOther: words.includes('allow_other'),
       suid: words.includes('suid'),
       dev: words.includes('dev'),
+      started: mount => say(`started ${mount.operations}`),
       log: (level, message, fields) => say(`log ${level} ${message} ${JSON.stringify(fields ?? {})}`),
     },
     handler,

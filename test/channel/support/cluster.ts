@@ -163,7 +163,7 @@ export class Member {
     this.failed = undefined
     this.start(before.pinned)
     if (frontend === undefined) return
-    frontend.rebind(this.channel)
+    frontend.bind(this.channel)
     this.channel.observe(frontend)
   }
 
