@@ -220,7 +220,7 @@ export class BlobHealing {
   /** Another member wants a blob of the entry that has `term` (0: it has forgotten which). */
   serve(from: MemberId, id: BlobId, term: number): void {
     const sent = (this.#sent.get(from) ?? 0) + 1
-    if (sent > sentPerTickMax || this.#health.restoring) return
+    if (sent > sentPerTickMax) return
     this.#sent.set(from, sent)
     this.#ports.transport.send(from, { kind: 'blob', id, data: this.#own(id, term) })
   }

@@ -411,7 +411,14 @@ export class Channel implements TransportEvents {
       this.#guard(() => this.#parts.standing.hear(from, message))
       return this.#turn()
     }
-    if (this.#health.restoring) return
+    if (this.#health.restoring) {
+      // whoever is to send the snapshot may need it from this member
+      if (message.kind === 'blob-wanted') {
+        this.#guard(() => this.#parts.healing.serve(from, message.id, message.term))
+        this.#turn()
+      }
+      return
+    }
     this.#guard(() => this.#inbox.take(from, message))
     this.#turn()
   }

@@ -1,3 +1,4 @@
+import type { Health } from './health.js'
 import type { LogStore } from './log-port.js'
 import type { Roster } from './roster.js'
 
@@ -10,11 +11,13 @@ const setting = 'slot'
 export class HomeSlot {
   readonly #log: LogStore
   readonly #roster: Roster
+  readonly #health: Health
   #slot: number | undefined
 
-  constructor(log: LogStore, roster: Roster) {
+  constructor(log: LogStore, roster: Roster, health: Health) {
     this.#log = log
     this.#roster = roster
+    this.#health = health
     const text = log.setting(setting)
     if (text !== undefined) this.#slot = Number(text)
   }
@@ -23,8 +26,13 @@ export class HomeSlot {
   get value(): number | undefined {
     const { slot } = this.#roster
     if (this.#slot !== undefined || slot === undefined) return this.#slot
-    this.#log.setSetting(setting, String(slot))
-    this.#log.commit()
+    // whoever asks gets an answer, also of a member whose disk has failed
+    if (this.#health.sound) {
+      this.#health.guardDisk(() => {
+        this.#log.setSetting(setting, String(slot))
+        this.#log.commit()
+      })
+    }
     return (this.#slot = slot)
   }
 }

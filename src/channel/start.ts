@@ -103,7 +103,7 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   const complaints = new Complaints(ports)
   const findings = new Findings(complaints)
   const pledges = new Pledges(ports.memory, log, raft)
-  const homeSlot = new HomeSlot(ports.log, roster)
+  const homeSlot = new HomeSlot(ports.log, roster, health)
   const core = { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
   return { ...core, findings, pledges, incarnations, homeSlot, base }
 }

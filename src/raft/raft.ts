@@ -251,7 +251,7 @@ export class Raft<D> implements RaftCore<D> {
         if (this.role === 'follower' && this.leader === from && this.#isPromotable()) this.#becomeCandidate(true)
         return
       case 'vote-reply':
-        if (this.#election?.kind === 'vote') this.#poll(this.#election, from, message.granted)
+        if (this.#election?.kind === 'vote') this.#poll(this.#election, from, message.granted, message.recovering)
         return
       case 'append-reply':
         this.#leading?.appendReply(from, message)
@@ -297,17 +297,36 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   /** Would this member vote for the sender? Changes nothing here (thesis §9.6). A member need not know the candidate (§4.1). */
-  #stepPreVote(from: MemberId, { term, lastIndex, lastTerm }: VoteRequest): void {
+  #stepPreVote(from: MemberId, request: VoteRequest): void {
+    const { term } = request
     const free = term > this.term ? !this.#inLease() : term === this.term && this.#mayVoteFor(from)
-    const granted =
-      free && this.#state.isUpToDate(lastIndex, lastTerm) && this.#state.mayChoose(term, lastIndex, lastTerm)
+    const granted = free && this.#isFit(from, request)
     // A refusal carries this member's term: if it is the higher one the sender learns it.
-    this.#state.send(from, { kind: 'pre-vote-reply', term: granted ? term : this.term, granted })
+    this.#state.send(from, {
+      kind: 'pre-vote-reply',
+      term: granted ? term : this.term,
+      granted,
+      ...(free && !granted ? this.#recovers : {}),
+    })
   }
 
-  #stepVote(from: MemberId, { term, lastIndex, lastTerm, transfer }: VoteRequest): void {
+  /** Whether a candidate's log has all that was committed, as far as can be told here. */
+  #isFit(from: MemberId, { term, lastIndex, lastTerm, others = false }: VoteRequest): boolean {
+    const { recovery, voters } = this.#state
+    // who has no vote is asked only where somebody has lost what it acknowledged
+    const follows = recovery === undefined ? !voters.includes(this.id) : others
+    if (follows && this.#state.mayChooseAsOthersDo(from, lastIndex, lastTerm)) return true
+    return this.#state.isUpToDate(lastIndex, lastTerm) && this.#state.mayChoose(term, lastIndex, lastTerm)
+  }
+
+  get #recovers(): { recovering?: true } {
+    return this.#state.recovery === undefined ? {} : { recovering: true }
+  }
+
+  #stepVote(from: MemberId, request: VoteRequest): void {
+    const { term, transfer } = request
     if (term > this.term && !transfer && this.#inLease()) return
-    const isFit = this.#state.isUpToDate(lastIndex, lastTerm) && this.#state.mayChoose(term, lastIndex, lastTerm)
+    const isFit = this.#isFit(from, request)
     let granted = false
     if (term > this.term) {
       granted = isFit
@@ -316,13 +335,14 @@ export class Raft<D> implements RaftCore<D> {
       granted = true
       if (this.#state.vote === undefined) this.#becomeFollower(term, undefined, from)
     }
-    this.#state.send(from, { kind: 'vote-reply', term: this.term, granted })
+    this.#state.send(from, { kind: 'vote-reply', term: this.term, granted, ...(granted ? {} : this.#recovers) })
   }
 
-  #stepPreVoteReply(from: MemberId, { term, granted }: VoteReply): void {
+  #stepPreVoteReply(from: MemberId, { term, granted, recovering }: VoteReply): void {
+    // its own term may be one that is long over
+    const isCurrent = recovering ? term <= this.term : term === (granted ? this.term + 1 : this.term)
     if (!granted && term > this.term) this.#becomeFollower(term, undefined)
-    else if (this.#election?.kind === 'pre-vote' && term === (granted ? this.term + 1 : this.term))
-      this.#poll(this.#election, from, granted)
+    else if (this.#election?.kind === 'pre-vote' && isCurrent) this.#poll(this.#election, from, granted, recovering)
   }
 
   // Roles
@@ -378,16 +398,33 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   #requestVotes(election: Election, term: number, transfer: boolean): void {
-    const { voters, log, lastTerm } = this.#state
-    for (const voter of voters)
-      if (voter !== this.id)
-        this.#state.send(voter, { kind: election.kind, term, lastIndex: log.lastIndex, lastTerm, transfer })
+    for (const voter of this.#state.voters)
+      if (voter !== this.id) this.#requestVote(election, voter, term, { transfer })
     this.#poll(election, this.id, true)
   }
 
-  #poll(election: Election, from: MemberId, granted: boolean): void {
-    election.record(from, granted)
+  #requestVote(election: Election, to: MemberId, term: number, how: { transfer: boolean; others?: boolean }): void {
+    const { log, lastTerm } = this.#state
+    if (!election.ask(to) && !how.others) return
+    this.#state.send(to, { kind: election.kind, term, lastIndex: log.lastIndex, lastTerm, ...how })
+  }
+
+  /** A voter lacks what it acknowledged, and chooses whom all others choose: they are asked, those without a vote, too. */
+  #askOthers(election: Election): void {
+    const { recovering } = election
+    if (recovering === undefined) return
+    const members = this.#state.configurations.members()
+    const term = election.kind === 'vote' ? this.term : this.term + 1
+    for (const member of members) {
+      if (member !== this.id) this.#requestVote(election, member, term, { transfer: false })
+    }
+    if (election.mayAskAgain(members)) this.#requestVote(election, recovering, term, { transfer: false, others: true })
+  }
+
+  #poll(election: Election, from: MemberId, granted: boolean, recovering = false): void {
+    election.record(from, granted, recovering)
     const result = election.result(this.#state.voters)
+    if (result === 'open') this.#askOthers(election)
     if (result === 'lost') this.#becomeFollower(this.term, undefined)
     else if (result === 'won' && election.kind === 'pre-vote') this.#becomeCandidate(false)
     else if (result === 'won') this.#becomeLeader()

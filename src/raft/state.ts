@@ -118,6 +118,17 @@ export class State<D> {
     return !blind && term > pledge.term && reaches(pledge, lastIndex, lastTerm)
   }
 
+  /**
+   * Whether a candidate may be chosen that every other member has chosen, by who lacks what it pledged, or by who has no
+   * vote itself. It has all that was committed: of a majority one at least is left beside the one that forgot, and is the
+   * candidate, or chose it for its log; and whoever could have become a voter is a member that it knows, and asked. Where
+   * two voters decide, a log that is longer than the candidate's shows nothing that was committed without it.
+   */
+  mayChooseAsOthersDo(candidate: MemberId, lastIndex: number, lastTerm: number): boolean {
+    if (!this.host.mayVote()) return false
+    return this.isUpToDate(lastIndex, lastTerm) || this.#configurations.needs(candidate)
+  }
+
   /** Whether the leader's commit index is known to cover all that was committed before its term (Raft §8). */
   get committedInTerm(): boolean {
     return this.log.term(this.#commitIndex) === this.#term

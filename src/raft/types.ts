@@ -69,8 +69,16 @@ export type RaftMessage<D> =
       readonly lastTerm: number
       /** The election was asked for by the leader (TimeoutNow): leases do not hold it up (thesis §4.2.3). */
       readonly transfer: boolean
+      /** Every other member that the sender knows of has chosen it, or would: who has lost what it acknowledged may, too. */
+      readonly others?: boolean
     }
-  | { readonly kind: 'pre-vote-reply' | 'vote-reply'; readonly term: number; readonly granted: boolean }
+  | {
+      readonly kind: 'pre-vote-reply' | 'vote-reply'
+      readonly term: number
+      readonly granted: boolean
+      /** It refuses because it lacks what it acknowledged: it may choose whom all others choose. */
+      readonly recovering?: boolean
+    }
   | {
       /**
        * Outgoing: `entries` is empty and `first..last` names the range (last < first: none); the host reads those
@@ -158,7 +166,7 @@ export interface RaftHost<D> {
   readonly log: RaftLog<D>
 }
 
-/** What a member lacks of what it pledged. `blind`: that is not known, its log was lost: it votes for nobody meanwhile. */
+/** What a member lacks of what it pledged. `blind`: that is not known, its log was lost: it votes for nobody but whom all others choose. */
 export interface Recovery {
   readonly pledge: Pledge
   readonly blind: boolean

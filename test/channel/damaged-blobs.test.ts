@@ -5,6 +5,7 @@ import type { Reply } from '../../src/channel/mount-port.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { ok } from './support/answers.js'
 import { Cluster, type ClusterOptions, type Member, type Three } from './support/cluster.js'
+import { trySnapshot } from './support/sim-disk.js'
 
 const text = 'what was written'
 const retention = { margin: 1, entriesMax: 5 }
@@ -205,5 +206,30 @@ void t.test('a snapshot heals what is damaged of the log that it meets', t => {
   cluster.checkDigests()
   t.equal(bad.content(ino), text)
   t.equal(Buffer.from(bad.log.blob(blob)!).toString(), text)
+  t.end()
+})
+
+void t.test('a blob that only a member without a state has whole is fetched from it, and it gets its snapshot', t => {
+  const { cluster, leader, bad, other, ino, blob } = damaged({ retention })
+  for (let i = 0; i < 20; i++) leader.mkdir(`d${i}`)
+  cluster.until('compaction', () => cluster.members.every(({ log }) => log.anchor.index > 5))
+  leader.kill()
+  leader.log.damage(blob)
+  leader.start()
+  other.stop()
+  other.loseState()
+  // as long as a fetch takes, and the second before it is tried again
+  cluster.onSnapshotNeeded = (to, from) => {
+    const { channel } = to
+    if (channel.restoring || !channel.beginRestore()) return
+    cluster.clock.after(1500, () => {
+      const snapshot = trySnapshot(cluster.members.find(({ id }) => id === from)!)
+      channel.restored(snapshot && to.disk.install(snapshot, channel))
+    })
+  }
+  other.start()
+  cluster.network.connectAll()
+  cluster.until('it has a state', () => !other.channel.stateMissing)
+  for (const member of [leader, bad, other]) t.equal(member.content(ino), text)
   t.end()
 })

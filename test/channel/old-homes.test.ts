@@ -158,6 +158,75 @@ void t.test('a voter whose log is empty votes for nobody, and counts when it has
   t.end()
 })
 
+void t.test('in a channel of two the one whose log is lost chooses the other, which has all of it', t => {
+  for (const which of [0, 1]) {
+    const cluster = new Cluster(2, 5)
+    const roles = cluster.roles() as [Member, Member]
+    cluster.settle()
+    cluster.provideSnapshots()
+    for (let n = 0; n < 6; n++) commit(cluster, roles[0], `f${n}`)
+    const [empty, sound] = which === 0 ? roles : [roles[1], roles[0]]
+    sound.stop()
+    empty.kill()
+    empty.loseDisk()
+    empty.start()
+    sound.start()
+    cluster.network.connectAll()
+    cluster.until('it is said', () => findings(empty).includes('the log of this home is empty'))
+    haveAll(cluster, 'f5')
+    cluster.until('it counts', () => empty.channel.recovering === undefined)
+    t.same([findings(empty), findings(sound)], ['', ''])
+    commit(cluster, empty, 'afterwards')
+    cluster.settle()
+  }
+  t.end()
+})
+
+void t.test('… and not before a learner, that may know of a third voter, has agreed', t => {
+  const cluster = new Cluster(3, 5, { learners: 1 })
+  const [leader, follower] = [cluster.leader(), cluster.members.find(m => m.slot < 3 && !m.leads)!]
+  const learner = cluster.members[2]!
+  cluster.settle()
+  cluster.provideSnapshots()
+  commit(cluster, leader, 'precious')
+  // the learner gets a change that the other voter lacks: nothing that was acknowledged, and no reason to wait for ever
+  follower.stop()
+  leader.create('uncommitted')
+  cluster.until('the learner has more', () => learner.channel.lastIndex > follower.log.lastIndex)
+  learner.stop()
+  leader.kill()
+  leader.loseDisk()
+  leader.start()
+  follower.start()
+  cluster.network.connectAll()
+  cluster.advance(30_000)
+  t.notOk(follower.leads || leader.leads, 'the learner was not heard')
+  learner.start()
+  haveAll(cluster, 'precious')
+  t.equal(cluster.leader(), follower)
+  cluster.until('it counts', () => leader.channel.recovering === undefined)
+  t.end()
+})
+
+void t.test('of four with one empty and one away, the two that are left cannot do without it', t => {
+  const cluster = new Cluster(4, 2)
+  const [leader, empty, ...others] = cluster.roles()
+  cluster.settle()
+  cluster.provideSnapshots()
+  cluster.network.isolate(others[0]!.id)
+  commit(cluster, leader, 'precious')
+  for (const one of [leader, ...others]) one.stop()
+  empty!.kill()
+  empty!.loseDisk()
+  for (const one of [empty!, ...others]) one.start()
+  cluster.network.connectAll()
+  cluster.advance(30_000)
+  t.notOk(cluster.alive.some(({ leads }) => leads))
+  leader.start()
+  haveAll(cluster, 'precious')
+  t.end()
+})
+
 void t.test('who knows that a change was committed which its leader lacks does not follow, also after a start', t => {
   const cluster = new Cluster(3, 4)
   const [leader, back, behind] = cluster.roles() as Three

@@ -85,6 +85,11 @@ export class Faults {
     this.#reconnect()
   }
 
+  /** A disk was lost or put back, and its member has not caught up: it comes back even when all else is healed. */
+  get isReturning(): boolean {
+    return this.#oldDisks.isReturning
+  }
+
   get counts(): ReadonlyMap<FaultKind, number> {
     return this.#counts
   }

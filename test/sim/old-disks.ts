@@ -61,6 +61,11 @@ export class OldDisks {
     return this.#back !== undefined || this.#isAwaited
   }
 
+  /** Its process may end at any moment, or has ended. */
+  get isReturning(): boolean {
+    return this.#back !== undefined
+  }
+
   /** As soon as the members follow one leader; not at all if that takes too long. */
   await(kind: DiskFault): void {
     if (this.#isDone || this.#isAwaited) return
@@ -82,7 +87,7 @@ export class OldDisks {
     if (leader === undefined || !this.#isCalm(leader)) return false
     const voters = cluster.members.filter(({ id }) => leader.channel.configuration.voters.includes(id))
     const member = voters[rng.below(voters.length)]!
-    if (voters.length < (kind === 'no-disk' ? 3 : 2)) return false
+    if (voters.length < 2) return false
     // who came later is not named by what a home holds beside its log
     if (kind === 'no-disk' && !cluster.descriptor.members.some(({ id }) => id === member.id)) return false
     this.#isDone = true

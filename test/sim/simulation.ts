@@ -256,6 +256,7 @@ export class Simulation {
       losesDisk: member => {
         this.#history.observe()
         this.#history.losesDisk(member)
+        this.#votes.losesDisk(member.id, term => this.#leaders.wasLed(term))
       },
       started: member => this.#settleIn(member),
     })
@@ -377,6 +378,8 @@ export class Simulation {
       const ids = new Set(this.#descriptor.members.map(({ id }) => id))
       return cluster.members.filter(m => ids.has(m.id) && !leftOut.includes(m) && !faults.isGone(m))
     }
+    // who begins to write now would lose its process
+    this.#within('who lost its disk has caught up', convergeMsMax + 15_000, () => !faults.isReturning)
     this.#within('the members agree', convergeMsMax, () => this.#agree(whole()))
     for (const member of whole()) this.#probe(member)
     this.#within('the members agree again', convergeMsMax, () => this.#agree(whole()))

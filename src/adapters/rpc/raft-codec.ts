@@ -24,10 +24,16 @@ export function encodeRaft(message: Raft, bulk: Pair[]): Kind {
         lastIndex: u64(message.lastIndex),
         lastTerm: u64(message.lastTerm),
         transfer: message.transfer,
+        others: message.others ?? false,
       })
     case 'pre-vote-reply':
     case 'vote-reply':
-      return kindOf('voteReply', { pre: message.kind === 'pre-vote-reply', term, granted: message.granted })
+      return kindOf('voteReply', {
+        pre: message.kind === 'pre-vote-reply',
+        term,
+        granted: message.granted,
+        recovering: message.recovering ?? false,
+      })
     case 'append': {
       const { entries } = message
       const wanted = Math.max(0, message.last - message.first + 1)
@@ -87,18 +93,20 @@ export function encodeRaft(message: Raft, bulk: Pair[]): Kind {
 export function decodeRaft(kind: Message['kind'], bulk: PairReader): Raft | undefined {
   switch (kind.case) {
     case 'vote': {
-      const { pre, lastIndex, lastTerm, transfer, term } = kind.value
+      const { pre, lastIndex, lastTerm, transfer, term, others } = kind.value
       return {
         kind: pre ? 'pre-vote' : 'vote',
         term: numberOf(term),
         lastIndex: numberOf(lastIndex),
         lastTerm: numberOf(lastTerm),
         transfer,
+        ...(others ? { others } : {}),
       }
     }
     case 'voteReply': {
-      const { pre, term, granted } = kind.value
-      return { kind: pre ? 'pre-vote-reply' : 'vote-reply', term: numberOf(term), granted }
+      const { pre, term, granted, recovering } = kind.value
+      const reply = { kind: pre ? 'pre-vote-reply' : 'vote-reply', term: numberOf(term), granted } as const
+      return recovering ? { ...reply, recovering } : reply
     }
     case 'append':
       return decodeAppend(kind.value, bulk)

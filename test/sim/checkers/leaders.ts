@@ -9,6 +9,10 @@ export class Leaders {
     return this.#leaders.size
   }
 
+  wasLed(term: number): boolean {
+    return this.#leaders.has(term)
+  }
+
   /** A member leads, or speaks as the leader of a term. */
   leads(member: MemberId, term: number): void {
     const known = this.#leaders.get(term)

@@ -23,6 +23,17 @@ export class Votes {
     })
   }
 
+  /**
+   * A member's disk is lost or put back, and with it a vote of which nobody may have heard: for itself, say. Only in a term
+   * that somebody came to lead with it must it not vote again.
+   */
+  losesDisk(voter: MemberId, wasLed: (term: number) => boolean): void {
+    for (const key of this.#votes.keys()) {
+      const [id, term] = key.split('/')
+      if (id === voter && !wasLed(Number(term))) this.#votes.delete(key)
+    }
+  }
+
   /** A message carries the sender's term: that is promised, too. */
   speaks(member: MemberId, term: number, stored: HardState): void {
     check('votes', term <= stored.term, () => `${member} speaks of term ${term}, its disk has term ${stored.term}`)
