@@ -367,7 +367,7 @@ export class Channel implements TransportEvents {
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') {
-      this.#parts.contact.touch()
+      this.#parts.contact.leads()
       this.#parts.duties.tick(this.#ticks)
     }
     this.#parts.upkeep.tick(this.#ticks)
@@ -538,6 +538,7 @@ export class Channel implements TransportEvents {
     this.#parts.applier.layLogOver()
     failpoint('leader-elected')
     this.#parts.order.appendNoop()
+    this.#parts.order.resumeOwn(this.#parts.contact.resume())
     this.#parts.own.orderAll()
   }
 

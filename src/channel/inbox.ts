@@ -6,6 +6,7 @@ import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Parts } from './parts.js'
 import type { StoredEntry } from './stored-entry.js'
+import { answersLeader } from './own-contact.js'
 import type { PeerMessage } from './transport-port.js'
 
 /** What other members say, given to the part that it is for. */
@@ -26,7 +27,8 @@ export class Inbox {
     const { link, order, own, forwarding, digests, positions, healing, locks, resumptions, contact } = this.#parts
     this.#raft.heard(from)
     resumptions.heard(from)
-    if (from === this.#raft.leader) contact.touch()
+    if (from === this.#raft.leader) contact.heard()
+    if (message.kind === 'raft' && answersLeader(message.message)) contact.answered(from)
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {
       case 'raft':
@@ -70,8 +72,5 @@ export class Inbox {
 
 /** Acknowledgements alone hurry nobody: who waits is served at once all the same. */
 function acknowledges(message: PeerMessage): boolean {
-  if (message.kind === 'position') return true
-  return (
-    message.kind === 'raft' && (message.message.kind === 'append-reply' || message.message.kind === 'heartbeat-reply')
-  )
+  return message.kind === 'position' || (message.kind === 'raft' && answersLeader(message.message))
 }

@@ -15,7 +15,7 @@ import type { Core } from './core.js'
 import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor, type Member } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
-import type { Resumptions } from './resumption.js'
+import type { Resume, Resumptions } from './resumption.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
@@ -99,6 +99,12 @@ export class LeaderOrder {
     this.#appendOwn(operation)
     this.#ports.report('warn', `the session of member ${member} is ended: it was silent, and others have gone on`)
     return true
+  }
+
+  /** As a new leader, before its own changes are ordered. `resume`: what it would say to another one. */
+  resumeOwn(resume: Resume | undefined): void {
+    if (resume === undefined || this.#resumptions.ownVerdict(this.#self, resume) === 'goes-on') return
+    this.endSession(this.#self)
   }
 
   /**

@@ -1,24 +1,38 @@
+import type { MemberId } from '../base/ids.js'
+import type { Raft } from '../raft/raft.js'
 import type { Core } from './core.js'
 import { inodesOf } from './invalidations.js'
 import { LeaseClock } from './locks/lease-clock.js'
 import type { PendingChange, PendingChanges } from './pending-changes.js'
 import type { Resume } from './resumption.js'
 import { inodesChangedBy } from './resumption.js'
+import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 
-/** How this member is in touch with those who lead: what it says of that when it hands its changes to a leader anew. */
+/**
+ * How this member is in touch with those who lead: what it says of that when it hands its changes to a leader anew. It counts
+ * by when it was heard, not by what it hears, since it is by that that the others go on without it: a follower is in touch
+ * when it answers its leader, a leader when a majority answers.
+ */
 export class OwnContact {
+  readonly #self: MemberId
+  readonly #raft: Raft<StoredEntry>
   readonly #leaseMs: number
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #clock: LeaseClock
+  #isHeard = false
+  /** As leader: when each member answered last. */
+  readonly #answers = new Map<MemberId, number>()
   #touchedAt: number
   /** What was applied at the last contact. */
   #touchedIndex: number
   /** After a silence, while changes from before it are on their way: what was applied when it began, and the newest of them. */
   #silent: { readonly since: number; readonly upTo: number } | undefined
 
-  constructor({ ports, views, pending, leaseMs }: Core) {
+  constructor({ self, raft, ports, views, pending, leaseMs }: Core) {
+    this.#self = self
+    this.#raft = raft
     this.#leaseMs = leaseMs
     this.#views = views
     this.#pending = pending
@@ -30,31 +44,62 @@ export class OwnContact {
     this.#touchedIndex = views.applied.index
   }
 
-  /** The leader is heard, or this member leads and a majority hears it. */
-  touch(): void {
-    const now = this.#clock.now()
-    if (now - this.#touchedAt > this.#leaseMs && this.#silent === undefined) {
-      let upTo: number | undefined
-      for (const { proposal } of this.#pending.values()) upTo = proposal.sequence
-      if (upTo !== undefined) this.#silent = { since: this.#touchedIndex, upTo }
-    }
-    this.#touchedAt = now
+  /** The leader is heard. */
+  heard(): void {
+    this.#isHeard = true
+  }
+
+  /** The leader is answered. */
+  answers(): void {
+    if (!this.#isHeard) return
+    this.#isHeard = false
+    this.#touch(this.#clock.now())
+  }
+
+  /** A member answers this one, which leads. */
+  answered(from: MemberId): void {
+    this.#answers.set(from, this.#clock.now())
+  }
+
+  /** This member leads. */
+  leads(): void {
+    const { voters } = this.#raft.configuration
+    const others = voters.filter(id => id !== this.#self)
+    const needed = Math.floor(voters.length / 2) + 1 - (voters.length - others.length)
+    if (needed <= 0) return this.#touch(this.#clock.now())
+    const times = others.map(id => this.#answers.get(id) ?? 0).sort((a, b) => b - a)
+    this.#touch(times[needed - 1]!)
+  }
+
+  #touch(at: number): void {
+    if (at <= this.#touchedAt) return
+    this.#judge(at)
+    this.#touchedAt = at
     this.#touchedIndex = this.#views.applied.index
+  }
+
+  /** Whether it was silent up to now. */
+  #judge(now: number): void {
+    if (now - this.#touchedAt <= this.#leaseMs || this.#silent !== undefined) return
+    let upTo: number | undefined
+    for (const { proposal } of this.#pending.values()) upTo = proposal.sequence
+    if (upTo !== undefined) this.#silent = { since: this.#touchedIndex, upTo }
   }
 
   /** What goes before a new round of forwarding. Undefined: nothing is on its way. */
   resume(): Resume | undefined {
     const oldest = this.#pending.oldest
     if (oldest === undefined) return undefined
-    this.touch()
+    this.#judge(this.#clock.now())
     if (this.#silent !== undefined && oldest.proposal.sequence > this.#silent.upTo) this.#silent = undefined
     const inodes = new Set<number>()
     let since: number | undefined
     let last = 0
     for (const change of this.#pending.values()) {
       last = change.proposal.sequence
-      // what nobody was told of takes its effect between its call and its answer, whenever that is
-      if (!change.told) continue
+      // what nobody was told of takes its effect between its call and its answer, whenever that is; and what stands in the
+      // log that this member leads with has its place
+      if (!change.told || (this.#views.leading && change.ordered !== undefined)) continue
       since ??= change.madeAt
       for (const ino of concernedBy(change)) inodes.add(ino)
     }
@@ -71,4 +116,9 @@ export class OwnContact {
 
 function concernedBy({ operation, stale }: PendingChange): number[] {
   return [...inodesChangedBy(operation), ...inodesOf(operation, stale)]
+}
+
+/** Whether a message is a follower's answer to its leader. */
+export function answersLeader({ kind }: { readonly kind: string }): boolean {
+  return kind === 'append-reply' || kind === 'heartbeat-reply'
 }

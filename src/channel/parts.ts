@@ -80,7 +80,7 @@ export function makeParts(
   return {
     standing: new Standing(core),
     durability,
-    link: new RaftLink(core, healing),
+    link: new RaftLink(core, healing, contact),
     writers,
     shown,
     writes,

@@ -10,6 +10,7 @@ import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
 import type { Health } from './health.js'
 import { DamagedBlob } from './log-port.js'
+import { answersLeader, type OwnContact } from './own-contact.js'
 import type { Pledges } from './pledges.js'
 import type { ChannelPorts } from './ports.js'
 import { raftEntryOf, type StagedLog } from './staged-log.js'
@@ -27,9 +28,11 @@ export class RaftLink {
   readonly #complaints: Complaints
   readonly #pledges: Pledges
   readonly #healing: BlobHealing
+  readonly #contact: OwnContact
   #contradiction: { readonly from: MemberId; readonly term: number; readonly words: string } | undefined
 
-  constructor({ ports, log, raft, health, complaints, pledges }: Core, healing: BlobHealing) {
+  constructor({ ports, log, raft, health, complaints, pledges }: Core, healing: BlobHealing, contact: OwnContact) {
+    this.#contact = contact
     this.#healing = healing
     this.#ports = ports
     this.#log = log
@@ -130,7 +133,8 @@ export class RaftLink {
     const shared = new Map<string, PeerMessage>()
     for (const { to, message } of this.#raft.takeMessages()) {
       if (message.kind !== 'append' || message.last < message.first) {
-        transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
+        const isSent = transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
+        if (isSent && to === this.#raft.leader && answersLeader(message)) this.#contact.answers()
         continue
       }
       // the log may have been cut between the decision and now: what is gone is not sent

@@ -23,52 +23,55 @@ export interface Resume {
 /** A leader looks at so many entries at once, and at so many in all: beyond that it takes a conflict for granted. */
 const scanStep = 2000
 const scanMax = 100_000
+/** A new leader looks at all of them at once before it orders its own. */
+const scanOwnMax = 20_000
 
 export type Verdict = 'goes-on' | 'not-yet' | 'ends'
 
 interface Scan {
   readonly resume: Resume
   readonly inodes: ReadonlySet<number>
-  readonly end: number
+  readonly max: number
   next: number
 }
 
 /**
  * Whether a member that was silent for longer than the lease goes on with its session: only if nobody else has changed
  * meanwhile what its uncommitted changes concern (DESIGN §2, promise 5). "Meanwhile" is from the last entry that it had
- * applied when it was last in touch to the end of the log when it was first heard again.
+ * applied when it was last in touch to the end of the log when its changes come: what was begun in that time may have its
+ * place later than when it was heard again.
  */
 export class Resumptions {
   readonly #ports: ChannelPorts
   readonly #leaseMs: number
   readonly #log: StagedLog
   readonly #heardAt = new Map<MemberId, number>()
+  readonly #beganAt: number
   #anyHeardAt: number
-  /** Members that were silent, and have handed nothing in since: the end of the log when they were heard again. */
-  readonly #silent = new Map<MemberId, number>()
-  /** As leader: the end of the log when each member was first heard. */
-  readonly #firstHeard = new Map<MemberId, number>()
+  /** Members that were silent, and have handed nothing in since. */
+  readonly #silent = new Set<MemberId>()
   readonly #declared = new Map<MemberId, { readonly resume: Resume; readonly at: number }>()
-  readonly #approved = new Map<MemberId, Resume>()
+  /** Who goes on after a silence, and up to where the log was looked through for that. */
+  readonly #approved = new Map<MemberId, { readonly resume: Resume; readonly upTo: number }>()
   readonly #scans = new Map<MemberId, Scan>()
 
   constructor({ ports, log, leaseMs }: Core) {
     this.#ports = ports
     this.#leaseMs = leaseMs
     this.#log = log
-    this.#anyHeardAt = ports.monotonicMs()
+    this.#beganAt = ports.monotonicMs()
+    this.#anyHeardAt = this.#beganAt
   }
 
   /** Whatever a member says. */
   heard(from: MemberId): void {
     const now = this.#ports.monotonicMs()
-    const last = this.#heardAt.get(from)
+    const last = this.#heardAt.get(from) ?? this.#beganAt
     // who has heard nobody was away itself: then it is for the others to know how long they were silent
     const wasAway = now - this.#anyHeardAt > this.#leaseMs
-    if (last !== undefined && now - last > this.#leaseMs && !wasAway) this.#silent.set(from, this.#log.lastIndex)
+    if (now - last > this.#leaseMs && !wasAway) this.#silent.add(from)
     this.#heardAt.set(from, now)
     this.#anyHeardAt = now
-    if (!this.#firstHeard.has(from)) this.#firstHeard.set(from, this.#log.lastIndex)
   }
 
   /** A change of a member's has its place: whoever gave it that has seen to its silence. */
@@ -78,7 +81,6 @@ export class Resumptions {
 
   /** Another leadership. */
   clear(): void {
-    this.#firstHeard.clear()
     this.#declared.clear()
     this.#approved.clear()
     this.#scans.clear()
@@ -109,16 +111,15 @@ export class Resumptions {
   verdict(member: MemberId): Verdict {
     const resume = this.#declared.get(member)?.resume
     if (resume === undefined) return this.#silent.has(member) ? 'not-yet' : 'goes-on'
-    const approved = this.#approved.get(member)
-    const isKnown = approved?.session === resume.session && approved.since === resume.since
-    if (resume.inodes.length === 0 || (!this.#silent.has(member) && (!resume.silent || isKnown))) {
+    if (resume.inodes.length === 0 || (!this.#silent.has(member) && !resume.silent)) {
       return this.#goesOn(member, resume)
     }
     let scan = this.#scans.get(member)
     if (scan === undefined) {
-      const end = this.#silent.get(member) ?? this.#firstHeard.get(member) ?? this.#log.lastIndex
-      scan = { resume, inodes: new Set(resume.inodes), end: Math.min(end, this.#log.lastIndex), next: resume.since + 1 }
-      if (scan.next < this.#log.firstIndex || scan.end - scan.next > scanMax) return 'ends'
+      const approved = this.#approved.get(member)
+      const isKnown = approved?.resume.session === resume.session && approved.resume.since === resume.since
+      const next = isKnown ? approved.upTo + 1 : resume.since + 1
+      scan = { resume, inodes: new Set(resume.inodes), max: next + scanMax, next }
       this.#scans.set(member, scan)
     }
     const found = this.#scan(member, scan)
@@ -127,21 +128,33 @@ export class Resumptions {
     return found === 'goes-on' ? this.#goesOn(member, resume) : found
   }
 
+  /** As a new leader: what becomes of this member's own session. `self`: this member. */
+  ownVerdict(self: MemberId, resume: Resume): 'goes-on' | 'ends' {
+    if (!resume.silent || resume.inodes.length === 0) return 'goes-on'
+    if (this.#log.lastIndex - resume.since > scanOwnMax) return 'ends'
+    const scan = { resume, inodes: new Set(resume.inodes), max: Infinity, next: resume.since + 1 }
+    for (;;) {
+      const found = this.#scan(self, scan)
+      if (found !== 'not-yet') return found
+    }
+  }
+
   #goesOn(member: MemberId, resume: Resume): Verdict {
     this.#silent.delete(member)
-    this.#approved.set(member, resume)
+    this.#approved.set(member, { resume, upTo: this.#log.lastIndex })
     return 'goes-on'
   }
 
   #scan(member: MemberId, scan: Scan): Verdict {
-    if (scan.next < this.#log.firstIndex) return 'ends'
-    const stop = Math.min(scan.end, scan.next + scanStep - 1)
+    const { lastIndex, firstIndex } = this.#log
+    if (scan.next < firstIndex || lastIndex > scan.max) return 'ends'
+    const stop = Math.min(lastIndex, scan.next + scanStep - 1)
     for (; scan.next <= stop; scan.next++) {
       const { entry, operation } = this.#log.described(scan.next)
       if (entry.origin === member) continue
       if (inodesChangedBy(operation).some(ino => scan.inodes.has(ino))) return 'ends'
     }
-    return scan.next > scan.end ? 'goes-on' : 'not-yet'
+    return scan.next > lastIndex ? 'goes-on' : 'not-yet'
   }
 }
 

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { EIO } from '../../src/base/errno.js'
+import type { ChannelPorts } from '../../src/channel/ports.js'
 import { ok } from './support/answers.js'
-import { Cluster, type Answer, type Member, type Three } from './support/cluster.js'
+import { Cluster, type Answer, type ClusterHooks, type Member, type Three } from './support/cluster.js'
 
 /** Longer than the lease of ten seconds; and shorter. */
 const longMs = 15_000
@@ -22,8 +23,8 @@ type Place = 'leader' | 'follower'
 type Silence = 'cut' | 'stopped'
 
 /** A member writes into `file`, and is not heard any more before anybody has it. */
-function fallSilent(t: Test, place: Place, how: Silence, seed = 1, alsoBeside = false): Cut {
-  const cluster = new Cluster(3, seed)
+function fallSilent(t: Test, place: Place, how: Silence, seed = 1, alsoBeside = false, hooks: ClusterHooks = {}): Cut {
+  const cluster = new Cluster(3, seed, { hooks })
   const [leader, follower, third] = cluster.roles() as Three
   const [away, other] = place === 'leader' ? [leader, third] : [follower, third]
   const [file, beside] = [leader.create('file'), leader.create('beside')]
@@ -229,5 +230,81 @@ void t.test('nor what a holder had on its way whom a new leader has never heard'
   cluster.checkDigests()
   for (const member of cluster.members) t.equal(member.content(beside.ino), '')
   t.equal(away.lostText(), 'AAAA')
+  t.end()
+})
+
+/** Nothing of what a member sends comes through, and nobody notices. */
+function muteToAll({ network, members }: Cluster, { id }: Member): void {
+  for (const other of members) if (other.id !== id) network.mute(id, other.id, 1_000_000)
+}
+
+function connectAnew({ network, members }: Cluster): void {
+  for (const a of members) for (const b of members) if (a.id < b.id) network.break(a.id, b.id)
+  network.connectAll()
+}
+
+void t.test('a member that was silent, and leads before anybody took what it has on its way, does not come late', t => {
+  let led = 0
+  for (let seed = 1; seed <= 12; seed++) {
+    let isLost = false
+    const ports = (_: Member, plain: ChannelPorts): ChannelPorts => {
+      const send: ChannelPorts['transport']['send'] = (to, message) =>
+        (isLost && (message.kind === 'resume' || message.kind === 'propose')) || plain.transport.send(to, message)
+      return { ...plain, transport: { ...plain.transport, send } }
+    }
+    const { cluster, away, other, file, write } = fallSilent(t, 'follower', 'stopped', seed, false, { ports })
+    cluster.advance(longMs)
+    ok(t, cluster, other.write(file, 0, 'BB'), other.durable())
+    isLost = true
+    away.unfreeze()
+    connectAnew(cluster)
+    const leader = cluster.members.find(({ leads }) => leads)!
+    cluster.until('it has the log', () => away.channel.lastIndex === leader.channel.lastIndex)
+    leader.stop()
+    cluster.until('a leader', () => [away, other].some(({ alive, leads }) => alive && leads))
+    isLost = false
+    if (away.leads) led++
+    leader.start()
+    connectAnew(cluster)
+    cluster.settle()
+    cluster.checkDigests()
+    for (const member of cluster.members) t.equal(member.content(file), 'BB', `seed ${seed}`)
+    t.equal(write.lost, EIO)
+    t.equal(away.lostText(), 'AAAA')
+  }
+  t.ok(led > 0, 'it led')
+  t.end()
+})
+
+void t.test('a leader that hears the others, and is not heard, is silent; what was begun meanwhile comes first', t => {
+  let taken = 0
+  for (let seed = 1; seed <= 12; seed++) {
+    const cluster = new Cluster(3, seed)
+    const [away, other, third] = cluster.roles() as Three
+    const { ino, answer } = away.create('file')
+    ok(t, cluster, answer)
+    cluster.settle()
+    // nor can the others agree on another leader
+    for (const member of [away, other, third]) muteToAll(cluster, member)
+    ok(t, cluster, away.write(ino, 0, 'AAAA'))
+    for (let s = 0; s < longMs / 1000; s++) {
+      cluster.advance(1000)
+      // a sign of life, which is no answer
+      for (const { id } of [other, third]) {
+        const { lastIndex, appliedIndex } = away.channel
+        away.channel.message(id, { kind: 'position', lastIndex, durableIndex: lastIndex, appliedIndex })
+      }
+    }
+    const write = other.write(ino, 0, 'BB', { timeoutMs: 600_000 })
+    connectAnew(cluster)
+    ok(t, cluster, write)
+    cluster.settle()
+    cluster.checkDigests()
+    // what nobody had taken for so long is in question, too, where the silent one leads again
+    const first = write.lost === undefined ? 'BB' : 'AA'
+    for (const member of cluster.members) t.equal(member.content(ino)!.slice(0, 2), first, `seed ${seed}`)
+    if (write.lost === undefined) taken++
+  }
+  t.ok(taken > 0, 'it was taken')
   t.end()
 })

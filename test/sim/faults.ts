@@ -291,8 +291,10 @@ export class Faults {
   /** `losing`: what only its disk holds is lost. */
   #end(member: Member, how: 'power' | 'kill' | 'stop' | 'bare', losing = how === 'power'): void {
     member.log.full = false
-    if (how === 'stop' || how === 'bare') member.stop()
-    else {
+    if (how === 'stop' || how === 'bare') {
+      this.#host.observe()
+      if (member.stop()) this.#host.powerLost(member)
+    } else {
       if (losing) this.#host.powerLost(member)
       if (how === 'kill') member.kill()
       else member.crash()

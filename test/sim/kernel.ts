@@ -74,8 +74,9 @@ export class Kernel implements Mounted {
     frontend.mounted = this
   }
 
+  /** Calls whose answer has not come, or is on its way from the file system to the caches. */
   get waiting(): number {
-    return this.outstanding.size
+    return this.outstanding.size + (this.cache?.answers ?? 0)
   }
 
   // ---- what the file system says ----

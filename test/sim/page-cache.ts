@@ -61,6 +61,11 @@ export class PageCache {
     return !this.#isBusy && this.#queue.length === 0 && this.#answers === 0 && this.#clock.now > this.#settledAt
   }
 
+  /** Answers that are on their way to the kernel. */
+  get answers(): number {
+    return this.#answers
+  }
+
   // ---- notifications ----
 
   take(items: readonly Invalidation[]): void {

@@ -276,15 +276,17 @@ export class Member {
     this.disk.state = older
   }
 
-  /** The process ends in good order. */
-  stop(): void {
+  /** The process ends in good order. Answers whether its disk had failed: what no sync covered may be lost. */
+  stop(): boolean {
     this.unfreeze()
     this.#channel?.stop()
     this.#ended()
     this.log.fail(undefined)
+    const hasFailed = this.failed !== undefined
     // the next process opens the files anew
-    if (this.failed !== undefined) this.disk.powerLost(this.#cluster.rng)
+    if (hasFailed) this.disk.powerLost(this.#cluster.rng)
     this.failed = undefined
+    return hasFailed
   }
 
   #ended(): void {

@@ -27,7 +27,7 @@ export class LateWrites {
   readonly #heardAt = new Map<Member, number>()
   /** When each member last heard each other. */
   readonly #pairs = new Map<string, number>()
-  /** When each member last heard one that leads, or led itself. */
+  /** When each member was last in touch with its leader, or led itself. */
   readonly #ledAt = new Map<Member, number>()
   /** Members that were silent once, and that somebody fenced. */
   readonly #wasSilent = new Set<Member>()
@@ -58,8 +58,8 @@ export class LateWrites {
     this.#pairs.set(pair, now)
     this.#heardAt.set(member, now)
     // … and where nobody leads, no leader hears anybody
+    if (!follows(member, by) && !follows(by, member)) return
     for (const each of [member, by]) {
-      if (!member.leads && !each.leads) continue
       if (now - (this.#ledAt.get(each) ?? 0) > this.#leaseMs) this.#wasSilent.add(each)
       this.#ledAt.set(each, now)
     }
@@ -120,4 +120,11 @@ export class LateWrites {
     before.push({ made, silent })
     this.#byFile.set(operation.ino, before)
   }
+}
+
+/** Whether a member knows another as its leader, which serves: one of an older term leads nobody any more. */
+function follows(member: Member, leader: Member): boolean {
+  if (!member.alive || !leader.alive) return false
+  const { term, failure } = leader.channel
+  return leader.leads && failure === undefined && member.channel.leader === leader.id && member.channel.term === term
 }
