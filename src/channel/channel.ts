@@ -296,6 +296,11 @@ export class Channel implements TransportEvents {
     return this.#parts.own.lastSequence
   }
 
+  /** A file that had lost its last name was closed: none of its changes is lost if it is refused for that. */
+  closedNameless(ino: number): void {
+    this.#parts.own.closedNameless(ino)
+  }
+
   /** Whether this member's changes up to `sequence` are on a majority. */
   isDurable(sequence: number): boolean {
     return this.#parts.waiters.isDurable(sequence)
@@ -465,6 +470,7 @@ export class Channel implements TransportEvents {
   #runTurn(): void {
     if (this.#health.failure !== undefined) return
     this.#parts.applier.applyUpTo(this.#mayApply)
+    this.#parts.own.settleRefused()
     this.#parts.waiters.check()
     const { stale } = this.#views
     if (stale || this.#views.mayJoin) this.#parts.own.refresh()

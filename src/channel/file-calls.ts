@@ -197,7 +197,7 @@ export class FileCalls {
   }
 
   release(ino: number, handle: number, reply: Reply<void>): void {
-    if (this.#mount.files.close(handle)) this.#mount.dropOrphan(ino)
+    if (this.#mount.files.close(handle)) this.#mount.closeOrphan(ino)
     reply.ok()
   }
 
@@ -330,7 +330,7 @@ export class FileCalls {
         if (unseen) mount.forgetPages(ino)
         reply.ok(data.length)
       },
-      lost: () => mount.files.spoil(ino, EIO),
+      lost: errno => mount.lost(ino, errno),
     })
     reply.onInterrupt(cancel)
   }

@@ -3,7 +3,7 @@ import { RkfsError } from '../base/errors.js'
 import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
 import { placeOfBlob } from '../fs/extents.js'
 import { getInode } from '../fs/inodes.js'
-import type { Operation, SetAttributesOperation } from '../fs/operation.js'
+import { isContentOperation, type Operation, type SetAttributesOperation } from '../fs/operation.js'
 import { isRegular, type Inode } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 import { AccessTimes } from './access-times.js'
@@ -182,7 +182,7 @@ export class MountState {
    * Of a change of names or attributes: when a program was told that it is done, and it is lost, open directories tell. A
    * full disk holds the answer back, so that it may be lost first; and who was told EINTR or EIO knows already.
    */
-  outcome(): { readonly told: () => void; readonly lost: () => void } {
+  outcome(): { readonly told: () => void; readonly lost: () => true } {
     let isTold = false
     let isLost = false
     return {
@@ -193,6 +193,7 @@ export class MountState {
       lost: () => {
         isLost = true
         if (isTold) this.files.spoilDirectories(EIO)
+        return true
       },
     }
   }
@@ -235,12 +236,25 @@ export class MountState {
           done()
         } else if (!refused?.(failure)) reply.fail(failure)
       },
-      lost: () => {
+      lost: errno => {
+        if (isContentOperation(operation) && this.#keeps(operation.ino, errno)) return false
         if (concernsOpenFiles(operation)) this.files.spoil(operation.ino, EIO)
-        outcome.lost()
+        return outcome.lost()
       },
     })
     reply.onInterrupt(cancel)
+  }
+
+  /** A change of a file's content was refused after its program had been told (`ChangeOptions.lost`). */
+  lost(ino: number, errno: number): boolean {
+    if (this.#keeps(ino, errno)) return false
+    this.files.spoil(ino, EIO)
+    return true
+  }
+
+  /** Whether a change was refused, since its file has no name any more, and who has it open here has it with the change. */
+  #keeps(ino: number, errno: number): boolean {
+    return errno === ENOENT && this.orphans.get(ino)?.isNew === false
   }
 
   /** A change was refused: if another member's took the inode's last name meanwhile, it is made to the nameless file. */
@@ -297,6 +311,14 @@ export class MountState {
     const orphan = new OrphanFile(ino, inode, view, this.#orphanPorts)
     this.orphans.set(ino, orphan)
     return orphan
+  }
+
+  /** The last close of a file. One without a name is gone with what was on its way to it. */
+  closeOrphan(ino: number): void {
+    const orphan = this.orphans.get(ino)
+    if (orphan === undefined) return
+    if (!orphan.isNew) this.channel.closedNameless(ino)
+    this.dropOrphan(ino)
   }
 
   dropOrphan(ino: number): void {

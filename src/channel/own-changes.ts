@@ -1,9 +1,10 @@
 import { assert } from '../base/assert.js'
-import { ECANCELED, EINTR, EIO, ENOSPC, EROFS } from '../base/errno.js'
+import { ECANCELED, EINTR, EIO, ENOENT, ENOSPC, EROFS } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
+import { getInode } from '../fs/apply.js'
 import { encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type Operation } from '../fs/operation.js'
 import { zeroHash } from '../oplog/codec.js'
@@ -75,6 +76,8 @@ export class OwnChanges {
   #leaderlessSince: number | undefined
   /** Pending changes whose caller has no answer yet. */
   #unanswered = 0
+  /** Refused, since their file has lost its last name by the entry at an index: shown until that is seen here. */
+  readonly #refusedBy = new Map<PendingChange, number>()
 
   constructor(
     { self, session, ports, events, log, raft, views, pending, agenda, health, roster }: Core,
@@ -373,6 +376,23 @@ export class OwnChanges {
     }
   }
 
+  /** See `Channel.closedNameless`. */
+  closedNameless(ino: number): void {
+    for (const change of this.#pending.values()) {
+      const { operation } = change
+      if (isContentOperation(operation) && operation.ino === ino) change.lost = errno => errno !== ENOENT
+    }
+  }
+
+  /** Of what was refused and is shown until this member has applied what that rests on: that is applied. */
+  settleRefused(): void {
+    for (const [change, because] of this.#refusedBy) {
+      if (this.#pending.get(change.proposal.session, change.proposal.sequence) !== change)
+        this.#refusedBy.delete(change)
+      else if (because <= this.#views.applied.index) this.#refused(change, ENOENT, because)
+    }
+  }
+
   /** Brings what is shown of own changes up to date with the state. */
   refresh(): void {
     this.#writes.close()
@@ -389,8 +409,13 @@ export class OwnChanges {
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
       if (compareChanges(change.proposal, entry) > 0) break
-      this.#refused(change, EIO, 0)
+      this.#refused(change, this.#isNameless(change) ? ENOENT : EIO, 0)
     }
+  }
+
+  /** Whether a change concerns the content of a file that has lost its last name. */
+  #isNameless({ operation }: PendingChange): boolean {
+    return isContentOperation(operation) && getInode(this.#views.table, operation.ino) === undefined
   }
 
   /** A snapshot may take the place of the log: what that alone holds of own changes must outlive it. */
@@ -429,6 +454,12 @@ export class OwnChanges {
   }
 
   #refused(change: PendingChange, errno: number, because: number): void {
+    // programs that have the file open keep it with this change: the loss of its name is seen first
+    if (errno === ENOENT && change.told && change.visible && this.#views.applied.index < because) {
+      this.#refusedBy.set(change, because)
+      return
+    }
+    this.#refusedBy.delete(change)
     this.#forget(change)
     const done = this.#takeAnswer(change)
     if (done !== undefined) {
@@ -440,10 +471,7 @@ export class OwnChanges {
         })
       }
     } else if (this.#opens(change)) this.#session.over(lastPlaced(this.#views.table, this.#self))
-    else {
-      change.lost?.(errno)
-      this.#report([lostChange(change, { kind: 'refused', errno })])
-    }
+    else if (change.lost?.(errno) ?? true) this.#report([lostChange(change, { kind: 'refused', errno })])
     if (change.visible) {
       this.#shown.withdraw(change)
       this.#shown.tellMounts(change)

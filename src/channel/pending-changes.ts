@@ -43,8 +43,8 @@ export interface PendingChange {
   accepted: ((errno: number) => void) | undefined
   /** Refused, and its caller waits for what that rests on: gives up waiting, and answers EINTR. */
   stopWaiting: (() => void) | undefined
-  /** Called if it is refused after it was accepted. */
-  lost: ((errno: number) => void) | undefined
+  /** See `ChangeOptions`. */
+  lost: ((errno: number) => boolean) | undefined
 }
 
 /**

@@ -96,6 +96,9 @@ export interface ChangeOptions {
   readonly durable: boolean
   /** The answer, once: 0 or an errno. */
   readonly done: (errno: number) => void
-  /** It was refused after it was answered. */
-  readonly lost?: (errno: number) => void
+  /**
+   * It was refused after it was answered. Answers whether it is lost: not where it was made to a file that has lost its last
+   * name since, and that programs here keep with it.
+   */
+  readonly lost?: (errno: number) => boolean
 }

@@ -100,7 +100,7 @@ function order(
       if (errno === 0) mount.contentChanged(ino)
       done(errno)
     },
-    lost: () => mount.files.spoil(ino, EIO),
+    lost: errno => mount.lost(ino, errno),
   })
 }
 

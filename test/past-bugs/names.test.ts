@@ -342,3 +342,43 @@ void t.test('huggingface/hf-mount#195: a file that is written is removed by anot
   t.pass('60 seeds')
   t.end()
 })
+
+/**
+ * One client extracted an archive while another deleted what was extracted, and calls failed there. A file that is open may
+ * lose its name to another member at any moment; whoever has it open goes on with it, as on a disk: what it wrote a moment
+ * before, on its way to the leader then, is still there, and no call of its fails.
+ */
+void t.test('moosefs/moosefs#362, gluster/glusterfs#4734: who writes a file goes on when another takes its name', t => {
+  for (let seed = 1; seed <= 80; seed++) {
+    const cluster = new Cluster(3, seed)
+    cluster.network.delayMsMax = 1 + (seed % 4)
+    const members = cluster.roles() as Three
+    const writer = members[seed % 3 === 0 ? 0 : 1]!
+    const remover = members[seed % 3 === 1 ? 0 : 2]!
+    const program = new Program(cluster, writer)
+    const { ino, handle } = program.create('file')
+    cluster.answered(remover.create('draft').answer)
+    cluster.settle()
+    const taken = remover.change(seed % 2 === 0 ? unlink('file') : rename(1, 'draft', 1, 'file'))
+    let text = ''
+    for (let i = 0; i < 12; i++) {
+      const line = `${i};`
+      program.write(ino, handle, text.length, line)
+      text += line
+      if (i % 3 === seed % 3) cluster.advance(1 + (seed % 5))
+      t.equal(program.read(ino, handle), text, `seed ${seed}: what it wrote is there`)
+    }
+    const closesAtOnce = seed % 5 === 0
+    if (closesAtOnce) t.equal(program.close(ino, handle), 0, `seed ${seed}: nothing of its was lost`)
+    t.equal(cluster.answered(taken), 0)
+    cluster.settle()
+    if (!closesAtOnce) {
+      t.equal(program.read(ino, handle), text, `seed ${seed}`)
+      t.equal(program.links(ino), 0)
+      t.equal(program.close(ino, handle), 0, `seed ${seed}: nothing of its was lost`)
+    }
+    t.same(writer.lost, [], `seed ${seed}: and nothing is kept as a conflict`)
+    cluster.checkDigests()
+  }
+  t.end()
+})

@@ -319,7 +319,10 @@ export class Member {
         if (answer.errno !== undefined) throw new Error('a change was answered twice')
         answer.errno = errno
       },
-      lost: errno => (answer.lost = errno),
+      lost: errno => {
+        answer.lost = errno
+        return true
+      },
     })
     return answer
   }
