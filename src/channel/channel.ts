@@ -368,6 +368,7 @@ export class Channel implements TransportEvents {
     if (health.sound && !health.restoring) health.guardDisk(() => this.#raft.tick())
     this.#expire()
     this.#parts.standing.tick()
+    this.#parts.secondRuns.tick()
     this.#watchUsable()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (health.stateMissing && !health.restoring) this.#askForState()
@@ -443,6 +444,16 @@ export class Channel implements TransportEvents {
     this.#turn()
   }
 
+  /** The transport has refused a second node with a member's identity. */
+  secondRun(member: MemberId): void {
+    this.#parts.secondRuns.refused(member)
+  }
+
+  /** The transport of a member refuses this node: it is connected to another one with the same identity. */
+  refusedAsSecond(by: MemberId): void {
+    this.#parts.secondRuns.refusedBy(by)
+  }
+
   disconnected(member: MemberId): void {
     this.#raft.disconnected(member)
     this.#parts.order.disconnected(member)
@@ -515,8 +526,8 @@ export class Channel implements TransportEvents {
       configurationChanged: () => {},
       snapshotNeeded: (from, index) => this.#events.snapshotNeeded(from, index),
       // without a state it would refuse whatever rests on one
-      mayLead: () => !this.#health.stateMissing,
-      mayVote: () => this.#parts.standing.settled,
+      mayLead: () => !this.#health.stateMissing && !this.#parts.secondRuns.suspended,
+      mayVote: () => this.#parts.standing.settled && !this.#parts.secondRuns.suspended,
       rolledBack: (member, acknowledged) => this.#parts.standing.rolledBack(member, acknowledged),
       lacks: (index, member) => this.#parts.standing.lacks(index, member),
       twoLeaders: (one, other, term) => this.#parts.standing.twoLeaders(one, other, term),

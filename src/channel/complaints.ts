@@ -21,6 +21,7 @@ export type Complaint =
   | 'payload'
   | 'recovering'
   | 'says-it-differs'
+  | 'second-node'
   | 'two-leaders'
 
 /** What members do that none should. They cannot fill the log with it: what was left out is counted. */

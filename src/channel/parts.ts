@@ -18,6 +18,7 @@ import { RaftLink } from './raft-link.js'
 import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
+import { SecondRuns } from './second-runs.js'
 import { Standing } from './standing.js'
 import { Upkeep, type Retention } from './upkeep.js'
 import { Waiters } from './waiters.js'
@@ -46,6 +47,7 @@ export interface Parts {
   readonly upkeep: Upkeep
   readonly locks: ChannelLocks
   readonly standing: Standing
+  readonly secondRuns: SecondRuns
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
@@ -79,6 +81,7 @@ export function makeParts(
   }
   return {
     standing: new Standing(core),
+    secondRuns: new SecondRuns(core.self, core.roster, core.findings, id => ports.transport.connected(id)),
     durability,
     link: new RaftLink(core, healing, contact),
     writers,

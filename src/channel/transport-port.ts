@@ -86,4 +86,8 @@ export interface TransportEvents {
   /** Messages to this member now go through (again). */
   connected(member: MemberId): void
   disconnected(member: MemberId, reason: string): void
+  /** A second node with a member's identity was refused: its home was copied, and runs twice. */
+  secondRun?(member: MemberId): void
+  /** A member refuses this node: it is connected to another one of the same identity. */
+  refusedAsSecond?(by: MemberId): void
 }

@@ -119,7 +119,7 @@ export class ChannelHost {
       log,
       pinned,
       now: () => this.now(),
-      connect: (events, snapshot) => this.#connect(events, snapshot),
+      connect: (events, snapshot, run) => this.#connect(events, snapshot, run),
       events: {
         roleChanged: (role, term, leader) => log.info('role', { role, term, leader }),
         descriptorChanged: changed => this.#membersChanged(changed),
@@ -135,7 +135,7 @@ export class ChannelHost {
     })
   }
 
-  #connect: Connect = (events, snapshot) => {
+  #connect: Connect = (events, snapshot, run) => {
     const { rpc, enroll } = this.#options
     return rpc.openChannel({
       ...this.identity,
@@ -143,6 +143,7 @@ export class ChannelHost {
       self: this.identity.memberId,
       authorize: member => this.#authorize(member),
       events,
+      run,
       onPeerProblem: (member, reason) => {
         if (reason === undefined) this.problems.delete(member)
         else this.problems.set(member, reason)

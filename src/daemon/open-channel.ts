@@ -31,8 +31,12 @@ import { copiedIndex, copyState, openState } from './state-copy.js'
 /** For who reads all that is here: a snapshot, a verification. */
 const mendMs = 60_000
 
-/** Opens the channel's connections. */
-export type Connect = (events: TransportEvents, snapshot: (sink: SnapshotSink) => Promise<void>) => ChannelTransport
+/** Opens the channel's connections. `run`: tells this run of the home from all others. */
+export type Connect = (
+  events: TransportEvents,
+  snapshot: (sink: SnapshotSink) => Promise<void>,
+  run: string,
+) => ChannelTransport
 
 export interface OpenChannelOptions {
   readonly folder: string
@@ -80,13 +84,17 @@ export class OpenChannel {
       this.#stateStore = openState(paths, owner, this.logStore, storeLog)
       opened.push(() => this.#stateStore.close())
       let channel: Channel | undefined
+      const mark = randomBytes(8).toString('hex')
       this.transport = connect(
         {
           message: (from, message) => channel?.message(from, message),
           connected: member => channel?.connected(member),
           disconnected: member => channel?.disconnected(member),
+          secondRun: member => channel?.secondRun(member),
+          refusedAsSecond: by => channel?.refusedAsSecond(by),
         },
         sink => this.#sendSnapshot(sink),
+        mark,
       )
       opened.push(() => void this.transport.close())
       const ports = {
@@ -101,7 +109,6 @@ export class OpenChannel {
         delay: (ms: number, callback: () => void) => void setTimeout(callback, ms),
         report: (level: LogLevel, message: string, fields?: Record<string, unknown>) => log[level](message, fields),
       }
-      const mark = randomBytes(8).toString('hex')
       const seed = randomInt(2 ** 32)
       const copied = copiedIndex(paths)
       channel = new Channel({ self: owner.member, seed, mark, descriptor, pinned, copied }, ports, {

@@ -193,7 +193,7 @@ await t.test('connections and streams that never end', async t => {
 /** What the nodes' subscriptions to the third member get: frames, whatever they are. */
 await t.test('frames that are none', async t => {
   const before = logLengths()
-  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion }])
+  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion, run: '' }])
   const samples = [...frameSamples.map(sample => encodeFrame([sample])), encodeFrame(frameSamples)]
   const frames = fc.sample(hostileBytes(samples), { seed, numRuns: runs(300) })
   let sent = 0

@@ -45,8 +45,17 @@ export interface ChannelTransportOptions extends PortIdentity {
   readonly onPeerProblem: (member: MemberId, reason: string | undefined) => void
   readonly snapshot: SnapshotHandler
   readonly log: Log
+  /** Which run of this node's home it is, 16 hex digits; empty: not told. */
+  readonly run?: string
   /** Where this node listens, for the peers; host:port. */
   readonly advertise?: string
+}
+
+/** What a caller says of itself, with its certificate. */
+export interface PeerHello {
+  readonly certificate: Uint8Array
+  readonly address: string
+  readonly run: string
 }
 
 /** What is asked of `fetchSnapshot`. */
@@ -172,7 +181,8 @@ export class ChannelTransport implements Transport {
   }
 
   /** A call with a valid certificate and hello: hands the stream to the member's link, or refuses it by name. */
-  acceptSubscribe(call: SubscribeCall, from: MemberCertificate, certificate: Uint8Array, cut: () => void): void {
+  acceptSubscribe(call: SubscribeCall, from: MemberCertificate, hello: PeerHello, cut: () => void): void {
+    const { certificate, run, address } = hello
     const refusal = this.#refusal(from.memberId, certificate)
     const link = this.#links.get(from.memberId)
     if (refusal !== undefined || !link) {
@@ -185,7 +195,8 @@ export class ChannelTransport implements Transport {
       )
       return
     }
-    link.accept(call, from.notAfter, cut)
+    // one that is refused moves nobody to its address
+    if (link.accept(call, from.notAfter, run, cut)) this.moved(from.memberId, address)
   }
 
   /** A member asks for our snapshot. */
@@ -226,10 +237,10 @@ export class ChannelTransport implements Transport {
   }
 
   #target(peer: Peer): PeerTarget {
-    const { channelId, caPem, advertise } = this.#options
+    const { channelId, caPem, advertise, run } = this.#options
     const moved = this.#moved.get(peer.id)
     const address = moved?.instead === peer.address ? moved.address : peer.address
-    return { address, member: peer.id, channelId, caPem, own: this.#identity, advertise }
+    return { address, member: peer.id, channelId, caPem, own: this.#identity, advertise, run }
   }
 
   #refusal(member: MemberId, certificate: Uint8Array): string | undefined {
@@ -254,6 +265,8 @@ export class ChannelTransport implements Transport {
         events.disconnected(id, reason)
       },
       message: message => events.message(id, message),
+      secondRun: () => events.secondRun?.(id),
+      refusedAsSecond: () => events.refusedAsSecond?.(id),
       problem: reason => {
         if (reason !== undefined) this.#quiet.warn(id, 'no connection to a peer', { channel: name, peer: id, reason })
         this.#options.onPeerProblem(id, reason)

@@ -15,14 +15,15 @@ import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
 import { bulkBuffer, PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
 import { kindOf, numberOf, u64, type Kind as MessageKind } from './fields.js'
-import { decodeGreeting, encodeGreeting } from './greeting-codec.js'
+import { decodeGreeting, decodeRun, encodeGreeting, encodeRun } from './greeting-codec.js'
 import { decodeLocks, encodeLocks, estimatedLockBytes } from './lock-codec.js'
 import { decodeRaft, encodeRaft } from './raft-codec.js'
 
 /** What a frame carries: the channel's messages, and this adapter's own. */
 export type FrameMessage =
   | PeerMessage
-  | { readonly kind: 'welcome'; readonly protocolVersion: number }
+  /** `run`: as in the hello; empty when the peer does not tell. */
+  | { readonly kind: 'welcome'; readonly protocolVersion: number; readonly run: string }
   | { readonly kind: 'pong'; readonly number: number }
 
 const hashBytes = 32
@@ -128,7 +129,7 @@ function writeVarint(target: Buffer, at: number, value: number): number {
 function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
   switch (message.kind) {
     case 'welcome':
-      return kindOf('welcome', { protocolVersion: message.protocolVersion })
+      return kindOf('welcome', { protocolVersion: message.protocolVersion, run: encodeRun(message.run) })
     case 'pong':
       return kindOf('pong', { number: message.number })
     case 'raft':
@@ -242,7 +243,7 @@ function checkParsedPart(bytes: Uint8Array): void {
 function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
   switch (kind.case) {
     case 'welcome':
-      return { kind: 'welcome', protocolVersion: kind.value.protocolVersion }
+      return { kind: 'welcome', protocolVersion: kind.value.protocolVersion, run: decodeRun(kind.value.run) }
     case 'pong':
       return { kind: 'pong', number: kind.value.number }
     case 'propose': {

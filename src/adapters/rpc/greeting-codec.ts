@@ -11,6 +11,17 @@ type WireRemembered = NonNullable<WireGreeting['remembered']>
 
 const markBytes = 8
 
+/** Which run of a home a hello or a welcome comes from; empty: not told. */
+export function encodeRun(run: string): Uint8Array<ArrayBuffer> {
+  return fromHex(run) as Uint8Array<ArrayBuffer>
+}
+
+/** Throws `corrupt`. */
+export function decodeRun(run: Uint8Array): string {
+  if (run.length !== 0 && run.length !== markBytes) throw malformed(`a run of ${run.length} bytes`)
+  return toHex(run)
+}
+
 export function encodeGreeting({ incarnation, slot, term, recovering, remembered }: Greeting): Kind {
   return kindOf('greeting', {
     incarnation: encodeIncarnation(incarnation),

@@ -12,6 +12,8 @@ import { pingMs, protocolVersion, silentPingsMax } from './tuning.js'
 export type SubscribeCall = ServerDuplexStream<SubscribeRequest, Buffer>
 
 export interface IncomingOptions {
+  /** Which run of our home answers. */
+  readonly run: string
   /** The end of the peer's certificate: the stream does not outlive it. */
   readonly expires: Date
   /** Cuts the connection, for a peer that does not take a polite end. */
@@ -36,7 +38,7 @@ export class Incoming {
     this.#outbox = new Outbox((frame, taken) => {
       if (!this.#closed) call.write(frame, taken)
     })
-    this.#outbox.pushFirst({ kind: 'welcome', protocolVersion })
+    this.#outbox.pushFirst({ kind: 'welcome', protocolVersion, run: options.run })
     this.#timer = setInterval(() => this.#tick(), pingMs)
     call.on('data', (request: SubscribeRequest) => this.#received(request))
     call.on('end', () => this.#failed(new RkfsError('unavailable', 'the peer closed the connection')))
@@ -46,6 +48,11 @@ export class Incoming {
 
   get outboxBytes(): number {
     return this.#outbox.bytes
+  }
+
+  /** Pings since it was heard. */
+  get silentPings(): number {
+    return this.#silentPings
   }
 
   /** False when the outbox is full. */

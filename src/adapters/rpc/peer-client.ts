@@ -22,6 +22,8 @@ export interface PeerTarget {
   readonly own?: PortIdentity
   /** Where we listen, for the peer; host:port. */
   readonly advertise?: string
+  /** Which run of our home this is: 16 hex digits; empty: not told. */
+  readonly run?: string
 }
 
 /** Options of every gRPC client here: one connection a client, no proxy, no name service beyond addresses, no retries. */

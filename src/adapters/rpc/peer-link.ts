@@ -3,7 +3,9 @@ import { status } from '@grpc/grpc-js'
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
+import { callError } from './status.js'
 import { Incoming, type SubscribeCall } from './incoming.js'
+import { PeerRun } from './peer-run.js'
 import type { PeerTarget } from './peer-client.js'
 import { Subscription } from './subscription.js'
 import { backoffMaxMs, backoffMinMs, stableMs, staleAttemptMs } from './tuning.js'
@@ -14,6 +16,10 @@ export interface PeerLinkEvents {
   message(message: PeerMessage): void
   /** Why there is no connection; undefined when there is one. Only when it changed. */
   problem(reason: string | undefined): void
+  /** A second node with the peer's identity was refused. */
+  secondRun(): void
+  /** The peer refuses this node: it is connected to another one of the same identity. */
+  refusedAsSecond(): void
 }
 
 /**
@@ -26,6 +32,7 @@ export interface PeerLinkEvents {
 export class PeerLink {
   readonly id: MemberId
   readonly #events: PeerLinkEvents
+  readonly #runs = new PeerRun()
   #target: PeerTarget
   #subscription: Subscription | undefined
   #subscribed = false
@@ -75,11 +82,23 @@ export class PeerLink {
     return this.connected && this.#incoming!.send(message)
   }
 
-  /** The peer has opened its stream to us; its certificate and hello are good. */
-  accept(call: SubscribeCall, expires: Date, cut: () => void): void {
-    if (this.#incoming) this.#reset(new RkfsError('unavailable', 'the peer connected anew'))
+  /**
+   * The peer has opened its stream to us; its certificate and hello are good. False: it was refused, since another run of its
+   * home is connected.
+   */
+  accept(call: SubscribeCall, expires: Date, run: string, cut: () => void): boolean {
+    const before = this.#runs.run
+    if (!this.#runs.admit(run, this.#silentPings, performance.now())) {
+      call.emit('error', this.#refusal)
+      this.#events.secondRun()
+      return false
+    }
+    if (before !== run && (this.#incoming ?? this.#subscribed)) {
+      this.#reset(new RkfsError('unavailable', anotherRun), status.ALREADY_EXISTS)
+    } else if (this.#incoming) this.#reset(new RkfsError('unavailable', 'the peer connected anew'))
     const incoming: Incoming = new Incoming(call, {
       expires,
+      run: this.#target.run ?? '',
       cut,
       ended: error => {
         if (this.#incoming === incoming) this.#reset(error)
@@ -89,6 +108,33 @@ export class PeerLink {
     this.#expires ??= expires
     this.#hurry()
     this.#maybeConnected()
+    return true
+  }
+
+  /** Since the run that is connected was heard; undefined: none is. */
+  get #silentPings(): number | undefined {
+    const subscription = this.#subscribed ? this.#subscription?.silentPings : undefined
+    const incoming = this.#incoming?.silentPings
+    return subscription === undefined || incoming === undefined
+      ? (subscription ?? incoming)
+      : Math.min(subscription, incoming)
+  }
+
+  get #refusal(): Error {
+    return callError(status.ALREADY_EXISTS, `another node with the identity of member ${this.id} is connected here`)
+  }
+
+  /** Who answers at the peer's address goes before who only came to us. */
+  #admitAnswering(run: string): boolean {
+    const { run: before } = this.#runs
+    if (this.#runs.admit(run, this.#silentPings, performance.now())) {
+      if (before === run || this.#incoming === undefined) return true
+    } else if (this.connected || this.#incoming === undefined) return false
+    this.#incoming.close(status.ALREADY_EXISTS, this.#refusal.message)
+    this.#incoming = undefined
+    this.#events.secondRun()
+    this.#runs.take(run, before, performance.now())
+    return true
   }
 
   /** The peer is alive: do not wait for the rest of a long backoff, or for an attempt that began when it was not. */
@@ -126,8 +172,13 @@ export class PeerLink {
 
   #open(): Subscription {
     const subscription: Subscription = new Subscription(this.#target, {
-      standing: expires => {
+      standing: (expires, run) => {
         if (this.#subscription !== subscription) return
+        if (!this.#admitAnswering(run)) {
+          subscription.close()
+          this.#events.secondRun()
+          return this.#attemptFailed(new RkfsError('exists', anotherRun))
+        }
         this.#subscribed = true
         this.#expires = expires ?? this.#expires
         this.#maybeConnected()
@@ -137,6 +188,7 @@ export class PeerLink {
       },
       ended: error => {
         if (this.#subscription !== subscription) return
+        if (error.code === 'exists') this.#events.refusedAsSecond()
         if (this.#subscribed) this.#reset(error)
         else this.#attemptFailed(error)
       },
@@ -161,6 +213,7 @@ export class PeerLink {
   #reset(error: RkfsError, code: status = status.UNAVAILABLE): void {
     const stoodMs = this.#connectedAt === undefined ? 0 : performance.now() - this.#connectedAt
     const wasConnected = this.connected
+    this.#runs.closed(performance.now())
     this.#connectedAt = undefined
     this.#subscribed = false
     this.#subscription?.close()
@@ -187,3 +240,5 @@ export class PeerLink {
     this.#events.problem(reason)
   }
 }
+
+const anotherRun = 'another node of the same identity answers'

@@ -12,6 +12,7 @@ import { createSelfSigned } from '../pki/authority.js'
 import type { NodeKey } from '../pki/csp-home.js'
 import { verifyMemberCertificate, type MemberCertificate } from '../pki/verify.js'
 import { ChannelTransport, type ChannelTransportOptions } from './channel-transport.js'
+import { decodeRun } from './greeting-codec.js'
 import { serveEnroll, type EnrollHandler } from './enrollment.js'
 import type { SubscribeCall } from './incoming.js'
 import { QuietLog, type Log } from './log.js'
@@ -194,8 +195,9 @@ export class RpcNode {
           )
         }
         const socket = this.#sockets.get(call.getPeer())
-        caller.channel.transport.moved(caller.memberId, hello.address)
-        caller.channel.transport.acceptSubscribe(call, caller, caller.certificate, () => socket?.destroy())
+        const { certificate } = caller
+        const told = { certificate, address: hello.address, run: decodeRun(hello.run) }
+        caller.channel.transport.acceptSubscribe(call, caller, told, () => socket?.destroy())
       } catch (error) {
         this.#failed(call, error)
       }

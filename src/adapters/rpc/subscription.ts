@@ -5,14 +5,15 @@ import { RkfsError, messageOf } from '../../base/errors.js'
 import { SubscribeRequestSchema, type SubscribeRequest } from '../../gen/rkfs/v1/peer_pb.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
 import { decodeFrame, type FrameMessage } from './frame-codec.js'
+import { encodeRun } from './greeting-codec.js'
 import { checkServer, connectPeer, shownCertificates, type PeerTarget } from './peer-client.js'
 import { peerService } from './services.js'
 import { errorOfCall } from './status.js'
 import { connectMs, pingMs, protocolVersion, silentPingsMax } from './tuning.js'
 
 export interface SubscriptionEvents {
-  /** The peer has welcomed us; its messages follow. `expires`: the end of its certificate. */
-  standing(expires: Date | undefined): void
+  /** The peer has welcomed us; its messages follow. `expires`: the end of its certificate. `run`: of its home; empty: not told. */
+  standing(expires: Date | undefined, run: string): void
   message(message: PeerMessage): void
   /** Once, unless `close` was called before. */
   ended(error: RkfsError): void
@@ -50,7 +51,12 @@ export class Subscription {
       create(SubscribeRequestSchema, {
         kind: {
           case: 'hello',
-          value: { channelId: target.channelId, protocolVersion, address: target.advertise ?? '' },
+          value: {
+            channelId: target.channelId,
+            protocolVersion,
+            address: target.advertise ?? '',
+            run: encodeRun(target.run ?? ''),
+          },
         },
       }),
     )
@@ -59,6 +65,11 @@ export class Subscription {
 
   get rttMs(): number | undefined {
     return this.#rttMs
+  }
+
+  /** Pings since it was heard. */
+  get silentPings(): number {
+    return this.#silentPings
   }
 
   /** Ends it without an event. Twice does no harm. */
@@ -93,7 +104,7 @@ export class Subscription {
         if (this.#state !== 'connecting') throw new RkfsError('corrupt', 'the peer welcomed us twice')
         this.#state = 'standing'
         this.#ping()
-        this.#events.standing(this.#expires)
+        this.#events.standing(this.#expires, message.run)
         return
       case 'pong':
         if (message.number === this.#pingNumber) this.#rttMs = performance.now() - this.#pingSent

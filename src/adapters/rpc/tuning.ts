@@ -14,6 +14,10 @@ export const wireBytesMax = 4 * 1024 * 1024
 export const pingMs = 1000
 /** Pings in a row without a byte from the peer, after which it is gone. */
 export const silentPingsMax = 5
+/** Another run of a peer's home takes the place of one that was silent for so many pings … */
+export const secondRunSilentPings = 3
+/** … or, if it was refused before, of one whose connection ended so long ago: that one comes back within two seconds. */
+export const secondRunGraceMs = 5000
 /** From the connection attempt to the welcome. */
 export const connectMs = 10_000
 /** From a call's start to its hello. */

@@ -23,7 +23,7 @@ export async function makeKey(): Promise<NodeKey> {
 }
 
 export interface Event {
-  readonly kind: 'connected' | 'disconnected' | 'message' | 'problem'
+  readonly kind: 'connected' | 'disconnected' | 'message' | 'problem' | 'second-run' | 'refused-as-second'
   readonly peer: string
   readonly message?: PeerMessage
   readonly reason?: string | undefined
@@ -77,6 +77,8 @@ export class Member {
       events: {
         connected: peer => this.events.push({ kind: 'connected', peer }),
         disconnected: (peer, reason) => this.events.push({ kind: 'disconnected', peer, reason }),
+        secondRun: peer => this.events.push({ kind: 'second-run', peer }),
+        refusedAsSecond: peer => this.events.push({ kind: 'refused-as-second', peer }),
         message: (peer, message) => {
           if (this.onMessage) this.onMessage(peer, message)
           else this.events.push({ kind: 'message', peer, message })

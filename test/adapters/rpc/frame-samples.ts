@@ -40,7 +40,7 @@ const flock = { ...lock, space: 'flock', owner: 'f:1:0', type: 'read', start: 0,
 export const round = { term: big, session: big, round: big }
 
 export const frameSamples: readonly FrameMessage[] = [
-  { kind: 'welcome', protocolVersion: 1 },
+  { kind: 'welcome', protocolVersion: 1, run: '' },
   {
     kind: 'greeting',
     incarnation: { start: 3, mark: '0123456789abcdef' },

@@ -32,7 +32,7 @@ t.test('a server that sends nonsense is left, by name', async t => {
   const authority = await createAuthority('demo')
   const [a] = (await cluster(1, authority)) as [Member]
   t.teardown(() => a.stop())
-  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion }])
+  const welcome = encodeFrame([{ kind: 'welcome', protocolVersion, run: '' }])
   const rogues: [string, Buffer[], RegExp][] = [
     ['too long', [welcome, Buffer.alloc(5 * 1024 * 1024)], /larger than max/],
     ['garbage', [welcome, Buffer.from('nonsense')], /malformed frame/],
