@@ -18,6 +18,7 @@ export const failpoints = {
   'entries-received': 'A leader’s entries are in the log in memory; they are not written.',
   'change-journalled': 'An own change is in the journal in memory; it is neither written nor forwarded.',
   'change-forwarded': 'An own change is sent to the leader; the turn’s journal is not written.',
+  'copies-kept': 'What was given up is kept as copies, on stable storage; it is still in the journal.',
   'log-truncating': 'The leader’s entries contradict this log; nothing of it is cut off.',
   'log-truncated': 'The contradicting entries are cut off in memory; neither that nor the new ones are written.',
   // term and vote

@@ -1,6 +1,6 @@
 import type { MemberId } from '../base/ids.js'
 import type { Operation } from '../fs/operation.js'
-import type { Session } from '../fs/records.js'
+import { earlierSessionsMax, type Session } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 
 /** The place of a change among those of its member. */
@@ -47,12 +47,11 @@ export function standingOf(view: View, origin: MemberId, change: ChangeNumber, o
   return opens ? 'next' : 'ended'
 }
 
-/** Whether a member's change is part of the applied state, as far as its newest two sessions tell. */
+/** Whether a member's change is part of the applied state, as far as the sessions tell that its record names. */
 export function isPlaced(last: Session | undefined, change: ChangeNumber): boolean {
   if (last === undefined) return false
-  const { session, sequence, previous } = last
-  if (change.session === session) return change.sequence <= sequence
-  return change.session === previous?.session && change.sequence <= previous.sequence
+  const own = [last, ...(last.earlier ?? [])].find(({ session }) => session === change.session)
+  return own !== undefined && change.sequence <= own.sequence
 }
 
 /** Whether no change of a session is taken any more. */
@@ -72,10 +71,9 @@ export function rememberPlace(
   if (last !== undefined && last.session === session) view.set('session', 0, origin, { ...last, sequence })
   else {
     // before there were `open-session` operations, a process simply began with another number
-    const previous =
-      operation.kind === 'open-session' && last !== undefined
-        ? { previous: { session: last.session, sequence: last.sequence } }
-        : {}
-    view.set('session', 0, origin, { session, sequence, ...previous })
+    const names = operation.kind === 'open-session' && last !== undefined
+    const before = { session: last?.session ?? 0, sequence: last?.sequence ?? 0 }
+    const earlier = names ? { earlier: [before, ...(last.earlier ?? [])].slice(0, earlierSessionsMax) } : {}
+    view.set('session', 0, origin, { session, sequence, ...earlier })
   }
 }

@@ -38,6 +38,8 @@ export type { ChannelOptions }
 
 /** Where nothing has happened for so long, digests are compared. */
 const idleTicks = 10
+/** What could not be kept as a copy is tried again after so many: two seconds. */
+const keepAgainTicks = 20
 /** Elections come to an end within some of their timeouts. */
 const askOthersTicks = 10 * electionTimeoutTicks
 
@@ -125,6 +127,10 @@ export class Channel implements TransportEvents {
   /** Changes that an earlier run of the process left, and whose fate is not known yet. */
   get leftByEarlierRuns(): number {
     return this.#parts.earlier.size
+  }
+  /** Changes that are given up, and whose data could not be kept as copies yet. */
+  get notKept(): number {
+    return this.#parts.givenUp.size
   }
   /** A session is open: changes are taken at once where somebody orders them. */
   get hasSession(): boolean {
@@ -371,6 +377,7 @@ export class Channel implements TransportEvents {
     this.#parts.secondRuns.tick()
     this.#watchUsable()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
+    if (this.#ticks % keepAgainTicks === 0) this.#parts.givenUp.report()
     if (health.stateMissing && !health.restoring) this.#askForState()
     if (this.#raft.role === 'leader') {
       this.#parts.contact.leads()

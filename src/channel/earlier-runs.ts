@@ -1,10 +1,18 @@
 import type { MemberId } from '../base/ids.js'
 import type { Operation } from '../fs/operation.js'
-import type { Session } from '../fs/records.js'
 import type { EntryHeader, Proposal } from '../oplog/entry.js'
 import { encodeProposal } from '../oplog/proposal-codec.js'
-import { addToChange, changeKey, compareChanges, hasEnded, isPlaced, lastPlaced } from './change-number.js'
+import {
+  addToChange,
+  changeKey,
+  type ChangeNumber,
+  compareChanges,
+  hasEnded,
+  isPlaced,
+  lastPlaced,
+} from './change-number.js'
 import type { Core } from './core.js'
+import { givenUpSession } from './given-up.js'
 import { DamagedBlob, type JournalRecord } from './log-port.js'
 import { changeOfJournal } from './open-write.js'
 import type { ChannelPorts } from './ports.js'
@@ -15,6 +23,8 @@ import type { Views } from './views.js'
 export interface Leftover {
   readonly proposal: Proposal
   readonly operation: Operation
+  /** Under which the journal has it. */
+  readonly number: ChangeNumber
   /** Where it stands in this member's own log; undefined: the journal has it. */
   ordered: number | undefined
 }
@@ -50,17 +60,19 @@ export class EarlierRuns {
       if (entry.origin !== this.#self || entry.session === 0) continue
       inLog.add(changeKey(entry))
       const payload = this.#payloadOf(index)
-      if (payload !== undefined) found.push({ proposal: { ...entry, payload }, operation, ordered: index })
+      if (payload !== undefined)
+        found.push({ proposal: { ...entry, payload }, operation, number: entry, ordered: index })
     }
     const journalled = new Map<string, JournalRecord[]>()
     for (const record of this.#ports.log.journal()) addToChange(journalled, record)
     for (const [key, records] of journalled) {
       const { session, sequence } = records[0]!
-      if (isPlaced(last, records[0]!) || inLog.has(key)) this.#log.unjournal(session, sequence)
-      else found.push({ ...changeOfJournal(records, this.#ports.hasher), ordered: undefined })
+      const number = { session, sequence }
+      if (isPlaced(last, number) || inLog.has(key)) this.#log.unjournal(session, sequence)
+      else found.push({ ...changeOfJournal(records, this.#ports.hasher), number, ordered: undefined })
     }
     found.sort((a, b) => compareChanges(a.proposal, b.proposal))
-    for (const change of found) this.#changes.set(changeKey(change.proposal), change)
+    for (const change of found) this.#changes.set(changeKey(change.number), change)
   }
 
   /** Undefined when the disk has lost it: the entry stays in its place in the log, but no copy of it can be kept. */
@@ -110,31 +122,33 @@ export class EarlierRuns {
    */
   goOn(order: (change: Leftover) => number, lastIndex: () => number): void {
     for (const change of this.#changes.values()) {
+      if (change.number.session === givenUpSession) continue
       if (change.ordered !== undefined || order(change) !== 0) continue
       change.ordered = lastIndex()
       this.#log.unjournal(change.proposal.session, change.proposal.sequence)
     }
   }
 
-  /** Takes out those that will never have a place: the caller reports them before this turn is written. */
+  /** Takes out those that will never have a place. They stay in the journal. */
   takeGivenUp(): Leftover[] {
     if (this.#changes.size === 0) return []
-    const last: Session | undefined = lastPlaced(this.#views.table, this.#self)
+    const last = lastPlaced(this.#views.table, this.#self)
     const givenUp: Leftover[] = []
     for (const change of this.#changes.values()) {
-      const { proposal, operation, ordered } = change
-      const isDone = isPlaced(last, proposal)
-      if (isDone) this.#forget(change)
+      const { number, operation, ordered } = change
+      const isDone = isPlaced(last, number)
+      const opens = operation.kind === 'open-session'
+      if (isDone || (opens && hasEnded(last, number.session))) this.#forget(change)
       // what still stands in the own log may have its place before the end of its session
-      if (isDone || ordered !== undefined || !hasEnded(last, proposal.session)) continue
-      this.#forget(change)
-      if (operation.kind !== 'open-session') givenUp.push(change)
+      if (isDone || opens || ordered !== undefined || !hasEnded(last, number.session)) continue
+      this.#changes.delete(changeKey(number))
+      givenUp.push(change)
     }
     return givenUp
   }
 
-  #forget({ proposal, ordered }: Leftover): void {
-    this.#changes.delete(changeKey(proposal))
-    if (ordered === undefined) this.#log.unjournal(proposal.session, proposal.sequence)
+  #forget({ number, ordered }: Leftover): void {
+    this.#changes.delete(changeKey(number))
+    if (ordered === undefined) this.#log.unjournal(number.session, number.sequence)
   }
 }

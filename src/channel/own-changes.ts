@@ -14,15 +14,15 @@ import { compareChanges, hasEnded, lastPlaced } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
-import type { Durability } from './durability.js'
 import type { EarlierRuns, Leftover } from './earlier-runs.js'
 import type { Forwarding } from './forwarding.js'
+import type { GivenUpChanges } from './given-up.js'
 import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
 import type { Invalidation } from './mount-port.js'
 import type { OwnSession } from './own-session.js'
 import { journalRecord, losesNames, newChange, type PendingChange, type PendingChanges } from './pending-changes.js'
-import type { ChangeOptions, ChannelEvents, ChannelPorts, LostChange } from './ports.js'
+import type { ChangeOptions, ChannelPorts, LostChange } from './ports.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
@@ -54,7 +54,6 @@ export class OwnChanges {
   readonly #self: MemberId
   readonly #session: OwnSession
   readonly #ports: ChannelPorts
-  readonly #events: ChannelEvents
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
   readonly #views: Views
@@ -67,7 +66,7 @@ export class OwnChanges {
   readonly #order: LeaderOrder
   readonly #forwarding: Forwarding
   readonly #waiters: Waiters
-  readonly #durability: Durability
+  readonly #givenUp: GivenUpChanges
   readonly #earlier: EarlierRuns
   readonly #roster: Roster
   #waiting: Waiting[] = []
@@ -80,20 +79,19 @@ export class OwnChanges {
   readonly #refusedBy = new Map<PendingChange, number>()
 
   constructor(
-    { self, session, ports, events, log, raft, views, pending, agenda, health, roster }: Core,
+    { self, session, ports, log, raft, views, pending, agenda, health, roster }: Core,
     shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
     order: LeaderOrder,
     forwarding: Forwarding,
     waiters: Waiters,
-    durability: Durability,
+    givenUp: GivenUpChanges,
     earlier: EarlierRuns,
   ) {
     this.#self = self
     this.#session = session
     this.#ports = ports
-    this.#events = events
     this.#log = log
     this.#raft = raft
     this.#views = views
@@ -106,7 +104,7 @@ export class OwnChanges {
     this.#order = order
     this.#forwarding = forwarding
     this.#waiters = waiters
-    this.#durability = durability
+    this.#givenUp = givenUp
     this.#earlier = earlier
     this.#roster = roster
   }
@@ -232,34 +230,35 @@ export class OwnChanges {
   /** This session has ended, and what is not in the order by now will never be: all of it, or none. */
   #giveUpAll(): void {
     this.#writes.close()
-    const lost: LostChange[] = []
     for (const change of this.#pending.values()) {
-      this.#forget(change)
+      this.#remove(change)
       const done = this.#takeAnswer(change)
       if (done !== undefined) this.#agenda.answer(() => done(EIO))
-      else {
-        change.lost?.(EIO)
-        lost.push(lostChange(change, { kind: 'session-ended' }))
-      }
+      else if (!this.#opens(change)) this.#lose(change, EIO, { kind: 'session-ended' })
       if (!change.visible) continue
       this.#shown.withdraw(change)
       this.#shown.tellMounts(change)
     }
     this.#waiters.givenUp()
-    this.#report(lost)
+    this.#givenUp.report()
   }
 
   /** Of what an earlier run left behind, what will never have a place. */
   #giveUpLeftovers(): void {
     const lost = this.#earlier.takeGivenUp()
-    if (lost.length > 0) this.#report(lost.map(change => lostChange(change, { kind: 'earlier-run' })))
+    if (lost.length === 0) return
+    for (const { proposal, operation, number } of lost) {
+      this.#givenUp.add(proposal, operation, { kind: 'earlier-run' }, number)
+    }
+    this.#givenUp.report()
   }
 
-  /** Before what is reported leaves the journal; and it is synced out, or a loss of power would have it reported again. */
-  #report(lost: readonly LostChange[]): void {
-    if (lost.length === 0) return
-    this.#events.lostChanges(lost)
-    this.#durability.demand()
+  /** Its program believed it done: it is told, and the data is to be kept, if its mount has not taken it over. */
+  #lose(change: PendingChange, errno: number, cause: LostChange['cause']): void {
+    const { proposal, operation, journalled } = change
+    const isLost = change.lost?.(errno) ?? true
+    if (isLost) this.#givenUp.add(proposal, operation, cause, journalled ? proposal : undefined)
+    else if (journalled) this.#log.unjournal(proposal.session, proposal.sequence)
   }
 
   /** Whether a change can be accepted now: there is a leader to order it, a session for it to belong to, and room. */
@@ -460,7 +459,7 @@ export class OwnChanges {
       return
     }
     this.#refusedBy.delete(change)
-    this.#forget(change)
+    this.#remove(change)
     const done = this.#takeAnswer(change)
     if (done !== undefined) {
       // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on, which may be cut
@@ -471,7 +470,10 @@ export class OwnChanges {
         })
       }
     } else if (this.#opens(change)) this.#session.over(lastPlaced(this.#views.table, this.#self))
-    else if (change.lost?.(errno) ?? true) this.#report([lostChange(change, { kind: 'refused', errno })])
+    else {
+      this.#lose(change, errno, { kind: 'refused', errno })
+      this.#givenUp.report()
+    }
     if (change.visible) {
       this.#shown.withdraw(change)
       this.#shown.tellMounts(change)
@@ -489,10 +491,15 @@ export class OwnChanges {
     if (done !== undefined) this.#agenda.answer(() => done(errno))
   }
 
-  #forget(change: PendingChange): void {
-    const { session, sequence } = change.proposal
+  /** It is on its way no more; the journal keeps what it has of it. */
+  #remove(change: PendingChange): void {
     this.#pending.remove(change)
     this.#forwarding.settled(change)
+  }
+
+  #forget(change: PendingChange): void {
+    const { session, sequence } = change.proposal
+    this.#remove(change)
     if (change.journalled) this.#log.unjournal(session, sequence)
   }
 
@@ -566,11 +573,4 @@ export class OwnChanges {
 
 function nothing(): void {
   // what was answered at once cannot be given up
-}
-
-function lostChange(
-  { operation, proposal }: Pick<PendingChange, 'operation' | 'proposal'>,
-  cause: LostChange['cause'],
-): LostChange {
-  return { operation, payload: proposal.payload, time: proposal.time, cause }
 }

@@ -7,6 +7,7 @@ import { DigestExchange } from './digest-exchange.js'
 import { Durability } from './durability.js'
 import { EarlierRuns } from './earlier-runs.js'
 import { Forwarding } from './forwarding.js'
+import { GivenUpChanges } from './given-up.js'
 import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
 import { LeaderOrder } from './leader-order.js'
 import { ChannelLocks } from './locks/channel-locks.js'
@@ -39,6 +40,7 @@ export interface Parts {
   readonly waiters: Waiters
   readonly own: OwnChanges
   readonly earlier: EarlierRuns
+  readonly givenUp: GivenUpChanges
   readonly positions: Positions
   readonly digests: DigestExchange
   readonly applier: Applier
@@ -70,7 +72,8 @@ export function makeParts(
   const waiters = new Waiters(core)
   const durability = new Durability(core)
   const earlier = new EarlierRuns(core)
-  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, durability, earlier)
+  const givenUp = new GivenUpChanges(core, durability)
+  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, givenUp, earlier)
   const positions = new Positions(core)
   const digests = new DigestExchange(core)
   const healing = new BlobHealing(core, id => core.views.table.liveBytes(id) > 0 || pinned.has(id))
@@ -95,6 +98,7 @@ export function makeParts(
     waiters,
     own,
     earlier,
+    givenUp,
     positions,
     digests,
     applier: new Applier(core, appender, own, digests, resumptions),

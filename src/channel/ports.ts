@@ -79,9 +79,9 @@ export interface ChannelEvents {
   note(from: MemberId, topic: string, body: string): void
   /**
    * Changes that programs believed done have no place in the order, and never will: their data is kept here or nowhere. It
-   * is kept when this returns.
+   * is kept, on stable storage, when this answers true. Otherwise this is called again, with the same objects and others.
    */
-  lostChanges(changes: readonly LostChange[]): void
+  lostChanges(changes: readonly LostChange[]): boolean
   /** The member stops serving: its state or log differs from the others'. */
   quarantined(reason: string): void
   /** The member stops serving: its own storage failed. The channel may be opened anew. */

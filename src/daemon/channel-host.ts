@@ -8,7 +8,7 @@ import type { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
-import { RkfsError } from '../base/errors.js'
+import { messageOf, RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import type { Channel } from '../channel/channel.js'
@@ -89,6 +89,9 @@ export class ChannelHost {
   /** The first block of this run; undefined: it has given out no number yet. */
   #firstBlock: number | undefined
   #keptOfEarlierRuns = 0
+  #notKeptBecause: string | undefined
+  /** What mounts were told of. */
+  readonly #told = new WeakSet<LostChange>()
   #wall = { at: performance.now(), time: BigInt(Date.now()) * 1_000_000n }
 
   /** Throws what stands in its way, and leaves nothing open then. */
@@ -294,7 +297,14 @@ export class ChannelHost {
     return this.#keptOfEarlierRuns
   }
 
-  #keepConflicts(changes: readonly LostChange[]): void {
+  /** Why what was given up could not be kept as copies when that was last tried. */
+  get notKeptBecause(): string | undefined {
+    return this.#notKeptBecause
+  }
+
+  /** Keeps what was given up as copies. False: it could not be done, and is to be tried again. */
+  #keepConflicts(changes: readonly LostChange[]): boolean {
+    this.#tellMounts(changes)
     const inodes = new Set<number>()
     for (const { operation } of changes) {
       if ('ino' in operation) inodes.add(operation.ino)
@@ -307,15 +317,28 @@ export class ChannelHost {
         this.log.warn('a change is not in the channel: it is kept as a conflict', { id, path, what, reason, copy })
       }
     } catch (error) {
-      this.log.error('changes that are not in the channel could not be kept', { changes: changes.length, error })
+      const reason = messageOf(error)
+      const words = 'changes that are not in the channel could not be kept as copies; it is tried again'
+      if (reason !== this.#notKeptBecause) this.log.error(words, { changes: changes.length, reason })
+      this.#notKeptBecause = reason
+      return false
     }
+    this.#notKeptBecause = undefined
     const earlier = changes.filter(({ cause }) => cause.kind === 'earlier-run').length
-    if (earlier === 0) return
-    // mounts outlive a channel that is opened again after a failure of the disk
-    for (const frontend of this.#frontends.keys()) for (const { operation } of changes) frontend.lost(operation)
+    if (earlier === 0) return true
     this.#keptOfEarlierRuns += earlier
     const words = `${earlier} changes that programs made here before the node ended are not in the channel: nobody else had them`
     this.log.warn(`${words}; \`rkfs conflicts ${this.name}\` lists the copies`)
+    return true
+  }
+
+  /** Mounts outlive a channel that is opened again after a failure of the disk: their programs are told, once. */
+  #tellMounts(changes: readonly LostChange[]): void {
+    for (const change of changes) {
+      if (change.cause.kind !== 'earlier-run' || this.#told.has(change)) continue
+      this.#told.add(change)
+      for (const frontend of this.#frontends.keys()) frontend.lost(change.operation)
+    }
   }
 
   /** Waits, for some seconds at most, until it is known what became of what an earlier run left. */

@@ -7,6 +7,8 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
+  truncateSync,
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -53,8 +55,29 @@ export class Conflicts {
     return this.#count
   }
 
-  /** All of it is on stable storage when it returns: what is reported leaves the journal, and stands nowhere else. */
+  /**
+   * All of it is on stable storage when it returns: what is reported leaves the journal, and stands nowhere else. When it
+   * fails nothing of it is left.
+   */
   add(changes: readonly LostChange[], pathOf: PathOf): Conflict[] {
+    const last = this.#last
+    const listed = existsSync(this.#list) ? statSync(this.#list).size : 0
+    try {
+      return this.#add(changes, pathOf)
+    } catch (error) {
+      // what fills the disk is in the way of the next attempt
+      for (let id = last + 1; id <= this.#last + 1; id++) rmSync(this.#copyOf(id), { force: true })
+      if (existsSync(this.#list)) truncateSync(this.#list, listed)
+      this.#last = last
+      throw error
+    }
+  }
+
+  #copyOf(id: number): string {
+    return join(this.#folder, `${id}.data`)
+  }
+
+  #add(changes: readonly LostChange[], pathOf: PathOf): Conflict[] {
     if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) fsyncDirectory(dirname(this.#folder))
     const contents = new Map<number, Content>()
     const found: Conflict[] = []
@@ -92,7 +115,7 @@ export class Conflicts {
 
   /** The bytes at their offsets; what was appended, after them. */
   #keep(ino: number, { changes }: Content, path: string): Conflict {
-    const copy = join(this.#folder, `${this.#last + 1}.data`)
+    const copy = this.#copyOf(this.#last + 1)
     const descriptor = openSync(copy, 'w', 0o600)
     const ranges: { offset: number; length: number }[] = []
     try {

@@ -154,6 +154,12 @@ function problemsOf(host: ChannelHost): string[] {
   else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
   if (channel.diskFull !== undefined) problems.push(`the disk is full: ${channel.diskFull}`)
+  if (channel.notKept > 0) {
+    problems.push(
+      `${channel.notKept} changes that are not in the channel could not be kept as copies: ` +
+        `${host.notKeptBecause ?? 'it is being tried'}; they stay in the journal, and it is tried again every two seconds`,
+    )
+  }
   if (host.fetching !== undefined) problems.push(fetchingWords(host, host.fetching))
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   const removed = wasRemoved(host)

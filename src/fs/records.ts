@@ -58,9 +58,20 @@ export interface Session {
   readonly sequence: number
   /** No more of its changes are taken. */
   readonly ended?: boolean
-  /** The session before it, with the last of its changes that was applied; absent where no `open-session` began this one. */
-  readonly previous?: { readonly session: number; readonly sequence: number }
+  /** Those before it, newest first, with the last change of each that was applied; as far as `open-session` began them. */
+  readonly earlier?: readonly EarlierSession[]
 }
+
+export interface EarlierSession {
+  readonly session: number
+  readonly sequence: number
+}
+
+/**
+ * Earlier sessions that a record names. A member that was away learns from them which of its old changes have their place;
+ * each is one start of its process that it has not seen applied. Who misses more keeps copies of what is in the order, too.
+ */
+export const earlierSessionsMax = 16
 
 /** The record of each table. */
 export interface Records {
@@ -117,15 +128,13 @@ export function encodeRecord<T extends Table>(table: T, record: Records[T]): Uin
     }
     case 'session': {
       const session = record as Session
-      const writer = new ByteWriter(33).u64(session.session).u64(session.sequence)
-      const { ended = false, previous } = session
+      const { ended = false, earlier = [] } = session
+      const writer = new ByteWriter(17 + 16 * earlier.length).u64(session.session).u64(session.sequence)
       // what the first format wrote is written as it was: members compare the sums of their records
-      if (!ended && previous === undefined) return writer.done()
-      return writer
-        .u8(ended ? 1 : 0)
-        .u64(previous?.session ?? 0)
-        .u64(previous?.sequence ?? 0)
-        .done()
+      if (!ended && earlier.length === 0) return writer.done()
+      writer.u8(ended ? 1 : 0)
+      for (const each of earlier) writer.u64(each.session).u64(each.sequence)
+      return writer.done()
     }
     default:
       return record as Uint8Array
@@ -174,9 +183,9 @@ function decode(table: Table, bytes: Uint8Array): Records[Table] {
       const session = { session: reader.u64(), sequence: reader.u64() }
       if (reader.left === 0) return session
       const ended = reader.u8() === 1
-      const previous = { session: reader.u64(), sequence: reader.u64() }
-      reader.end()
-      return { ...session, ...(ended ? { ended } : {}), ...(previous.session > 0 ? { previous } : {}) }
+      const earlier: EarlierSession[] = []
+      while (reader.left > 0) earlier.push({ session: reader.u64(), sequence: reader.u64() })
+      return { ...session, ...(ended ? { ended } : {}), ...(earlier.length > 0 ? { earlier } : {}) }
     }
     default:
       return bytes

@@ -1,5 +1,8 @@
 import t, { type Test } from 'tap'
 import { EIO } from '../../src/base/errno.js'
+import { encodeOperation } from '../../src/fs/operation-codec.js'
+import { earlierSessionsMax } from '../../src/fs/records.js'
+import { zeroHash } from '../../src/oplog/codec.js'
 import { ok } from './support/answers.js'
 import { Cluster, type Answer, type Member, type Three } from './support/cluster.js'
 import { keepBlobs, takeSnapshot } from './support/sim-disk.js'
@@ -172,5 +175,110 @@ t.test('nothing begins while the disk has no room for what must outlive the log'
   away.kill()
   away.start()
   checkEnd(t, parted, 'x', 'A')
+  t.end()
+})
+
+/** Runs of a member's process that nobody here has seen: each opens a session, as its own forwarding would. */
+function openSessions(cluster: Cluster, member: Member, count: number): void {
+  const leader = cluster.leader()
+  for (let n = 1; n <= count; n++) {
+    const last = leader.channel.table.get('session', 0, member.id)!
+    const proposal = {
+      kind: 'change',
+      origin: member.id,
+      session: last.session + 1,
+      sequence: 1,
+      time: 0n,
+      operation: encodeOperation({ kind: 'open-session' }),
+      payload: new Uint8Array(0),
+      payloadHash: zeroHash,
+      signature: new Uint8Array(0),
+    } as const
+    const { appliedIndex } = leader.channel
+    leader.channel.message(member.id, { kind: 'propose', restart: true, first: 1, proposals: [proposal] })
+    cluster.until('a session is open', () => leader.channel.appliedIndex > appliedIndex)
+  }
+}
+
+for (const [missed, kept] of [
+  [earlierSessionsMax, ''],
+  [earlierSessionsMax + 1, 'A'],
+] as const) {
+  t.test(`who misses ${missed} of its sessions in a snapshot keeps ${kept === '' ? 'no' : 'a'} copy too many`, t => {
+    const cluster = new Cluster(3)
+    const [leader, follower] = cluster.roles() as Three
+    const { ino, answer } = leader.create('file')
+    ok(t, cluster, answer)
+    cluster.settle()
+    cluster.network.mute(leader.id, follower.id, 60_000)
+    ok(t, cluster, follower.append(ino, 'A'))
+    cluster.until('it is in the order', () => leader.content(ino) === 'A')
+    follower.kill()
+    openSessions(cluster, follower, missed)
+    follower.start()
+    t.ok(follower.channel.beginRestore())
+    follower.channel.restored(follower.disk.install(takeSnapshot(leader), follower.channel))
+    cluster.network.connectAll()
+    cluster.settle()
+    t.equal(follower.lostText(), kept)
+    t.equal(follower.content(ino), 'A')
+    t.end()
+  })
+}
+
+t.test('what is given up while its copy finds no room stays in the journal, and is kept when there is room', t => {
+  for (const how of ['room', 'killed'] as const) {
+    const parted = part(t, 1)
+    const { cluster, away } = parted
+    // it knows that the session has ended, and has no room for the copy
+    ok(t, cluster, parted.leader.fence(away))
+    away.copiesFull = true
+    cluster.network.connectAll()
+    cluster.until('it is given up', () => away.channel.notKept > 0)
+    cluster.advance(5000)
+    t.equal(away.lostText(), '')
+    if (how === 'killed') {
+      away.kill()
+      away.start()
+    }
+    away.copiesFull = false
+    cluster.advance(3000)
+    checkEnd(t, parted, 'x', 'A')
+    t.equal(away.channel.notKept, 0)
+    t.same(away.log.journal(), [])
+  }
+  t.end()
+})
+
+t.test('so does a change that was refused, though later ones of its session have their place', t => {
+  for (const how of ['room', 'killed'] as const) {
+    const cluster = new Cluster(3)
+    const [leader, follower] = cluster.roles() as Three
+    const [gone, file] = [leader.create('gone'), leader.create('file')]
+    ok(t, cluster, gone.answer, file.answer)
+    cluster.settle()
+    cluster.network.mute(leader.id, follower.id, 500)
+    ok(t, cluster, leader.change({ kind: 'unlink', parent: 1, name: 'gone' }))
+    ok(t, cluster, follower.append(gone.ino, 'A'))
+    cluster.advance(20)
+    follower.copiesFull = true
+    cluster.network.break(leader.id, follower.id)
+    cluster.network.connectAll()
+    cluster.until('it is given up', () => follower.channel.notKept > 0)
+    ok(t, cluster, follower.append(file.ino, 'B', { durable: true }))
+    t.equal(follower.lostText(), '')
+    t.equal(follower.log.journal().length, 1)
+    if (how === 'killed') {
+      follower.kill()
+      follower.start()
+      cluster.network.connectAll()
+    }
+    follower.copiesFull = false
+    cluster.settle()
+    cluster.advance(3000)
+    t.equal(follower.lostText(), 'A', how)
+    t.same(follower.log.journal(), [])
+    for (const member of cluster.members) t.equal(member.content(file.ino), 'B')
+  }
   t.end()
 })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { RkfsError } from '../../src/base/errors.js'
-import { decodeRecord, encodeRecord, rootDirectory, type Records } from '../../src/fs/records.js'
+import { decodeRecord, earlierSessionsMax, encodeRecord, rootDirectory, type Records } from '../../src/fs/records.js'
 import type { Table } from '../../src/fs/store-port.js'
 import { binary, bytes, damaged, i64, u32, u53 } from './support/arbitrary.js'
 
@@ -30,7 +30,7 @@ const records: { readonly [T in Table]: fc.Arbitrary<Records[T]> } = {
       session: u53,
       sequence: u53,
       ended: fc.constant(true as const),
-      previous: fc.record({ session: fc.integer({ min: 1, max: 2 ** 40 }), sequence: u53 }),
+      earlier: fc.array(fc.record({ session: u53, sequence: u53 }), { minLength: 1, maxLength: earlierSessionsMax }),
     }),
   ),
   setting: bytes(50),

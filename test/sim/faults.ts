@@ -194,9 +194,11 @@ export class Faults {
         return this.#after(ms, () => member.unfreeze())
       case 'full':
         if (!member.alive) return
-        member.log.full = true
+        // copies of what is given up may be the first that find no room
+        member.copiesFull = true
+        if (this.#host.rng.below(2) === 0) member.log.full = true
         this.#note(kind, `${who} for ${ms} ms`)
-        return this.#after(ms, () => (member.log.full = false))
+        return this.#after(ms, () => (member.log.full = member.copiesFull = false))
       case 'clock':
         member.wallSkewMs = this.#pick([-3_600_000, -5000, -100, 0, 100, 5000, 3_600_000])
         // a wall clock that runs ahead alone is taken for the time of a machine that stood still (LeaseClock)
@@ -394,7 +396,7 @@ export class Faults {
     this.#partitions.clear()
     for (const member of this.#host.cluster.members) {
       if (this.isGone(member) || leftOut.includes(member)) continue
-      member.log.full = false
+      member.log.full = member.copiesFull = false
       member.log.fail(undefined)
       member.syncMsMax = undefined
       member.unstall()

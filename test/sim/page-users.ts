@@ -374,7 +374,8 @@ export class PageUser {
     this.#cache.fstat(file, (errno, shown) => {
       if (shown === undefined) return this.#done('look')(errno)
       this.#cache.pread(file, 0, cellBytes, (failed, got) => {
-        if (got !== undefined) {
+        // a member that starts alone knows little of what is committed, and may show the file before it was filled
+        if (got?.length === cellBytes) {
           const number = Buffer.from(got).readUInt32LE()
           this.#files.looks.push({ who: this.#name, mtime: shown.mtime, number })
         }

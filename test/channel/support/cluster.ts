@@ -42,6 +42,8 @@ export class Member {
   failed: string | undefined
   readonly disk: SimDisk
   readonly memory = new SimMemory()
+  /** Copies of what was given up find no room. */
+  copiesFull = false
   /** What its wall clock is ahead of the cluster's, in milliseconds. */
   wallSkewMs = 0
   /** The longest that a sync of its disk takes; undefined: as all the others'. */
@@ -201,8 +203,11 @@ export class Member {
       marked: () => {},
       note: () => {},
       lostChanges: changes => {
+        // copies are on the same disk, as a rule
+        if (this.log.full || this.copiesFull) return false
         this.lost.push(...changes)
         for (const change of changes) hooks?.lostChange?.(this, change)
+        return true
       },
       quarantined: reason => (this.quarantined = reason),
       failed: reason => {

@@ -39,6 +39,7 @@ export const cases: Readonly<Record<Failpoint, Case>> = {
   'entries-received': on('follower', 60),
   'change-journalled': on('follower', 20),
   'change-forwarded': on('follower', 20),
+  'copies-kept': on('deposed'),
   'log-truncating': on('deposed'),
   'log-truncated': on('deposed'),
   'hard-state-saving': on('solo'),

@@ -186,7 +186,10 @@ os._exit(0)`
     await node.died(deathSeconds)
     await writer.stop()
     await leader.mount()
-    return this.#wrong(machines, [writer])
+    const wrong = await this.#wrong(machines, [writer])
+    const kept = await leader.must('conflicts', 'demo')
+    if (!kept.includes(`/${prefix} `)) wrong.push(`no copy is kept of what only ${leader.name} had: ${kept}`)
+    return wrong
   }
 
   // ---- a newcomer ----

@@ -73,6 +73,7 @@ class RecoveredMember {
       lostChanges: changes => {
         const lost = changes.find(({ cause }) => cause.kind !== 'earlier-run')
         if (lost !== undefined) this.problem ??= `${lost.operation.kind} is lost: ${lost.cause.kind}`
+        return true
       },
       failed: () => {},
       quarantined: reason => (this.problem ??= reason),

@@ -111,8 +111,6 @@ export class Acknowledged {
     for (const key of recordsOf(Buffer.from(payload).toString('latin1'))) {
       const made = this.#made.get(key)
       if (made === undefined) continue
-      // the state tells of two sessions; who has missed more in a snapshot cannot know, and keeps a copy too many
-      if (cause.kind === 'earlier-run' && made.index !== undefined) continue
       const isRefused = cause.kind === 'refused' && made.file !== 'other'
       check(name, !isRefused, () => `refused after it was accepted: ${brief(made)}`)
       check(name, !made.durable, () => `lost (${cause.kind}) after it was said to be durable: ${brief(made)}`)
