@@ -111,8 +111,9 @@ export class Standing {
     this.#greeted.add(from)
     this.#judge(from, greeting)
     const { remembered, term } = greeting
+    this.#health.guardDisk(() => this.#raft.saw(from, term))
     // who heard this member in a term is in that term itself
-    if (remembered !== undefined && remembered.pledge.term <= term) this.#compare(from, remembered, term)
+    if (remembered !== undefined && remembered.pledge.term <= term) this.#compare(from, remembered)
   }
 
   /** What another member says of itself. */
@@ -135,7 +136,7 @@ export class Standing {
   }
 
   /** What another member remembers of this one. */
-  #compare(from: MemberId, { incarnation, slot, pledge }: Remembered, itsTerm: number): void {
+  #compare(from: MemberId, { incarnation, slot, pledge }: Remembered): void {
     const own = this.#slot()
     if (own !== 0 && slot > own) {
       return this.#health.fail(
@@ -154,7 +155,6 @@ export class Standing {
     if (!isBehind && !isAnother) return
     // one that lies keeps nobody from counting for long
     if (this.#claims.pass(from, this.#ports.monotonicMs()) === undefined) return
-    this.#health.guardDisk(() => this.#raft.saw(itsTerm))
     const why = isBehind
       ? `member ${from} remembers that this one acknowledged entry ${pledge.index} and spoke in term ${pledge.term}; ` +
         `its log ended at entry ${end.lastIndex}, its term was ${term}`
@@ -167,7 +167,7 @@ export class Standing {
     const { voters } = this.#raft.configuration
     // nobody else could give anything back
     if (voters.length === 1 && voters[0] === this.#self) return this.#findings.add(this.#self, 'recovering', why)
-    this.#raft.owe({ pledge, blind: false })
+    this.#health.guardDisk(() => this.#raft.owe({ pledge, blind: false }))
     const recovery = JSON.stringify(this.#raft.recovery)
     if (recovery === before) return
     this.#health.guardDisk(() => {

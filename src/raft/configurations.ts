@@ -46,6 +46,11 @@ export class Configurations {
     while (this.#placed.length > 1 && this.#placed[1]!.index <= commitIndex) this.#placed.shift()
   }
 
+  /** The voters of each configuration that may still decide: the committed one, and those after it. */
+  get voters(): readonly (readonly MemberId[])[] {
+    return this.#placed.map(({ configuration }) => configuration.voters)
+  }
+
   /** Whether the member votes in any configuration that may still decide: the committed one or one after it. */
   votesInAny(member: MemberId): boolean {
     return this.#placed.some(placed => placed.configuration.voters.includes(member))

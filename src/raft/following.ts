@@ -113,9 +113,7 @@ export class Following<D> {
    * (Raft §5.4.3), and in its own term it has what it was told.
    */
   get hasRecovered(): boolean {
-    const { recovery, term } = this.#state
-    if (recovery === undefined || this.#goal === undefined) return false
-    return this.acknowledgeable >= this.#goal && term >= recovery.pledge.term
+    return this.#goal !== undefined && this.acknowledgeable >= this.#goal
   }
 
   heartbeat(from: MemberId, { commit, round, last, acknowledging }: Heartbeat): void {

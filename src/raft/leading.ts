@@ -152,11 +152,22 @@ export class Leading<D> {
   }
 
   #maybeTellTarget(): void {
-    const { log, term } = this.#state
+    const { log } = this.#state
     if (!this.#transfer || this.#transfer.told) return
     if (this.#members.get(this.#transfer.to)?.match !== log.lastIndex) return
     this.#transfer.told = true
-    this.#state.send(this.#transfer.to, { kind: 'timeout-now', term })
+    this.#tellToStand(this.#transfer.to)
+  }
+
+  /** All voters hear of it: they are asked for their votes within their lease. */
+  #tellToStand(target: MemberId): void {
+    const { id, term, voters } = this.#state
+    for (const voter of voters) if (voter !== id) this.#state.send(voter, { kind: 'timeout-now', term, target })
+  }
+
+  /** Whether the member was told to stand, and may yet do so. */
+  hasTold(member: MemberId): boolean {
+    return this.#transfer?.told === true && this.#transfer.to === member
   }
 
   // Reads (thesis §6.4)
@@ -208,10 +219,10 @@ export class Leading<D> {
     return progress !== undefined && this.#isActive(progress)
   }
 
-  /** Voters heard from within an election timeout, itself included if it votes. */
+  /** Voters heard from within an election timeout that have not gone on to a later term, itself included if it votes. */
   activeVoters(): number {
-    const { voters, id } = this.#state
-    return voters.filter(voter => voter === id || this.isActive(voter)).length
+    const { voters, id, terms } = this.#state
+    return voters.filter(voter => voter === id || (this.isActive(voter) && !terms.isAhead(voter))).length
   }
 
   /** What was sent to the member comes back acknowledged, and counts. One that was just found is given some time. */
@@ -247,7 +258,7 @@ export class Leading<D> {
       if (progress && this.#isActive(progress) && (!best || progress.match > best.match))
         best = { voter, match: progress.match }
     }
-    if (best) this.#state.send(best.voter, { kind: 'timeout-now', term: this.#state.term })
+    if (best) this.#tellToStand(best.voter)
   }
 
   /** Queues what members lack. Called when messages are taken, so that entries, commit and heartbeats travel together. */

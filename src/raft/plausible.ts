@@ -1,16 +1,20 @@
 import type { Configuration, RaftEntry, RaftMessage } from './types.js'
 
-/** No honest group reaches it (one election a millisecond for nine thousand years); it keeps arithmetic exact. */
+/** No honest log reaches it (one entry a microsecond for nine years); it keeps arithmetic exact. */
 const numberMax = 2 ** 48
+/** Terms beyond it cannot be counted on; DESIGN.md says why nothing gets there. */
+const termMax = Number.MAX_SAFE_INTEGER - 1
 
-/**
- * Terms that a message may be ahead. Nobody misses so many elections (one a second for eight years), and one message from
- * a member gone wrong must not use up all the terms that the channel will ever have.
- */
-const termJumpMax = 2 ** 28
+function isNumber(value: unknown, max = numberMax): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
+}
 
-function isNumber(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= numberMax
+function isTerm(value: unknown): boolean {
+  return isNumber(value, termMax)
+}
+
+function areNumbers(...values: unknown[]): boolean {
+  return values.every(value => isNumber(value))
 }
 
 function isConfiguration(configuration: Configuration | undefined): boolean {
@@ -23,13 +27,13 @@ function areEntries(
   entries: readonly RaftEntry<unknown>[],
   previousIndex: number,
   previousTerm: number,
-  termMax: number,
+  latestTerm: number,
 ): boolean {
   let index = previousIndex
   let term = previousTerm
   for (const entry of entries) {
-    if (entry.index !== ++index || !isNumber(entry.term) || entry.term < term || entry.term < 1) return false
-    if (entry.term > termMax || !isNumber(entry.size) || !isConfiguration(entry.configuration)) return false
+    if (entry.index !== ++index || !isTerm(entry.term) || entry.term < term || entry.term < 1) return false
+    if (entry.term > latestTerm || !isNumber(entry.size) || !isConfiguration(entry.configuration)) return false
     term = entry.term
   }
   return true
@@ -39,25 +43,26 @@ function areEntries(
  * Whether a message could have been sent by an honest member: what cannot is ignored before it reaches the protocol.
  * The sender is authenticated and the bytes are decoded by then; this is about a bug or a version gone wrong.
  */
-export function plausible(message: RaftMessage<unknown>, currentTerm: number): boolean {
-  if (!isNumber(message.term) || message.term < 1 || message.term > currentTerm + termJumpMax) return false
+export function plausible(message: RaftMessage<unknown>): boolean {
+  const isQuestion = message.kind === 'term-question' || message.kind === 'term-answer'
+  if (!isTerm(message.term) || (message.term < 1 && !isQuestion)) return false
   switch (message.kind) {
     case 'pre-vote':
     case 'vote':
-      return isNumber(message.lastIndex) && isNumber(message.lastTerm) && message.lastTerm < message.term
+      return isNumber(message.lastIndex) && isTerm(message.lastTerm) && message.lastTerm < message.term
     case 'append':
       return (
         isNumber(message.previousIndex) &&
-        isNumber(message.previousTerm) &&
+        isTerm(message.previousTerm) &&
         isNumber(message.commit) &&
         Array.isArray(message.entries) &&
         message.previousTerm <= message.term &&
         areEntries(message.entries, message.previousIndex, message.previousTerm, message.term)
       )
     case 'append-reply':
-      return [message.match, message.rejectedIndex, message.hintIndex, message.hintTerm].every(isNumber)
+      return isTerm(message.hintTerm) && areNumbers(message.match, message.rejectedIndex, message.hintIndex)
     case 'heartbeat':
-      return [message.commit, message.round, message.last, message.durable, message.acknowledging].every(isNumber)
+      return areNumbers(message.commit, message.round, message.last, message.durable, message.acknowledging)
     case 'heartbeat-reply':
       return isNumber(message.match) && isNumber(message.round)
     case 'snapshot':
@@ -69,6 +74,8 @@ export function plausible(message: RaftMessage<unknown>, currentTerm: number): b
     case 'pre-vote-reply':
     case 'vote-reply':
     case 'timeout-now':
+    case 'term-question':
+    case 'term-answer':
       return true
     default:
       return false

@@ -1,5 +1,6 @@
 import { assert, unreachable } from '../base/assert.js'
 import type { MemberId } from '../base/ids.js'
+import { Descent } from './descent.js'
 import { Election } from './election.js'
 import { ElectionTimer } from './election-timer.js'
 import { Following } from './following.js'
@@ -7,24 +8,42 @@ import { Leading } from './leading.js'
 import { plausible } from './plausible.js'
 import { majoritiesOverlap } from './quorum.js'
 import { State } from './state.js'
+import { Succession } from './succession.js'
 import type { Configuration, Outgoing, ProgressView, RaftCore, RaftEntry } from './types.js'
 import type { RaftHost, RaftMessage, RaftOptions, Recovery, Role } from './types.js'
 
 type VoteRequest = Extract<RaftMessage<unknown>, { kind: 'vote' | 'pre-vote' }>
 type VoteReply = Extract<RaftMessage<unknown>, { kind: 'vote-reply' | 'pre-vote-reply' }>
 
+/** Nobody led for so many election timeouts: who says that it does is followed, though no majority bears it out. */
+const leaderlessTimeouts = 3
+/** So many election timeouts at least between two elections in which a leader that has its majority stands again. */
+const standAgainTimeouts = 10
+
 /** The consensus core: roles and elections here, a follower's work in `Following`, a leader's in `Leading`. */
 export class Raft<D> implements RaftCore<D> {
   readonly #state: State<D>
   readonly #timer: ElectionTimer
+  readonly #succession: Succession
+  readonly #descent: Descent<D>
   #following: Following<D>
   #leading: Leading<D> | undefined
   #election: Election | undefined
+  /** Whom this member has followed in its term. */
+  #followed: MemberId | undefined
+  /** Who says to lead, and nobody else has said so yet. */
+  #claimant: MemberId | undefined
+  /** The ticks when a leader last spoke, the voters were last asked for their terms, this leader last stood again. */
+  #ledAt = 0
+  #askedAt = -Infinity
+  #stoodAgainAt = -Infinity
   #told: { role: Role; term: number; leader: MemberId | undefined }
 
   constructor(options: RaftOptions, host: RaftHost<D>) {
     this.#state = new State(options, host)
     this.#timer = new ElectionTimer(options.electionTimeoutTicks, options.seed, options.id)
+    this.#succession = new Succession(options.electionTimeoutTicks)
+    this.#descent = new Descent(this.#state)
     this.#following = new Following(this.#state)
     this.#told = { role: 'follower', term: this.#state.term, leader: undefined }
   }
@@ -83,11 +102,14 @@ export class Raft<D> implements RaftCore<D> {
 
   tick(): void {
     this.#state.now++
+    this.#state.terms.tick()
     if (this.#leading) {
       this.#leading.tick()
       if (!this.#leading.hasQuorum()) this.#becomeFollower(this.term, undefined)
+      else this.#maybeStandAgain()
     } else {
       this.#timer.tick()
+      this.#maybeDescend()
       if (this.#timer.expired || (this.leader === undefined && this.#isSoleVoter())) this.campaign()
     }
     this.#conclude()
@@ -95,6 +117,8 @@ export class Raft<D> implements RaftCore<D> {
 
   campaign(): void {
     if (this.#leading) return
+    // a majority may be had only in a term that one member alone has been heard of
+    if (!this.#isSoleVoter()) this.#climb(this.#state.terms.claimed)
     if (!this.#isPromotable()) {
       if (this.leader !== undefined) this.#becomeFollower(this.term, undefined)
       return
@@ -137,12 +161,15 @@ export class Raft<D> implements RaftCore<D> {
     this.#state.owe(recovery)
     // Who lacks what it acknowledged has no say; its entries are those of its log as it is.
     if (this.role !== 'follower') this.#becomeFollower(this.term, undefined)
+    // it cannot count before it is there
+    const { terms } = this.#state
+    if (recovery.pledge.term - this.term <= terms.allowance) this.#climb(recovery.pledge.term)
     this.#following.owe()
     this.#conclude()
   }
 
-  saw(term: number): void {
-    if (term > this.term) this.#becomeFollower(term, undefined)
+  saw(from: MemberId, term: number): void {
+    this.#show(from, term)
     this.#conclude()
   }
 
@@ -152,7 +179,9 @@ export class Raft<D> implements RaftCore<D> {
 
   /** Held again is all that it pledged: it counts. It follows this leader in this term, so that is its vote. */
   #maybeRecover(): void {
-    if (this.#state.recovery === undefined || this.leader === undefined || !this.#following.hasRecovered) return
+    const { recovery } = this.#state
+    if (recovery === undefined || this.leader === undefined || !this.#following.hasRecovered) return
+    if (this.term < recovery.pledge.term && !this.#descent.isPledgeDenied) return
     if (this.#state.vote === undefined) this.#state.saveTermAndVote(this.term, this.leader)
     this.#state.recovery = undefined
     this.#following.owe()
@@ -204,24 +233,110 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   step(from: MemberId, message: RaftMessage<D>): void {
-    if (from === this.id || !plausible(message, this.term)) return
+    if (from === this.id || !plausible(message)) return
+    const shown = shownTerm(message)
+    if (shown !== undefined) this.#show(from, shown, message.kind === 'term-answer' ? message.leader : undefined)
     if (message.kind === 'pre-vote') this.#stepPreVote(from, message)
     else if (message.kind === 'pre-vote-reply') this.#stepPreVoteReply(from, message)
     else if (message.kind === 'vote') this.#stepVote(from, message)
+    else if (message.kind === 'term-question') this.#answerTerm(from)
+    else if (message.kind === 'term-answer') this.#maybeFollowClaimant()
     else if (message.term < this.term) this.#stepStale(from, message)
-    else {
-      if (message.term > this.term) this.#becomeFollower(message.term, isLeaders(message) ? from : undefined)
-      this.#stepCurrent(from, message)
-    }
+    else if (message.term > this.term) this.#stepAhead(from, message)
+    else this.#stepCurrent(from, message)
     this.#conclude()
+  }
+
+  // Terms
+
+  /** A member says in which term it is. That moves this one only to where a majority of the voters says to be. */
+  #show(from: MemberId, term: number, leader?: MemberId): void {
+    const { terms } = this.#state
+    terms.show(from, term, leader)
+    if (term > this.term) {
+      const { ofMajority } = terms
+      if (ofMajority > this.term) this.#becomeFollower(ofMajority, undefined)
+    }
+    if (Descent.isFar(this.term, term)) this.#askTerms()
+  }
+
+  /** Towards a term that no majority bears out, as far as may be gone. */
+  #climb(to: number): void {
+    const { terms } = this.#state
+    const rise = Math.min(to - this.term, terms.allowance)
+    if (rise > 0 && terms.spend(rise)) this.#becomeFollower(this.term + rise, undefined)
+  }
+
+  #askTerms(): void {
+    const { now, options, configurations } = this.#state
+    if (now - this.#askedAt < options.heartbeatTicks) return
+    this.#askedAt = now
+    for (const voter of new Set(configurations.voters.flat())) {
+      if (voter !== this.id) this.#state.send(voter, { kind: 'term-question', term: this.term })
+    }
+  }
+
+  #answerTerm(from: MemberId): void {
+    const { term, vote } = this.#state
+    this.#state.send(from, { kind: 'term-answer', term, leader: this.leader ?? vote })
+  }
+
+  /** Who said to lead does so, as the voters say that were asked. */
+  #maybeFollowClaimant(): void {
+    const claimant = this.#claimant
+    if (claimant === undefined || this.#leading || this.leader !== undefined) return
+    if (this.#state.terms.confirm(claimant)) this.#follow(claimant)
+  }
+
+  #follow(leader: MemberId): void {
+    this.#becomeFollower(this.term, leader)
+    this.#followed = leader
+    this.#claimant = undefined
+    this.#ledAt = this.#state.now
+  }
+
+  /**
+   * One member's word is no reason to leave a leader that has a majority, or to follow another. If it is true, a majority
+   * says so when it is asked; or nobody leads here, and the election timeout takes this member there.
+   */
+  #stepAhead(from: MemberId, message: RaftMessage<D>): void {
+    if (message.kind === 'vote-reply' && this.#election?.kind === 'vote') this.#poll(this.#election, from, false)
+    else if (isLeaders(message)) this.#doubt(from)
+  }
+
+  #doubt(claimant: MemberId): void {
+    this.#claimant = claimant
+    this.#askTerms()
+  }
+
+  /**
+   * A member in a later term takes nothing from this leader, and pre-vote and leases keep it from being elected
+   * (etcd-io/raft, Step; hashicorp/raft#605): so this one is elected anew, in a term after that.
+   */
+  #maybeStandAgain(): void {
+    const { terms, now, options } = this.#state
+    if (this.transferring !== undefined || !this.#isPromotable()) return
+    if (now - this.#stoodAgainAt < standAgainTimeouts * options.electionTimeoutTicks) return
+    const { ofShutOut } = terms
+    if (ofShutOut === undefined || !terms.spend(ofShutOut + 1 - this.term)) return
+    this.#stoodAgainAt = now
+    this.#becomeFollower(this.term, undefined)
+    this.#becomeCandidate(false, ofShutOut + 1)
+  }
+
+  #maybeDescend(): void {
+    const { recovery } = this.#state
+    const term = this.#descent.tick()
+    const isPledgeFar = recovery !== undefined && Descent.isFar(recovery.pledge.term, this.term)
+    if (this.#descent.isUnderWay || isPledgeFar) this.#askTerms()
+    if (term === undefined) return
+    this.#state.descendTo(term)
+    this.#becomeFollower(term, undefined)
   }
 
   // Messages
 
-  /**
-   * A leader of an earlier term must hear of the later one, or a member that reached it in vain would stay cut off:
-   * it takes no appends, and pre-vote and leases keep it from being elected (etcd-io/raft, Step; hashicorp/raft#605).
-   */
+  /** A leader of an earlier term must hear of the later one, or a member that it reaches in vain would stay cut off. */
   #stepStale(from: MemberId, message: RaftMessage<D>): void {
     if (!isLeaders(message)) return
     const { term } = this
@@ -248,7 +363,7 @@ export class Raft<D> implements RaftCore<D> {
         if (this.#follows(from)) this.#following.snapshot(from, message.index)
         return
       case 'timeout-now':
-        if (this.role === 'follower' && this.leader === from && this.#isPromotable()) this.#becomeCandidate(true)
+        if (this.role === 'follower' && this.leader === from) this.#stepTimeoutNow(message.target)
         return
       case 'vote-reply':
         if (this.#election?.kind === 'vote') this.#poll(this.#election, from, message.granted, message.recovering)
@@ -268,21 +383,48 @@ export class Raft<D> implements RaftCore<D> {
       case 'pre-vote':
       case 'pre-vote-reply':
       case 'vote':
+      case 'term-question':
+      case 'term-answer':
         return unreachable(message as never)
       default:
         unreachable(message)
     }
   }
 
-  /** A message that only the leader of this term sends came; false if it cannot be, since another is (Raft §5.2). */
+  #stepTimeoutNow(target: MemberId): void {
+    if (target === this.id) {
+      if (this.#isPromotable()) this.#becomeCandidate(true)
+      return
+    }
+    const early = this.#succession.name(target, this.#state.now)
+    if (early !== undefined) this.#stepVote(target, early)
+  }
+
+  /**
+   * A message that only the leader of this term sends came. False if it cannot be, since another is (Raft §5.2), or if
+   * nobody but the sender says so: this member has not voted for it, and no majority has that could be asked.
+   */
   #follows(from: MemberId): boolean {
     if (this.leader !== undefined && this.leader !== from) {
       this.#state.host.twoLeaders(this.leader, from, this.term)
       return false
     }
-    if (this.leader === undefined) this.#becomeFollower(this.term, from)
+    if (this.leader === undefined) {
+      if (!this.#isLeader(from)) {
+        this.#doubt(from)
+        return false
+      }
+      this.#follow(from)
+    }
     this.#timer.leaderSpoke()
+    this.#ledAt = this.#state.now
     return true
+  }
+
+  #isLeader(from: MemberId): boolean {
+    const { now, options, terms, vote } = this.#state
+    if (from === vote || from === this.#followed || terms.confirm(from)) return true
+    return now - this.#ledAt >= leaderlessTimeouts * options.electionTimeoutTicks
   }
 
   /** Heard from a live leader within the least election timeout: no other is wanted (thesis §4.2.3). */
@@ -313,6 +455,7 @@ export class Raft<D> implements RaftCore<D> {
   /** Whether a candidate's log has all that was committed, as far as can be told here. */
   #isFit(from: MemberId, { term, lastIndex, lastTerm, others = false }: VoteRequest): boolean {
     const { recovery, voters } = this.#state
+    if (this.#descent.isUnderWay) return false
     // who has no vote is asked only where somebody has lost what it acknowledged
     const follows = recovery === undefined ? !voters.includes(this.id) : others
     if (follows && this.#state.mayChooseAsOthersDo(from, lastIndex, lastTerm)) return true
@@ -324,8 +467,8 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   #stepVote(from: MemberId, request: VoteRequest): void {
-    const { term, transfer } = request
-    if (term > this.term && !transfer && this.#inLease()) return
+    const { term } = request
+    if (term > this.term && !this.#mayGoOn(from, request)) return
     const isFit = this.#isFit(from, request)
     let granted = false
     if (term > this.term) {
@@ -338,11 +481,22 @@ export class Raft<D> implements RaftCore<D> {
     this.#state.send(from, { kind: 'vote-reply', term: this.term, granted, ...(granted ? {} : this.#recovers) })
   }
 
+  /** Whether a later election is none that disturbs a live leader, and not too far ahead. */
+  #mayGoOn(from: MemberId, request: VoteRequest): boolean {
+    const { terms, now } = this.#state
+    const { term, transfer } = request
+    const isNamed = this.#leading?.hasTold(from) ?? this.#succession.isNamed(from, now)
+    if (transfer && isNamed && term === this.term + 1) return true
+    if (transfer && !this.#leading) this.#succession.hold(from, request, now)
+    if (this.#inLease() && from !== this.leader) return false
+    return terms.spend(term - this.term)
+  }
+
   #stepPreVoteReply(from: MemberId, { term, granted, recovering }: VoteReply): void {
-    // its own term may be one that is long over
-    const isCurrent = recovering ? term <= this.term : term === (granted ? this.term + 1 : this.term)
-    if (!granted && term > this.term) this.#becomeFollower(term, undefined)
-    else if (this.#election?.kind === 'pre-vote' && isCurrent) this.#poll(this.#election, from, granted, recovering)
+    if (this.#election?.kind !== 'pre-vote') return
+    // the term of one that recovers may be one that is long over
+    const isCurrent = granted ? term === this.term + 1 : recovering === true || term >= this.term
+    if (isCurrent) this.#poll(this.#election, from, granted, recovering)
   }
 
   // Roles
@@ -350,7 +504,8 @@ export class Raft<D> implements RaftCore<D> {
   /** A vote counts in any configuration that may still decide: one that removes this member may need it yet (thesis §4.2.2). */
   #isPromotable(): boolean {
     const { host, recovery, configurations } = this.#state
-    return host.mayLead() && host.mayVote() && recovery === undefined && configurations.votesInAny(this.id)
+    if (this.#descent.isUnderWay || recovery !== undefined) return false
+    return host.mayLead() && host.mayVote() && configurations.votesInAny(this.id)
   }
 
   #isSoleVoter(): boolean {
@@ -358,6 +513,11 @@ export class Raft<D> implements RaftCore<D> {
   }
 
   #becomeFollower(term: number, leader: MemberId | undefined, vote?: MemberId): void {
+    if (term !== this.#told.term) {
+      this.#followed = undefined
+      this.#succession.clear()
+    }
+    if (this.#leading) this.#ledAt = this.#state.now
     this.#state.saveTermAndVote(term, vote ?? (term === this.term ? this.#state.vote : undefined))
     this.#leading = undefined
     this.#election = undefined
@@ -373,8 +533,10 @@ export class Raft<D> implements RaftCore<D> {
     this.#requestVotes(this.#election, this.term + 1, false)
   }
 
-  #becomeCandidate(transfer: boolean): void {
-    this.#state.saveTermAndVote(this.term + 1, this.id)
+  #becomeCandidate(transfer: boolean, term = this.term + 1): void {
+    this.#state.saveTermAndVote(term, this.id)
+    this.#followed = undefined
+    this.#succession.clear()
     this.#election = new Election('vote')
     this.#timer.reset()
     this.#enter('candidate', undefined)
@@ -440,6 +602,13 @@ export class Raft<D> implements RaftCore<D> {
     leading.tellSuccessor()
     this.#becomeFollower(this.term, undefined)
   }
+}
+
+/** The term that the sender of a message is in, if it tells. */
+function shownTerm({ kind, term, ...message }: RaftMessage<unknown>): number | undefined {
+  if (kind === 'pre-vote') return term - 1
+  // granted is the term that was asked for
+  return kind === 'pre-vote-reply' && 'granted' in message && message.granted ? undefined : term
 }
 
 /** Whether only a leader sends such a message. */

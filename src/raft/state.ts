@@ -3,6 +3,7 @@ import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import { Configurations } from './configurations.js'
 import { joinRecoveries, reaches } from './recovery.js'
+import { Terms } from './terms.js'
 import type {
   Configuration,
   Outgoing,
@@ -20,6 +21,7 @@ export class State<D> {
   readonly options: RaftOptions
   readonly id: MemberId
   readonly host: RaftHost<D>
+  readonly terms: Terms<D>
   role: Role = 'follower'
   leader: MemberId | undefined
   /** Ticks since the start. */
@@ -48,6 +50,7 @@ export class State<D> {
     // What was written before a crash of the process may be in the file and not on the disk: the host syncs and says so.
     this.#durableIndex = commitIndex
     this.#configurations = new Configurations(commitIndex, configuration, host.log.configurationsAfter(commitIndex))
+    this.terms = new Terms(this)
   }
 
   get log(): RaftLog<D> {
@@ -88,6 +91,17 @@ export class State<D> {
     failpoint('hard-state-saved')
     this.#term = term
     this.#vote = vote
+  }
+
+  /**
+   * Back to an earlier term, since nobody was ever chosen in a later one. What this member did in the earlier one is
+   * forgotten: its vote there is taken to be used.
+   */
+  descendTo(term: number): void {
+    assert(term < this.#term, 'an earlier term')
+    this.host.saveHardState({ term, vote: this.id })
+    this.#term = term
+    this.#vote = this.id
   }
 
   send(to: MemberId, message: RaftMessage<D>): void {

@@ -67,7 +67,7 @@ export type RaftMessage<D> =
       readonly term: number
       readonly lastIndex: number
       readonly lastTerm: number
-      /** The election was asked for by the leader (TimeoutNow): leases do not hold it up (thesis §4.2.3). */
+      /** The leader has told the sender to stand: believed of whom that leader names (`timeout-now`), despite the lease. */
       readonly transfer: boolean
       /** Every other member that the sender knows of has chosen it, or would: who has lost what it acknowledged may, too. */
       readonly others?: boolean
@@ -127,7 +127,12 @@ export type RaftMessage<D> =
     }
   /** The receiver's next entry is no longer in the leader's log: it must fetch a snapshot at `index` or later. */
   | { readonly kind: 'snapshot'; readonly term: number; readonly index: number }
-  | { readonly kind: 'timeout-now'; readonly term: number }
+  /** From the leader to all voters: `target` stands for election at once (thesis §3.10), and its request is no disturbance. */
+  | { readonly kind: 'timeout-now'; readonly term: number; readonly target: MemberId }
+  /** Which term is the receiver in? Asked where one member alone claims a later one. */
+  | { readonly kind: 'term-question'; readonly term: number }
+  /** `leader`: whom the sender follows in its term, or has voted for. */
+  | { readonly kind: 'term-answer'; readonly term: number; readonly leader: MemberId | undefined }
   /** A member asks the leader for an index that is safe to read at; the leader confirms its leadership first (thesis §6.4). */
   | { readonly kind: 'read-index'; readonly term: number; readonly context: number }
   | { readonly kind: 'read-index-reply'; readonly term: number; readonly context: number; readonly index: number }
@@ -232,8 +237,8 @@ export interface RaftCore<D> {
    * again and all that its leader has, and votes only for who holds it. What is owed is on stable storage before the call.
    */
   owe(recovery: Recovery): void
-  /** A member is in this term, which it tells outside a message of the protocol. */
-  saw(term: number): void
+  /** A member says outside the messages of the protocol which term it is in: its word, as any other. */
+  saw(from: MemberId, term: number): void
   readonly recovery: Recovery | undefined
   /** A member lost its log and was admitted anew: what it acknowledged before counts no more. */
   forget(member: MemberId): void

@@ -545,10 +545,13 @@ void t.test('a leader that lacks what is committed is not followed, and people a
   cluster.until('both apply it', () => [leader, other].every(one => one.lookup('committed') === made.ino))
   // a vote that its voter did not mean: as if a disk had lost what it acknowledged
   const { term, commitIndex: before } = forgetful.channel
-  forgetful.channel.message(leader.id, { kind: 'raft', message: { kind: 'timeout-now', term } })
+  forgetful.channel.message(leader.id, { kind: 'raft', message: { kind: 'timeout-now', term, target: forgetful.id } })
   const vote = { kind: 'vote-reply', term: term + 1, granted: true } as const
   forgetful.channel.message(other.id, { kind: 'raft', message: vote })
   t.equal(forgetful.channel.role, 'leader')
+  // they hear it alone, or a majority would say that it does not lead
+  cluster.network.break(leader.id, other.id)
+  cluster.network.blocked = (a, b) => a !== forgetful.id && b !== forgetful.id
   cluster.network.connectAll()
   for (const { id, channel, reports } of [leader, other]) {
     cluster.until('it is told', () => channel.contradiction !== undefined)
@@ -565,6 +568,8 @@ void t.test('a leader that lacks what is committed is not followed, and people a
   t.equal(forgetful.channel.commitIndex, before, 'nobody acknowledges what its log has and theirs has not')
 
   forgetful.crash()
+  cluster.network.blocked = undefined
+  cluster.network.connectAll()
   cluster.leader()
   for (const { channel } of [leader, other]) t.equal(channel.contradiction, undefined, 'it is gone')
   forgetful.start()

@@ -131,6 +131,7 @@ void t.test('microsoft/CCF#8094: stepping down within a term keeps the vote', t 
   candidate.raft.campaign()
   candidate.raft.step('c', { kind: 'pre-vote-reply', term: 1, granted: true })
   step(candidate, 'a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
+  step(candidate, 'c', { kind: 'term-answer', term: 1, leader: 'a' })
   t.same([candidate.raft.role, candidate.hardState.vote], ['follower', 'b'])
   t.match(step(candidate, 'c', ask('vote', 1)), [{ kind: 'vote-reply', granted: false }])
   t.end()
@@ -143,6 +144,7 @@ void t.test('microsoft/CCF#8094: stepping down within a term keeps the vote', t 
 void t.test('hashicorp/raft#609: granting pre-votes holds up no election of one’s own', t => {
   const ticksUntilItStands = (asker: string, asks: boolean): number => {
     const node = start('b')
+    step(node, 'a', ask('vote', 1))
     node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
     for (let ticks = 1; ticks < ticksMax; ticks++) {
       node.raft.tick()
@@ -204,7 +206,8 @@ void t.test('redpanda-data/redpanda#21345: late refusals of an earlier round dep
 void t.test('rabbitmq/ra#525: a learner that is told to stand does not', t => {
   const node = start('d', { voters: ['a', 'b', 'c'], learners: ['d'] })
   step(node, 'a', append(1, [1]))
-  step(node, 'a', { kind: 'timeout-now', term: 1 })
+  step(node, 'b', { kind: 'term-answer', term: 1, leader: 'a' })
+  step(node, 'a', { kind: 'timeout-now', term: 1, target: 'd' })
   t.same([node.raft.role, node.raft.term, node.raft.leader], ['follower', 1, 'a'])
   t.end()
 })
@@ -227,7 +230,7 @@ void t.test('databendlabs/openraft#1805, #2088: a hand-over to a member that lag
   for (let i = 0; i < 11; i++) four.run('tick all 1 settled')
   t.same([raft.role, raft.term, raft.transferring], ['leader', 1, undefined], 'it goes on after an election timeout')
   // one that has not heard of its vote is not told to stand, however the leader sees it
-  four.run('step 4 1 {"kind":"timeout-now","term":1}')
+  four.run('step 4 1 {"kind":"timeout-now","term":1,"target":"4"}')
   t.equal(four.nodes.get('4')!.raft.role, 'follower')
   four.run('propose 1 1')
   four.run('settle')

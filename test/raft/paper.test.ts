@@ -28,6 +28,12 @@ function startLeader(watcher: Watcher = {}): TestNode {
   return node
 }
 
+/** It votes for who then leads. */
+function elect(node: TestNode, leader: string, term: number): void {
+  node.raft.step(leader, { kind: 'vote', term, lastIndex: 99, lastTerm: term - 1, transfer: false })
+  node.take()
+}
+
 function appendReply(match: number): RaftMessage<number> {
   return {
     kind: 'append-reply',
@@ -58,7 +64,7 @@ t.test('fig. 2: currentTerm and votedFor are on stable storage before the answer
   t.end()
 })
 
-t.test('§5.1: a message of a later term makes a leader or candidate a follower', t => {
+t.test('§5.1: a later term makes a leader a follower once two of three are in it, whatever their messages', t => {
   for (const message of [
     append(9, [0, 0], []),
     { kind: 'heartbeat', term: 9, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 },
@@ -76,9 +82,18 @@ t.test('§5.1: a message of a later term makes a leader or candidate a follower'
     { kind: 'vote-reply', term: 9, granted: false },
     { kind: 'pre-vote-reply', term: 9, granted: false },
     { kind: 'vote', term: 9, lastIndex: 0, lastTerm: 0, transfer: true },
+    { kind: 'pre-vote', term: 10, lastIndex: 0, lastTerm: 0, transfer: true },
+    { kind: 'snapshot', term: 9, index: 0 },
+    { kind: 'timeout-now', term: 9, target: 'a' },
+    { kind: 'read-index', term: 9, context: 1 },
+    { kind: 'read-index-reply', term: 9, context: 1, index: 1 },
+    { kind: 'term-question', term: 9 },
+    { kind: 'term-answer', term: 9, leader: 'b' },
   ] satisfies RaftMessage<number>[]) {
     const node = startLeader()
-    node.raft.step('b', message)
+    for (let n = 0; n < 9; n++) node.raft.step('b', message)
+    t.same([node.raft.role, node.raft.term, node.hardState.term], ['leader', 1, 1], message.kind)
+    node.raft.step('c', message)
     t.same([node.raft.role, node.raft.term, node.hardState.term], ['follower', 9, 9], message.kind)
   }
   t.end()
@@ -105,6 +120,7 @@ t.test('§5.2: election timeouts are spread between one and two timeouts, and di
 
 t.test('bytes from the leader stand in for its heartbeats, but not for ever: it may have stepped down', t => {
   const node = start('b')
+  elect(node, 'a', 1)
   node.raft.step('a', { kind: 'heartbeat', term: 1, commit: 0, round: 1, last: 0, durable: 0, acknowledging: 0 })
   for (let i = 0; i < 30; i++) {
     node.raft.tick()
@@ -121,6 +137,7 @@ t.test('bytes from the leader stand in for its heartbeats, but not for ever: it 
 
 t.test('§5.3: a follower appends what it lacks and keeps what it has, whatever order messages come in', t => {
   const node = start('b')
+  elect(node, 'a', 1)
   node.raft.step('a', append(1, [0, 0], [1, 1, 1]))
   node.raft.step('a', append(1, [0, 0], [1]))
   t.equal(node.log.lastIndex, 3, 'an older message removes nothing (fig. 2, AppendEntries 3)')
@@ -132,19 +149,25 @@ t.test('§5.3: a follower appends what it lacks and keeps what it has, whatever 
 
 t.test('what contradicts the committed log, or the same leader, is ignored', t => {
   const node = start('b')
+  elect(node, 'a', 2)
   node.raft.step('a', append(2, [0, 0], [1, 1, 2], 2))
   node.take()
   node.raft.step('a', append(2, [0, 0], [1, 2]))
   node.raft.step('a', append(2, [2, 1], [1]))
   t.equal(node.log.term(3), 2)
+  for (let n = 0; n < 10; n++) node.raft.tick()
+  elect(node, 'c', 3)
   node.raft.step('c', append(3, [0, 0], [3]))
-  t.equal(node.log.term(1), 1)
+  t.same([node.raft.leader, node.log.term(1)], ['c', 1])
   t.end()
 })
 
 t.test('fig. 2: the commit index follows only what is known to match this leader', t => {
   const node = start('b')
+  elect(node, 'a', 1)
   node.raft.step('a', append(1, [0, 0], [1, 1, 1]))
+  for (let n = 0; n < 10; n++) node.raft.tick()
+  elect(node, 'c', 2)
   node.raft.step('c', { kind: 'heartbeat', term: 2, commit: 3, round: 1, last: 0, durable: 0, acknowledging: 0 })
   t.equal(node.raft.commitIndex, 0, 'a suffix of an earlier leader may differ')
   node.raft.step('c', append(2, [2, 1], [], 3))
@@ -230,7 +253,7 @@ t.test('no message makes a member throw', t => {
   const numbers = [0, 1, 2, 3, 4, 5, 8, -1, 0.5, NaN, 2 ** 40, 2 ** 53, Infinity, undefined]
   const number = () => numbers[rng.below(rng.below(3) ? 7 : numbers.length)]
   const kinds =
-    'pre-vote vote pre-vote-reply vote-reply append append-reply heartbeat heartbeat-reply snapshot timeout-now read-index read-index-reply other'
+    'pre-vote vote pre-vote-reply vote-reply append append-reply heartbeat heartbeat-reply snapshot timeout-now read-index read-index-reply term-question term-answer other'
   const numberFields =
     'term lastIndex lastTerm previousIndex previousTerm first last commit match rejectedIndex hintIndex hintTerm round context index'
   const entry = () => {
@@ -246,7 +269,7 @@ t.test('no message makes a member throw', t => {
   for (let run = 0; run < 300; run++) {
     const node = run % 2 ? startLeader() : start('b')
     for (let i = 0; i < 60; i++) {
-      const message: Record<string, unknown> = { kind: kinds.split(' ')[rng.below(13)], entries: entries() }
+      const message: Record<string, unknown> = { kind: kinds.split(' ')[rng.below(15)], entries: entries() }
       for (const field of numberFields.split(' ')) message[field] = number()
       for (const field of ['transfer', 'granted', 'success']) message[field] = rng.below(2) > 0
       node.raft.step('abcz'[rng.below(4)]!, message as unknown as RaftMessage<number>)

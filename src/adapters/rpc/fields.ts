@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 
 import { assert } from '../../base/assert.js'
 import { malformed } from '../../base/bytes.js'
+import { isMemberId, type MemberId } from '../../base/ids.js'
 import type { MessageSchema } from '../../gen/rkfs/v1/peer_pb.js'
 
 /** One message of a frame, as protobuf-es builds it. */
@@ -26,4 +27,10 @@ export function numberOf(value: bigint): number {
   const number = Number(value)
   if (!Number.isSafeInteger(number)) throw malformed('frame: a number out of range')
   return number
+}
+
+/** A member's id from a peer. Throws `corrupt` where it is none. */
+export function memberOf(text: string): MemberId {
+  if (!isMemberId(text)) throw malformed('frame: no id of a member')
+  return text
 }

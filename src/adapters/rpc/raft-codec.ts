@@ -5,7 +5,7 @@ import type { Append, Message } from '../../gen/rkfs/v1/peer_pb.js'
 import type { EncodedEntry } from '../../oplog/entry.js'
 import type { RaftEntry, RaftMessage } from '../../raft/types.js'
 import type { Pair, PairReader } from './bulk.js'
-import { kindOf, numberOf, u64, type Kind } from './fields.js'
+import { kindOf, memberOf, numberOf, u64, type Kind } from './fields.js'
 
 /** The envelope and the signature around an operation: 64 KiB is the largest signature that the envelope can say. */
 const headerBytesMax = operationBytesMax + 68 * 1024
@@ -79,7 +79,11 @@ export function encodeRaft(message: Raft, bulk: Pair[]): Kind {
     case 'snapshot':
       return kindOf('snapshotOffer', { term, index: u64(message.index) })
     case 'timeout-now':
-      return kindOf('timeoutNow', { term })
+      return kindOf('timeoutNow', { term, target: message.target })
+    case 'term-question':
+      return kindOf('termQuestion', { term })
+    case 'term-answer':
+      return kindOf('termAnswer', { term, leader: message.leader ?? '' })
     case 'read-index':
       return kindOf('readIndex', { term, context: u64(message.context) })
     case 'read-index-reply':
@@ -148,7 +152,13 @@ export function decodeRaft(kind: Message['kind'], bulk: PairReader): Raft | unde
     case 'snapshotOffer':
       return { kind: 'snapshot', term: numberOf(kind.value.term), index: numberOf(kind.value.index) }
     case 'timeoutNow':
-      return { kind: 'timeout-now', term: numberOf(kind.value.term) }
+      return { kind: 'timeout-now', term: numberOf(kind.value.term), target: memberOf(kind.value.target) }
+    case 'termQuestion':
+      return { kind: 'term-question', term: numberOf(kind.value.term) }
+    case 'termAnswer': {
+      const { term, leader } = kind.value
+      return { kind: 'term-answer', term: numberOf(term), leader: leader === '' ? undefined : memberOf(leader) }
+    }
     case 'readIndex':
       return { kind: 'read-index', term: numberOf(kind.value.term), context: numberOf(kind.value.context) }
     case 'readIndexReply': {

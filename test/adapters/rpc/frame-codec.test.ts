@@ -104,7 +104,7 @@ t.test('what is out of bounds', async t => {
   )
   const long = { ...proposal(1, 0), operation: bytes(256 * 1024 + 1, 1) }
   refused(encodeFrame([{ kind: 'propose', restart: true, first: 1, proposals: [long] }]), /too long/)
-  t.throws(() => encodeFrame([raft({ kind: 'timeout-now', term: -1 })]), /not an integer/)
+  t.throws(() => encodeFrame([raft({ kind: 'term-question', term: -1 })]), /not an integer/)
   const calls = (...calls: LockCall[]): Uint8Array => encodeFrame([{ kind: 'lock-calls', ...round, first: 1, calls }])
   refused(calls(...Array.from({ length: 1025 }, () => ({ kind: 'renew', stamp: 1 }) as const)), /1025 calls/)
   refused(calls({ kind: 'attach', waiting: Array.from({ length: 4097 }, (_, i) => i) }), /too many waits/)

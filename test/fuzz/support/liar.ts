@@ -252,7 +252,7 @@ export class Liar {
       () => ({ kind: 'lock-again', ...round }),
       () => this.#raft({ kind: 'read-index', term: this.#victim.channel.term, context }),
       () => this.#raft({ kind: 'read-index-reply', term: this.#victim.channel.term, context, index }),
-      () => this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term }),
+      () => this.#raft({ kind: 'timeout-now', term: this.#victim.channel.term, target: this.#victim.id }),
       () =>
         this.#raft({
           kind: 'heartbeat-reply',
@@ -310,7 +310,7 @@ export class Liar {
       this.#raft({ ...append, last: first - 1, entries: [] }),
       this.#raft({ kind: 'snapshot', term: higher, index: this.#index() }),
       this.#raft({ kind: 'vote', term: higher, lastIndex: this.#index(), lastTerm: term, transfer: true }),
-      this.#raft({ kind: 'timeout-now', term: higher }),
+      this.#raft({ kind: 'timeout-now', term: higher, target: this.#victim.id }),
       this.#raft({ kind: 'pre-vote-reply', term: higher, granted: false }),
       this.#raft({ kind: 'vote-reply', term, granted: true }),
       this.#raft({

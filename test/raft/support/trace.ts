@@ -36,7 +36,11 @@ function describe(message: RaftMessage<number>): string {
     case 'snapshot':
       return `snapshot term=${term} index=${message.index}`
     case 'timeout-now':
-      return `timeout-now term=${term}`
+      return `timeout-now term=${term} target=${message.target}`
+    case 'term-question':
+      return `term-question term=${term}`
+    case 'term-answer':
+      return `term-answer term=${term} leader=${message.leader ?? '-'}`
     case 'read-index':
       return `read-index term=${term} context=${message.context}`
     case 'read-index-reply':
