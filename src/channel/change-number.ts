@@ -1,7 +1,8 @@
 import type { MemberId } from '../base/ids.js'
-import type { Operation } from '../fs/operation.js'
+import { madeInode, type Operation } from '../fs/operation.js'
 import { earlierSessionsMax, type Session } from '../fs/records.js'
 import type { View } from '../fs/view.js'
+import { earlyInodes, inodesPerSlot } from './descriptor.js'
 
 /** The place of a change among those of its member. */
 export interface ChangeNumber {
@@ -68,12 +69,16 @@ export function rememberPlace(
   // a leader's own entries are of no session
   if (session === 0) return
   const last = lastPlaced(view, origin)
-  if (last !== undefined && last.session === session) view.set('session', 0, origin, { ...last, sequence })
-  else {
+  if (last !== undefined && last.session === session) {
+    const made = madeInode(operation) ?? 0
+    const isHigher = last.inode !== undefined && made > last.inode && made % inodesPerSlot < earlyInodes
+    view.set('session', 0, origin, { ...last, sequence, ...(isHigher ? { inode: made } : {}) })
+  } else {
     // before there were `open-session` operations, a process simply began with another number
     const names = operation.kind === 'open-session' && last !== undefined
     const before = { session: last?.session ?? 0, sequence: last?.sequence ?? 0 }
     const earlier = names ? { earlier: [before, ...(last.earlier ?? [])].slice(0, earlierSessionsMax) } : {}
-    view.set('session', 0, origin, { session, sequence, ...earlier })
+    const inode = operation.kind === 'open-session' ? { inode: last?.inode ?? 0 } : {}
+    view.set('session', 0, origin, { session, sequence, ...earlier, ...inode })
   }
 }

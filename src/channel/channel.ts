@@ -141,6 +141,10 @@ export class Channel implements TransportEvents {
     const { slot } = this.#roster
     return slot === this.#homeSlot.value ? slot : undefined
   }
+  /** The highest inode number that the applied state knows of this member's; 0: none. */
+  get highestInode(): number {
+    return lastPlaced(this.#views.table, this.self)?.inode ?? 0
+  }
   get role(): Role {
     return this.#raft.role
   }

@@ -34,6 +34,8 @@ export interface Descriptor {
 const slotMax = 8191
 /** Inode numbers of a slot: `slot << 40` and up. Safe integers. */
 export const inodesPerSlot = 2 ** 40
+/** Of those, the numbers from here on are drawn, before a member knows which ones it has used (`InodeNumbers`). */
+export const earlyInodes = 2 ** 39
 
 /**
  * Whether a member may make an inode of that number: of a range that the owner has given out, and that is not another

@@ -1,4 +1,4 @@
-import { EIO, ENOENT } from '../base/errno.js'
+import { EIO, ENOENT, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
 import { placeOfBlob } from '../fs/extents.js'
@@ -295,13 +295,15 @@ export class MountState {
     else if (this.accessTimes.isDue(ino, inode)) orphan.accessed(this.ports.now())
   }
 
-  /** A number for a new file; 0: the disk has no room to note that it is taken. */
+  /** A number for a new file; a negative errno: the disk cannot note that it is taken. */
   nextInode(): number {
     try {
       return this.ports.nextInode()
     } catch (error) {
-      if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
-      return 0
+      if (!(error instanceof RkfsError)) throw error
+      if (error.code === 'disk-full') return -ENOSPC
+      this.channel.fail(error)
+      return -EIO
     }
   }
 

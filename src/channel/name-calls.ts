@@ -1,4 +1,4 @@
-import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, ESTALE } from '../base/errno.js'
+import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../base/errno.js'
 import { nameBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/inodes.js'
 import { RENAME_WHITEOUT, type MakeOperation, type Operation } from '../fs/operation.js'
@@ -56,7 +56,7 @@ export class NameCalls {
       mode &= ~0o2000
     }
     const ino = this.#mount.nextInode()
-    if (ino === 0) return ENOSPC
+    if (ino < 0) return -ino
     return {
       kind: 'make',
       parent,
@@ -103,9 +103,10 @@ export class NameCalls {
   }
 
   rename(parent: number, name: string, newParent: number, newName: string, flags: number, reply: Reply<void>): void {
-    const whiteout = (flags & RENAME_WHITEOUT) === 0 ? {} : { whiteout: this.#mount.nextInode() }
-    if (whiteout.whiteout === 0) return reply.fail(ENOSPC)
-    const operation: Operation = { kind: 'rename', parent, name, newParent, newName, flags, ...whiteout }
+    const whiteout = (flags & RENAME_WHITEOUT) === 0 ? undefined : this.#mount.nextInode()
+    if (whiteout !== undefined && whiteout < 0) return reply.fail(-whiteout)
+    const made = whiteout === undefined ? {} : { whiteout }
+    const operation: Operation = { kind: 'rename', parent, name, newParent, newName, flags, ...made }
     this.#mount.change(operation, reply as Reply<never>, () => reply.ok())
   }
 

@@ -9,10 +9,10 @@ import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { messageOf, RkfsError } from '../base/errors.js'
-import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
 import type { Channel } from '../channel/channel.js'
-import { inodesPerSlot, type Descriptor } from '../channel/descriptor.js'
+import type { Descriptor } from '../channel/descriptor.js'
+import { InodeNumbers } from '../channel/inode-numbers.js'
 import type { Frontend } from '../channel/frontend.js'
 import type { FileSystemStatistics } from '../channel/mount-port.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
@@ -30,8 +30,6 @@ import { Retry } from './retry.js'
 import { snapshotPaths } from './snapshot-transfer.js'
 import { SpillFile } from './spill-file.js'
 import { Verification } from './verification.js'
-
-const inodesPerBlock = 2 ** 20
 
 /** A disk did not do what it was asked. */
 export interface DiskFault {
@@ -84,10 +82,7 @@ export class ChannelHost {
   readonly #frontends = new Map<Frontend, () => void>()
   /** What `descriptor.json` holds by this run's doing. */
   #written: Descriptor | undefined
-  #inodeBlock = 0
-  #inodeNext = inodesPerBlock
-  /** The first block of this run; undefined: it has given out no number yet. */
-  #firstBlock: number | undefined
+  readonly #numbers = new InodeNumbers(Math.random)
   #keptOfEarlierRuns = 0
   #notKeptBecause: string | undefined
   /** What mounts were told of. */
@@ -249,27 +244,18 @@ export class ChannelHost {
     return time
   }
 
-  /** A number for a new inode, from this member's own range; blocks are reserved on stable storage before they are used. */
+  /** A number for a new inode, from this member's own range. */
   nextInode(): number {
-    if (this.#inodeNext === inodesPerBlock) {
-      this.#inodeBlock = Number(this.logStore.setting('inode-block') ?? '0') + 1
-      this.logStore.setSetting('inode-block', String(this.#inodeBlock))
-      this.logStore.commit()
-      this.logStore.syncNow()
-      failpoint('inodes-reserved')
-      this.#inodeNext = 0
-      this.#firstBlock ??= this.#inodeBlock
-    }
-    const slot = this.channel.slot
+    const { channel, logStore: log } = this
+    const { slot, hasSession: isCurrent, highestInode: highest } = channel
     if (slot === undefined) throw new RkfsError('not-member', `this node is not a member of ${this.name}`)
-    return slot * inodesPerSlot + this.#inodeBlock * inodesPerBlock + this.#inodeNext++
+    return this.#numbers.next({ slot, log, isCurrent, highest })
   }
 
   /** Whether an inode number was given out by this member before this run. */
   isFromEarlierRun(ino: number): boolean {
-    const slot = this.channel.slot
-    if (slot === undefined || Math.floor(ino / inodesPerSlot) !== slot) return false
-    return Math.floor((ino % inodesPerSlot) / inodesPerBlock) < (this.#firstBlock ?? Infinity)
+    const { slot } = this.channel
+    return slot !== undefined && this.#numbers.isFromEarlierRun(slot, ino)
   }
 
   openSpill(): Spill {

@@ -60,6 +60,8 @@ export interface Session {
   readonly ended?: boolean
   /** Those before it, newest first, with the last change of each that was applied; as far as `open-session` began them. */
   readonly earlier?: readonly EarlierSession[]
+  /** The highest inode number that it made since there are `open-session` operations, but for those that are drawn; 0: none. */
+  readonly inode?: number
 }
 
 export interface EarlierSession {
@@ -128,11 +130,12 @@ export function encodeRecord<T extends Table>(table: T, record: Records[T]): Uin
     }
     case 'session': {
       const session = record as Session
-      const { ended = false, earlier = [] } = session
-      const writer = new ByteWriter(17 + 16 * earlier.length).u64(session.session).u64(session.sequence)
+      const { ended = false, earlier = [], inode } = session
+      const writer = new ByteWriter(25 + 16 * earlier.length).u64(session.session).u64(session.sequence)
       // what the first format wrote is written as it was: members compare the sums of their records
-      if (!ended && earlier.length === 0) return writer.done()
-      writer.u8(ended ? 1 : 0)
+      if (!ended && earlier.length === 0 && inode === undefined) return writer.done()
+      writer.u8((ended ? 1 : 0) | (inode === undefined ? 0 : 2))
+      if (inode !== undefined) writer.u64(inode)
       for (const each of earlier) writer.u64(each.session).u64(each.sequence)
       return writer.done()
     }
@@ -182,10 +185,12 @@ function decode(table: Table, bytes: Uint8Array): Records[Table] {
     case 'session': {
       const session = { session: reader.u64(), sequence: reader.u64() }
       if (reader.left === 0) return session
-      const ended = reader.u8() === 1
+      const flags = reader.u8()
+      const ended = (flags & 1) !== 0
+      const inode = (flags & 2) === 0 ? {} : { inode: reader.u64() }
       const earlier: EarlierSession[] = []
       while (reader.left > 0) earlier.push({ session: reader.u64(), sequence: reader.u64() })
-      return { ...session, ...(ended ? { ended } : {}), ...(earlier.length > 0 ? { earlier } : {}) }
+      return { ...session, ...(ended ? { ended } : {}), ...(earlier.length > 0 ? { earlier } : {}), ...inode }
     }
     default:
       return bytes

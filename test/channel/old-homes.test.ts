@@ -1,6 +1,7 @@
 import t from 'tap'
-import { mayChange, withMemberAnew } from '../../src/channel/descriptor.js'
-import { Cluster, type Member, type Three } from './support/cluster.js'
+import { inodesPerSlot, mayChange, withMemberAnew } from '../../src/channel/descriptor.js'
+import { rootInode } from '../../src/fs/records.js'
+import { Cluster, make, type Member, type Three } from './support/cluster.js'
 
 /** A durable change at a member. */
 function commit(cluster: Cluster, member: Member, name: string): void {
@@ -266,5 +267,37 @@ void t.test('who lost its log joins anew as a learner, with another slot, in one
   t.ok(mayChange(descriptor, next, owner!.id), 'the owner may do that')
   t.notOk(mayChange(descriptor, next, lost!.id))
   t.throws(() => withMemberAnew(descriptor, { ...again, id: owner!.id }), { code: 'refused' })
+  t.end()
+})
+
+void t.test('a home that was put back gives out no inode number that the order has seen, removed files included', t => {
+  const cluster = new Cluster(3, 7)
+  const [leader, back] = cluster.roles() as Three
+  cluster.settle()
+  const made = new Set<number>()
+  for (let n = 0; n < 5; n++) {
+    const { ino, answer } = back.create(`f${n}`)
+    made.add(ino)
+    cluster.answered(answer)
+  }
+  cluster.answered(back.change({ kind: 'unlink', parent: rootInode, name: 'f4' }))
+  cluster.answered(back.durable())
+  cluster.settle()
+  back.kill()
+  t.ok(back.putBack(1000))
+  // a copy from before it had noted that numbers are taken
+  t.equal(back.log.setting('inode-block'), undefined)
+  back.start()
+  cluster.network.connectAll()
+  const early = back.nextInode()
+  cluster.until('it goes on', () => back.channel.hasSession)
+  const late = [back.nextInode(), back.nextInode()]
+  for (const ino of [early, ...late]) {
+    t.notOk(made.has(ino))
+    t.equal(Math.floor(ino / inodesPerSlot), back.slot, 'of its own range')
+  }
+  t.equal(new Set([early, ...late]).size, 3)
+  t.equal(cluster.answered(back.change(make(rootInode, 'new', early, 0o100644))), 0)
+  t.ok(leader.channel.serving)
   t.end()
 })

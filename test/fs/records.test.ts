@@ -32,6 +32,7 @@ const records: { readonly [T in Table]: fc.Arbitrary<Records[T]> } = {
       ended: fc.constant(true as const),
       earlier: fc.array(fc.record({ session: u53, sequence: u53 }), { minLength: 1, maxLength: earlierSessionsMax }),
     }),
+    fc.record({ session: u53, sequence: u53, inode: u53 }),
   ),
   setting: bytes(50),
 }

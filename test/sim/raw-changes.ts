@@ -1,4 +1,5 @@
 import type { Rng } from '../../src/base/rng.js'
+import { RkfsError } from '../../src/base/errors.js'
 import type { Operation } from '../../src/fs/operation.js'
 import type { Member } from '../channel/support/cluster.js'
 import type { World } from './users.js'
@@ -42,7 +43,9 @@ export class RawChanges {
       })
       return
     }
-    const operation = this.#operation(member, rng)
+    // a disk that is full, or has failed, cannot note that a number is taken
+    const operation = attempt(member, () => this.#operation(member, rng))
+    if (operation === undefined) return
     const { kind } = operation
     const done = (errno: number): void => this.#world.note(`m${member.slot - 1} raw ${kind}: ${errno}`)
     member.channel.change(operation, new Uint8Array(0), { timeoutMs, durable, done })
@@ -84,5 +87,15 @@ export class RawChanges {
       this.#world.observe()
       acknowledged.told(covered)
     })
+  }
+}
+
+function attempt(member: Member, make: () => Operation): Operation | undefined {
+  try {
+    return make()
+  } catch (error) {
+    if (!(error instanceof RkfsError)) throw error
+    if (error.code !== 'disk-full') member.channel.fail(error)
+    return undefined
   }
 }

@@ -19,6 +19,7 @@ import { checkFileTree } from './checkers/file-tree.js'
 import { History } from './checkers/history.js'
 import { checkKernelCache } from './checkers/kernel-cache.js'
 import { Leaders } from './checkers/leaders.js'
+import { InodeNumbersOnce } from './checkers/inode-numbers.js'
 import { LateWrites } from './checkers/late-writes.js'
 import { LogMatching } from './checkers/log-matching.js'
 import { checkOthersChanges } from './checkers/others-changes.js'
@@ -81,6 +82,7 @@ export class Simulation {
   readonly #votes = new Votes()
   readonly #logs = new LogMatching()
   readonly #sessions = new Sessions()
+  readonly #numbers = new InodeNumbersOnce()
   readonly #late: LateWrites
   readonly #acknowledged: Acknowledged
   readonly #kernels = new Map<Member, Kernel>()
@@ -137,6 +139,7 @@ export class Simulation {
         const { entry, operation } = stored
         this.#sessions.committed(stored)
         this.#late.committed(stored)
+        this.#numbers.committed(stored)
         this.#acknowledged.committed(stored)
         this.trace.note(`entry ${entry.index} of term ${entry.term}: ${operation.kind}`)
       },

@@ -3,7 +3,8 @@ import type { MemberId } from '../../../src/base/ids.js'
 import { tickMs } from '../../../src/base/limits.js'
 import { Rng } from '../../../src/base/rng.js'
 import { Channel } from '../../../src/channel/channel.js'
-import { encodeDescriptor, inodesPerSlot, type Descriptor } from '../../../src/channel/descriptor.js'
+import { encodeDescriptor, type Descriptor } from '../../../src/channel/descriptor.js'
+import { InodeNumbers } from '../../../src/channel/inode-numbers.js'
 import { assert } from '../../../src/base/assert.js'
 import { Frontend, type FrontendOptions } from '../../../src/channel/frontend.js'
 import type { Invalidation } from '../../../src/channel/mount-port.js'
@@ -56,11 +57,12 @@ export class Member {
   #channel: Channel | undefined
   #frontend: Frontend | undefined
   readonly #cluster: Cluster
-  #inodes = 0
+  #numbers: InodeNumbers
   #lives = 0
 
   constructor(cluster: Cluster, id: MemberId, slot: number, created: boolean) {
     this.#cluster = cluster
+    this.#numbers = newNumbers(cluster.rng)
     this.id = id
     this.slot = slot
     this.disk = cluster.openDisk(this, task => {
@@ -299,6 +301,7 @@ export class Member {
     this.#lives++
     this.#channel = undefined
     this.#frontend = undefined
+    this.#numbers = newNumbers(this.#cluster.rng)
     this.#frozen = undefined
     this.#cluster.network.detach(this.id)
   }
@@ -308,7 +311,8 @@ export class Member {
   }
 
   nextInode(): number {
-    return this.slot * inodesPerSlot + 2 + this.#inodes++
+    const { hasSession: isCurrent, highestInode: highest } = this.channel
+    return this.#numbers.next({ slot: this.slot, log: this.log, isCurrent, highest })
   }
 
   change(
@@ -423,6 +427,10 @@ export class Member {
     }
     return this.#frontend
   }
+}
+
+function newNumbers(rng: Rng): InodeNumbers {
+  return new InodeNumbers(() => rng.below(2 ** 30) / 2 ** 30)
 }
 
 export function make(parent: number, name: string, ino: number, mode: number): Operation {

@@ -357,7 +357,7 @@ export const decoders: readonly Decoder[] = [
     { share: 0.1 },
   ),
   ofBytes(
-    ['decodeFrame', 'decodeRaft', 'decodeLocks', 'decodeProposal', 'decodeGreeting', 'decodeIncarnation'],
+    ['decodeFrame', 'decodeRaft', 'decodeLocks', 'decodeProposal', 'decodeGreeting', 'decodeIncarnation', 'decodeRun'],
     [...frameSamples.map(sample => encodeFrame([sample])), encodeFrame(frameSamples)],
     bytes => {
       const read = decodeFrame(bytes)
