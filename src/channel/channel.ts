@@ -327,6 +327,16 @@ export class Channel implements TransportEvents {
     return this.#parts.waiters.readBarrier(timeoutMs, done)
   }
 
+  /** Nobody leads for the moment, so that what was acknowledged last may not be shown here yet (`untilLed`). */
+  get isBetweenLeaders(): boolean {
+    return this.#parts.interregnum.isOn
+  }
+
+  /** Waits until this member has caught up with the next leader, or none is found for some seconds. */
+  untilLed(timeoutMs: number, done: (errno: number) => void): () => void {
+    return this.#parts.interregnum.wait(timeoutMs, done)
+  }
+
   /** Waits until the applied state has reached an index. */
   whenApplied(index: number, timeoutMs: number, done: (errno: number) => void): void {
     this.#parts.waiters.whenApplied(index, timeoutMs, done)

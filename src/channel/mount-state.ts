@@ -167,15 +167,18 @@ export class MountState {
     else reply.ok(entry)
   }
 
-  /** Runs `then` at once, or, with `read=latest`, when this member has caught up. */
+  /** Runs `then` at once, or, with `read=latest`, and while nobody leads, when this member has caught up. */
   current(reply: Reply<never>, then: () => void): void {
-    if (!this.channel.usable) return reply.fail(EIO)
-    if (!this.options.latest) return then()
-    const cancel = this.channel.readBarrier(this.options.timeoutMs, errno => {
-      if (errno === 0) then()
-      else reply.fail(errno)
-    })
-    reply.onInterrupt(cancel)
+    const { channel, options } = this
+    if (!channel.usable) return reply.fail(EIO)
+    const done = (errno: number): void => {
+      if (errno !== 0) reply.fail(errno)
+      else if (this.channel.usable) then()
+      else reply.fail(EIO)
+    }
+    if (options.latest) reply.onInterrupt(channel.readBarrier(options.timeoutMs, done))
+    else if (channel.isBetweenLeaders) reply.onInterrupt(channel.untilLed(options.timeoutMs, done))
+    else then()
   }
 
   /**

@@ -8,6 +8,7 @@ import { Durability } from './durability.js'
 import { EarlierRuns } from './earlier-runs.js'
 import { Forwarding } from './forwarding.js'
 import { GivenUpChanges } from './given-up.js'
+import { Interregnum } from './interregnum.js'
 import { LeaderDuties, type ChangeMembers } from './leader-duties.js'
 import { LeaderOrder } from './leader-order.js'
 import { ChannelLocks } from './locks/channel-locks.js'
@@ -38,6 +39,7 @@ export interface Parts {
   readonly contact: OwnContact
   readonly forwarding: Forwarding
   readonly waiters: Waiters
+  readonly interregnum: Interregnum
   readonly own: OwnChanges
   readonly earlier: EarlierRuns
   readonly givenUp: GivenUpChanges
@@ -96,6 +98,7 @@ export function makeParts(
     contact,
     forwarding,
     waiters,
+    interregnum: new Interregnum(core, waiters),
     own,
     earlier,
     givenUp,

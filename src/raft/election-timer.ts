@@ -44,6 +44,10 @@ export class ElectionTimer {
     if (this.#silence < bytesHoldLeaderTimeouts * this.#leastTicks) this.#elapsed = 0
   }
 
+  get silence(): number {
+    return this.#silence
+  }
+
   get expired(): boolean {
     return this.#elapsed >= this.#timeout
   }

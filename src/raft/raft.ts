@@ -60,6 +60,10 @@ export class Raft<D> implements RaftCore<D> {
   get leader(): MemberId | undefined {
     return this.#state.leader
   }
+  /** Ticks since the leader's last message, or since there was one. */
+  get silence(): number {
+    return this.#timer.silence
+  }
   get commitIndex(): number {
     return this.#state.commitIndex
   }
