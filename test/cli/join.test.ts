@@ -1,5 +1,5 @@
 /** Where `rkfs join` takes its token from, and who else can read it meanwhile. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -112,6 +112,27 @@ t.test('on a terminal it is asked for, and not shown', async t => {
   t.same(shown, [])
   t.match(screen, /is a member of demo/)
   t.notOk(screen.includes(token))
+})
+
+t.test('from a named pipe, whose writer may come late or never', async t => {
+  const { home, given } = await nodeThatJoins(t)
+  const pipe = join(home, '..', 'pipe')
+  t.equal(spawnSync('mkfifo', ['-m', '600', pipe]).status, 0)
+  const late = rkfs(['join', '--token-file', pipe], { home })
+  setTimeout(() => spawn('bash', ['-c', `exec >"$0"; sleep 1; printf %s "$1"; sleep 0.2; echo`, pipe, token]), 500)
+  const { code, stderr } = await late
+  t.equal(code, 0, stderr)
+  t.same(given, [token])
+  const never = await rkfs(['join', '--token-file', pipe, '--timeout', '1'], { home })
+  t.equal(never.code, 1)
+  t.match(never.stderr, /^rkfs: no token came from .*pipe within 1 s\n$/)
+  const silent = spawn('bash', ['-c', 'exec >"$0"; exec sleep 20', pipe])
+  const nothing = await rkfs(['join', '--token-file', pipe, '--timeout', '1'], { home })
+  silent.kill('SIGKILL')
+  t.match(nothing.stderr, /^rkfs: no token came from .*pipe within 1 s\n$/)
+  const ends = rkfs(['join', '--token-file', pipe], { home })
+  spawn('bash', ['-c', 'echo >"$0"', pipe])
+  t.match((await ends).stderr, /no token comes from .*pipe/)
 })
 
 t.test('no token, two tokens, or none in time: one line that says what to do', async t => {
