@@ -58,6 +58,8 @@ export class ChannelHost {
   readonly folder: string
   /** Replaced when the certificate is renewed. */
   identity: ChannelIdentity
+  readonly home: string
+  /** On the owner. */
   readonly invitations: Invitations | undefined
   readonly conflicts: Conflicts
   readonly log: Log
@@ -98,6 +100,7 @@ export class ChannelHost {
     this.invitations = options.invitations
     this.log = log.child({ channel: name })
     requireDescriptors(`channel ${name} cannot be opened`)
+    this.home = home
     this.folder = channelFolder(home, name)
     this.#spillFile = new SpillFile(this.folder)
     this.#paths = snapshotPaths(this.folder)

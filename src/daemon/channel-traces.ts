@@ -196,6 +196,16 @@ function lackOfIdentity(home: string, { name, identity }: ChannelTraces): Incomp
   }
 }
 
+/** On its owner, a channel without the key of its authority: it goes on, but admits nobody. Undefined: the key is there. */
+export function lackOfAuthority(home: string, name: string): string | undefined {
+  const [key] = identityPaths(home, name)
+  if (isThere(key)) return undefined
+  return (
+    `${key}, the key of the channel's authority, is missing: nobody can be invited, and no certificate renewed. ` +
+    'Put it back from a copy; without one the channel goes on until the certificates end'
+  )
+}
+
 /** Notes that work on a channel begins, on stable storage. `text`: for an attempt to join, why it came to nothing. */
 export function begin(home: string, channel: string, what: Undertaking, text = ''): void {
   mkdirSync(channelsFolder(home), { recursive: true, mode: 0o700 })

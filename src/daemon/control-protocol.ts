@@ -183,7 +183,7 @@ export interface ChannelSummary {
   readonly id: string
   readonly role: 'owner' | 'member'
   readonly state: ChannelState
-  /** Why it is `failed`. */
+  /** Why it is `failed`, or what else is missing. */
   readonly problem: string | null
   readonly members: number
   readonly mounts: readonly string[]

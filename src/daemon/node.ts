@@ -24,7 +24,7 @@ import { AddressBook, withEntry } from './address-book.js'
 import { deleteChannel, removalsOf, type Removal } from './channel-deletion.js'
 import { channelFolder, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
 import { ChannelHost } from './channel-host.js'
-import { begin, channelNames, finish, incompleteness, mayCreate, tracesOf } from './channel-traces.js'
+import { begin, channelNames, finish, incompleteness, lackOfAuthority, mayCreate, tracesOf } from './channel-traces.js'
 import type { Config } from './config.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import { type Log, storeLogOf } from './log.js'
@@ -388,6 +388,8 @@ export class Node {
 
   async invite(name: string, expiresSeconds: number): Promise<{ token: string; expires: number; address: string }> {
     const host = this.#ownersOnly(name, 'invite members')
+    const lack = lackOfAuthority(this.home, name)
+    if (lack !== undefined) throw new RkfsError('failed', lack)
     const { secret, expires } = await host.invitations.issue(expiresSeconds)
     const ca = new X509Certificate(host.identity.caPem)
     const token = encodeToken({
@@ -664,7 +666,10 @@ export class Node {
           id: status.id,
           role: status.role,
           state: status.state,
-          problem: status.state === 'failed' ? (status.problems[0] ?? null) : null,
+          problem:
+            status.state === 'failed'
+              ? (status.problems[0] ?? null)
+              : ((host.invitations && lackOfAuthority(this.home, name)) ?? null),
           members: status.members.length,
           mounts: status.mounts.map(mount => mount.dir),
         }

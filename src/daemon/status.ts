@@ -3,6 +3,7 @@ import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
+import { lackOfAuthority } from './channel-traces.js'
 import type {
   ChannelState,
   ChannelStatus,
@@ -172,6 +173,8 @@ function problemsOf(host: ChannelHost): string[] {
   const left = identity.notAfter.getTime() - Date.now()
   if (left < expirySoonMs)
     problems.push(`this node's certificate ${left < 0 ? 'expired' : 'expires'} on ${identity.notAfter.toISOString()}`)
+  const authority = host.invitations === undefined ? undefined : lackOfAuthority(host.home, host.name)
+  if (authority !== undefined) problems.push(authority)
   const quorum = quorumOf(host)
   if (!quorum.ok && channel.serving && !removed) {
     problems.push(

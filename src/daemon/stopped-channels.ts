@@ -1,5 +1,5 @@
 import { messageOf } from '../base/errors.js'
-import { channelNames, incompleteness, tracesOf } from './channel-traces.js'
+import { channelNames, incompleteness, lackOfAuthority, tracesOf } from './channel-traces.js'
 import { channelFolder, isClosed, readDescriptor } from './channels-on-disk.js'
 
 /** A channel of a home whose node does not run. */
@@ -8,7 +8,7 @@ export interface ChannelOnDisk {
   readonly id: string
   readonly role: 'owner' | 'member'
   readonly state: 'closed' | 'stopped' | 'failed'
-  /** Why it is `failed`. */
+  /** Why it is `failed`, or what else is missing. */
   readonly problem: string | null
   readonly members: number
   readonly mounts: readonly []
@@ -29,7 +29,8 @@ export function channelsOnDisk(home: string, node: string | undefined): ChannelO
       const { id, owner, members } = readDescriptor(folder)
       const role = owner === node ? ('owner' as const) : ('member' as const)
       const state = isClosed(folder) ? ('closed' as const) : ('stopped' as const)
-      return { name, id, role, state, problem: null, members: members.length, mounts: [] }
+      const problem = role === 'owner' ? (lackOfAuthority(home, name) ?? null) : null
+      return { name, id, role, state, problem, members: members.length, mounts: [] }
     } catch (error) {
       return failed(messageOf(error))
     }

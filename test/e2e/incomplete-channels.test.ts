@@ -224,3 +224,29 @@ await t.test('a making that was cut short is begun anew', async t => {
     await solo.must('channel', 'delete', 'demo', '--yes')
   }
 })
+
+await t.test(
+  "the key of an owner's authority alone is missing: the channel goes on, and all that tells of it says so",
+  async t => {
+    const owner = await cluster.machine('keyless')
+    await owner.must('channel', 'create', 'demo')
+    const key = join(owner.home, 'csp/keystore/demo-ca.pem')
+    renameSync(key, `${key}.away`)
+    const why = /demo-ca\.pem, the key of the channel's authority, is missing: .* Put it back from a copy/
+    await owner.mount()
+    t.equal((await owner.shell('echo x > f; sync f; cat f')).stdout, 'x\n')
+    const status = await owner.rkfs('status')
+    t.equal(status.code, 0)
+    t.match(status.stdout, why)
+    t.match((await owner.rkfs('channel', 'list')).stderr, why)
+    await refused(t, owner, ['member', 'invite', 'demo'], 1, why)
+    await owner.must('stop')
+    const listed = await owner.rkfs('channel', 'list')
+    t.match(listed.stderr, why, 'without a node, too')
+    t.match(listed.stdout, /demo .* owner +stopped/)
+    await owner.mount()
+    renameSync(`${key}.away`, key)
+    t.notMatch((await owner.rkfs('status')).stdout, why)
+    t.match(await owner.must('member', 'invite', 'demo'), /^rkfs2-/)
+  },
+)
