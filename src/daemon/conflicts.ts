@@ -157,7 +157,10 @@ export class Conflicts {
     const all = this.list()
     const unknown = ids.find(id => !all.some(conflict => conflict.id === id))
     if (unknown !== undefined)
-      throw new RkfsError('not-found', `there is no conflict ${unknown}: \`rkfs conflicts\` lists them`)
+      throw new RkfsError(
+        'not-found',
+        `there is no conflict ${unknown} here: \`rkfs conflicts <channel>\` lists those that there are`,
+      )
     return ids.length === 0 ? all : all.filter(({ id }) => ids.includes(id))
   }
 

@@ -9,7 +9,7 @@ import type { LogItem, Progress, StatusReport } from './control-protocol.js'
 import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
 import { failedStatus } from './failed-status.js'
-import { restoreConflict } from './restoring.js'
+import { checkRestorable, restoreConflict } from './restoring.js'
 import { channelStatus, describeMember, quorumOf } from './status.js'
 
 const pollMs = 50
@@ -123,8 +123,10 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
 /** Each is forgotten when a majority has what was written of it. */
 async function restore(host: ChannelHost, ids: readonly number[]): Promise<{ id: number; path: string }[]> {
   const restored: { id: number; path: string }[] = []
-  for (const conflict of host.conflicts.chosen(ids)) {
-    if (ids.length === 0 && conflict.ranges.length === 0) continue
+  const chosen = host.conflicts.chosen(ids).filter(({ ranges }) => ids.length > 0 || ranges.length > 0)
+  // all that are named, or none
+  for (const conflict of chosen) checkRestorable(conflict)
+  for (const conflict of chosen) {
     restored.push({ id: conflict.id, path: await restoreConflict(host, conflict) })
     host.conflicts.remove([conflict])
   }

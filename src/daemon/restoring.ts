@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { errnoName } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { nameBytesMax, payloadBytesMax } from '../base/limits.js'
@@ -21,13 +21,9 @@ const changeMs = 30_000
  * Writes what a conflict kept into a new file beside the one that it was written to, and waits until a majority has it.
  * Answers its path. Nothing that is there is touched: which bytes count is for people to decide.
  */
-export async function restoreConflict(host: RestoreHost, { id, ino, ranges, copy, path }: Conflict): Promise<string> {
-  if (ino === undefined || ranges.length === 0) {
-    throw new RkfsError(
-      'failed',
-      `conflict ${id} is a change of a name or of attributes: there is nothing to write back`,
-    )
-  }
+export async function restoreConflict(host: RestoreHost, conflict: Conflict): Promise<string> {
+  checkRestorable(conflict)
+  const { id, ino, ranges, copy, path } = conflict
   const { channel } = host
   const view = channel.view
   const at = findPaths(view, new Set([ino])).get(ino)
@@ -65,6 +61,17 @@ export async function restoreConflict(host: RestoreHost, { id, ino, ranges, copy
   await host.drained(changeMs)
   const folder = at === undefined ? '' : at.path.slice(0, -at.name.length - 1)
   return readable(`${folder}/${name}`)
+}
+
+/** Throws `failed` when there is nothing to write back. */
+export function checkRestorable(conflict: Conflict): asserts conflict is Conflict & { ino: number } {
+  const { id, ino, ranges, copy } = conflict
+  const otherwise = `\`rkfs conflicts discard <channel> ${id}\` forgets it`
+  if (ino === undefined || ranges.length === 0) {
+    const words = `conflict ${id} is a change of a name or of attributes: there is no data to write back`
+    throw new RkfsError('failed', `${words}; ${otherwise}`)
+  }
+  if (!existsSync(copy)) throw new RkfsError('failed', `the copy of conflict ${id}, ${copy}, is gone: ${otherwise}`)
 }
 
 function freeName(channel: Channel, parent: number, base: string, id: number): string {

@@ -98,5 +98,6 @@ async function discard(channel: string, ids: string[], options: { all?: boolean 
   checkChannelName(channel)
   const args = { channel, ids: chosen(ids, options) }
   const { discarded } = await ask(homeOf(command), 'conflicts.discard', args, { timeoutSeconds: quickSeconds })
-  say(`${discarded} conflicts are discarded`)
+  if (discarded === 0) hint(`${channel}: nothing to discard`)
+  else say(discarded === 1 ? '1 conflict is discarded' : `${discarded} conflicts are discarded`)
 }

@@ -109,7 +109,7 @@ async function remove(channel: string, member: string, _options: object, command
 async function fence(channel: string, member: string, _options: object, command: Command): Promise<void> {
   checkChannelName(channel)
   const fenced = await ask(homeOf(command), 'member.fence', { channel, member }, { timeoutSeconds: agreeSeconds })
-  say(`the session of member ${fenced.member} in ${channel} is ended`)
+  say(`the session of member ${fenced.member} in ${channel} is ended: what it had on its way is refused`)
 }
 
 async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
