@@ -35,7 +35,7 @@ library_of() { ls /usr/lib/*/"$1" /lib/*/"$1" 2>/dev/null | head -1; }
 
 # test_packages: what the tests start.
 test_packages() {
-  packages git:git openssl:openssl sqlite3:sqlite3 ip:iproute2 fusermount3:fuse3 python3:python3 mount:mount iptables:iptables faketime:faketime
+  packages git:git openssl:openssl sqlite3:sqlite3 ip:iproute2 fusermount3:fuse3 python3:python3 mount:mount iptables:iptables faketime:faketime redis-check-rdb:redis-tools cc:gcc
   [ -n "$(library_of libfuse.so.2)" ] || packages missing-libfuse2:libfuse2
 }
 
