@@ -217,12 +217,12 @@ export class BlobHealing {
     return spoken ?? others[0]
   }
 
-  /** Another member wants a blob of the entry that has `term` (0: it has forgotten which). */
-  serve(from: MemberId, id: BlobId, term: number): void {
+  /** Another member wants a blob of the entry that has `term` (0: it has forgotten which); undefined: it is given none. */
+  serve(from: MemberId, id: BlobId, term: number | undefined): void {
     const sent = (this.#sent.get(from) ?? 0) + 1
     if (sent > sentPerTickMax) return
     this.#sent.set(from, sent)
-    this.#ports.transport.send(from, { kind: 'blob', id, data: this.#own(id, term) })
+    this.#ports.transport.send(from, { kind: 'blob', id, data: term === undefined ? undefined : this.#own(id, term) })
   }
 
   #own(id: BlobId, term: number): Uint8Array | undefined {

@@ -217,6 +217,10 @@ export class Channel implements TransportEvents {
   get recovering(): string | undefined {
     return this.#parts.standing.recovering
   }
+  /** Whether a member gets files from here: the log names it. Whom others only vouch for is talked to, no more. */
+  gives(member: MemberId): boolean {
+    return this.#parts.order.serves(member) || this.#roster.isLogged(member)
+  }
   /** What this member remembers that another holds. */
   pledgeOf(member: MemberId): Pledge {
     return this.#pledges.of(member)?.pledge ?? noPledge

@@ -55,7 +55,7 @@ export class Inbox {
       case 'position':
         return positions.hear(from, message)
       case 'blob-wanted':
-        return healing.serve(from, message.id, message.term)
+        return healing.serve(from, message.id, order.serves(from) ? message.term : undefined)
       case 'blob':
         return healing.hear(from, message)
       case 'lock-calls':

@@ -18,6 +18,7 @@ import { openEntry, type StoredEntry } from './stored-entry.js'
 import type { PeerMessage } from './transport-port.js'
 
 type Append = Extract<RaftMessage<EncodedEntry>, { kind: 'append' }>
+type Opened = Extract<RaftMessage<StoredEntry>, { kind: 'append' }>
 
 /** The consensus core's messages: entries are decoded and checked on their way in, and taken from the log on their way out. */
 export class RaftLink {
@@ -65,8 +66,9 @@ export class RaftLink {
     }
     const broken = this.#brokenLink(message, entries)
     if (broken !== undefined) return this.#refuse(from, message.term, broken)
-    this.#watchForContradiction(from, message)
-    this.#health.guardDisk(() => this.#raft.step(from, { ...message, entries }))
+    const opened = { ...message, entries }
+    this.#health.guardDisk(() => this.#raft.step(from, opened))
+    this.#watchForContradiction(from, opened)
     this.#pledges.note(from, message)
     if (entries.length > 0) failpoint('entries-received')
   }
@@ -100,8 +102,8 @@ export class RaftLink {
   }
 
   /** No honest leader's log is another than what is committed here: the core passes over it, and people are told. */
-  #watchForContradiction(from: MemberId, { term, previousIndex, previousTerm, entries }: Append): void {
-    if (term < this.#raft.term || previousIndex > this.#raft.commitIndex) return
+  #watchForContradiction(from: MemberId, { term, previousIndex, previousTerm, entries }: Opened): void {
+    if (from !== this.#raft.leader || term !== this.#raft.term || previousIndex > this.#raft.commitIndex) return
     const differs = (index: number, its: number): boolean => {
       if (index > this.#raft.commitIndex || index < this.#log.firstIndex) return false
       return this.#log.term(index) !== its

@@ -79,6 +79,11 @@ export class Roster {
     return [...peers.values()]
   }
 
+  /** The applied state names the member, or the log did when this run began. */
+  isLogged(member: MemberId): boolean {
+    return [this.#descriptor, ...this.#logged].some(({ members }) => members.some(({ id }) => id === member))
+  }
+
   /** A member may have missed changes: it is told the descriptor. */
   greet(member: MemberId): void {
     this.tell(member, this.#note())
@@ -90,8 +95,7 @@ export class Roster {
 
   /** A member tells its descriptor. One that only others named has no say in it. */
   hear(from: MemberId, body: string): void {
-    const own = [this.#descriptor, ...this.#logged]
-    if (!own.some(({ members }) => members.some(({ id }) => id === from))) return
+    if (!this.isLogged(from)) return
     let told: Descriptor
     try {
       told = parseDescriptor(body)

@@ -149,7 +149,7 @@ export class ChannelHost {
         if (reason === undefined) this.problems.delete(member)
         else this.problems.set(member, reason)
       },
-      snapshot: (_from, _request, sink) => snapshot(sink),
+      snapshot: (from, _request, sink) => snapshot(from, sink),
       ...(enroll === undefined ? {} : { enroll }),
     })
   }

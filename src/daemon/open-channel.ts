@@ -21,6 +21,7 @@ import type { Log } from './log.js'
 import { storeLogOf } from './log.js'
 import {
   installSnapshot,
+  beginSnapshot,
   receiveSnapshot,
   resumeInstall,
   sendSnapshot,
@@ -34,7 +35,7 @@ const mendMs = 60_000
 /** Opens the channel's connections. `run`: tells this run of the home from all others. */
 export type Connect = (
   events: TransportEvents,
-  snapshot: (sink: SnapshotSink) => Promise<void>,
+  snapshot: (from: MemberId, sink: SnapshotSink) => Promise<void>,
   run: string,
 ) => ChannelTransport
 
@@ -93,7 +94,7 @@ export class OpenChannel {
           secondRun: member => channel?.secondRun(member),
           refusedAsSecond: by => channel?.refusedAsSecond(by),
         },
-        sink => this.#sendSnapshot(sink),
+        (to, sink) => this.#sendSnapshot(to, sink),
         mark,
       )
       opened.push(() => void this.transport.close())
@@ -136,7 +137,10 @@ export class OpenChannel {
     return this.#restoreProblem
   }
 
-  async #sendSnapshot(sink: SnapshotSink): Promise<void> {
+  async #sendSnapshot(to: MemberId, sink: SnapshotSink): Promise<void> {
+    if (!this.channel.gives(to)) {
+      throw new RkfsError('refused', `${to} is not among the members here: others only say so`)
+    }
     if (!this.channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
     const hold = this.channel.holdFlush()
     const unpin = this.logStore.pin()
@@ -189,12 +193,16 @@ export class OpenChannel {
     const { paths, owner, log } = this.#options
     const address = this.channel.peers.find(m => m.id === from)?.address
     if (address === undefined) return
-    // asked for again
-    if (!this.channel.beginRestore()) return
-    log.info('fetching a snapshot', { from, index })
+    const fetched = this.transport.fetchSnapshot({ id: from, address }, { index, signal: this.#abort.signal })
     let installing = false
     try {
-      const chunks = this.transport.fetchSnapshot({ id: from, address }, { index, signal: this.#abort.signal })
+      const chunks = await beginSnapshot(this.logStore, this.channel, index, fetched)
+      if (from !== this.channel.leader && !this.channel.stateMissing) {
+        throw new RkfsError('unavailable', `${from} leads no more`)
+      }
+      // asked for again
+      if (!this.channel.beginRestore()) return
+      log.info('fetching a snapshot', { from, index })
       const anchor = await receiveSnapshot(
         paths,
         owner,
@@ -219,8 +227,10 @@ export class OpenChannel {
       if (installing) return this.channel.fail(new RkfsError('failed', messageOf(error), { cause: error }))
       this.#restoreProblem = messageOf(error)
       log.warn('the snapshot could not be fetched; it is tried again', { error: messageOf(error) })
+      if (this.channel.restoring) this.channel.restored(undefined)
       await sleep(1000, undefined, { signal: this.#abort.signal }).catch(() => {})
-      this.channel.restored(undefined)
+    } finally {
+      await fetched.return()
     }
   }
 

@@ -14,6 +14,7 @@ import { DamagedBlob, type LogAnchor, type LogOwner, type LogStore } from '../ch
 import { decodeRecord } from '../fs/records.js'
 import type { AppliedPosition } from '../fs/store-port.js'
 import { recordHash } from '../fs/table-view.js'
+import { termsPerTimeout } from '../raft/terms.js'
 import { nodeHasher } from './hasher.js'
 
 /** Kinds of chunks, in the order they come: one header, records, blobs, one end. */
@@ -88,15 +89,58 @@ export async function sendSnapshot(
 /** The channel that a snapshot is received for, and which stands still. */
 export interface RestoringChannel {
   readonly commitIndex: number
+  readonly term: number
   /** The log from `index` on is contradicted, and to be cut. Throws `disk-full`. */
   contradicted(index: number): void
   /** The members that the state names: with what is none of this channel, it could not go on. Throws `corrupt`. */
   checkMembers(descriptor: Uint8Array | undefined): void
 }
 
+interface Chunk {
+  readonly kind: number
+  readonly id: bigint
+  readonly data: Uint8Array
+}
+
+/**
+ * Takes the first chunk, so that a member that does not answer holds nobody up. What it says of the snapshot is checked;
+ * throws as `receiveSnapshot`. Answers all chunks, this one among them.
+ */
+export async function beginSnapshot(
+  log: LogStore,
+  channel: RestoringChannel,
+  least: number,
+  chunks: AsyncIterator<Chunk>,
+): Promise<AsyncIterable<Chunk>> {
+  const first = await chunks.next()
+  if (first.done === true) throw new RkfsError('unavailable', 'the snapshot broke off')
+  if (first.value.kind !== kinds.header) throw new RkfsError('corrupt', 'a snapshot without a header')
+  acceptable(first.value.data, log, channel, least)
+  return (async function* () {
+    for (let next: IteratorResult<Chunk> = first; next.done !== true; next = await chunks.next()) yield next.value
+  })()
+}
+
+function acceptable(data: Uint8Array, log: LogStore, channel: RestoringChannel, least: number): AppliedPosition {
+  const position = positionOf(data)
+  // what this log has given up is known to be committed
+  const first = Math.max(least, log.anchor.index)
+  if (position.index < first) {
+    throw new RkfsError('unavailable', `the snapshot ends at entry ${position.index}, not at ${first} or later`)
+  }
+  // its term becomes this member's: that of a leader that a majority has, or one soon after
+  if (position.term > channel.term + termsPerTimeout) {
+    throw new RkfsError(
+      'unavailable',
+      `the snapshot is of term ${position.term}, which nobody else has told of here yet`,
+    )
+  }
+  return position
+}
+
 /**
  * Takes a snapshot in beside the old state: nothing that is there is touched before all of it has come and its digest
- * holds, but for entries that it contradicts. Answers where the log goes on; `installSnapshot` puts it in place. Throws
+ * holds, but for entries of the log that it contradicts, once its records are here and amount to the digest. Answers where the log goes on; `installSnapshot` puts it in place. Throws
  * `corrupt` for one that is malformed or contradicts what is committed here, `unavailable` for one that reaches less far
  * than `least` or breaks off.
  */
@@ -106,7 +150,7 @@ export async function receiveSnapshot(
   log: LogStore,
   channel: RestoringChannel,
   least: number,
-  chunks: AsyncIterable<{ kind: number; id: bigint; data: Uint8Array }>,
+  chunks: AsyncIterable<Chunk>,
   progress: (bytes: number, total: number) => void,
   report: StoreLog,
 ): Promise<LogAnchor> {
@@ -118,20 +162,25 @@ export async function receiveSnapshot(
   let lastBlob = -1n
   let ended = false
   let members: Uint8Array | undefined
+  let isWhole = false
+  /** All records have come. */
+  const verify = (whole: AppliedPosition): void => {
+    if (toHex(digest) !== toHex(whole.digest)) {
+      throw new RkfsError('corrupt', 'the snapshot does not amount to its digest')
+    }
+    channel.checkMembers(members?.subarray(8))
+    isWhole = true
+  }
   try {
     for await (const { kind, id, data } of chunks) {
       if (kind === kinds.header) {
         if (position !== undefined) throw new RkfsError('corrupt', 'a snapshot with two headers')
-        position = positionOf(data)
-        // what this log has given up is known to be committed
-        const first = Math.max(least, log.anchor.index)
-        if (position.index < first) {
-          throw new RkfsError('unavailable', `the snapshot ends at entry ${position.index}, not at ${first} or later`)
-        }
+        position = acceptable(data, log, channel, least)
         continue
       }
       if (position === undefined) throw new RkfsError('corrupt', 'a snapshot without a header')
       if (kind === kinds.records) {
+        if (isWhole) throw new RkfsError('corrupt', 'a snapshot with records after its blobs')
         const writes = unpackRecords(data)
         const liveBytes = new Map<number, number>()
         for (const { table, ino, key, value } of writes) {
@@ -146,6 +195,7 @@ export async function receiveSnapshot(
         state.write({ writes, position, liveBytes })
       } else if (kind === kinds.blob) {
         // where a blob contradicts this log, that one is cut: what was found in it before must come before
+        if (!isWhole) verify(position)
         if (id <= lastBlob) throw new RkfsError('corrupt', 'a snapshot with its blobs out of order')
         lastBlob = id
         keepBlob(log, channel, id, data)
@@ -156,10 +206,7 @@ export async function receiveSnapshot(
       } else if (kind === kinds.end) ended = true
     }
     if (!ended || position === undefined) throw new RkfsError('unavailable', 'the snapshot broke off')
-    if (toHex(digest) !== toHex(position.digest)) {
-      throw new RkfsError('corrupt', 'the snapshot does not amount to its digest')
-    }
-    channel.checkMembers(members?.subarray(8))
+    if (!isWhole) verify(position)
     state.write({ writes: [], position, liveBytes: new Map() })
     state.syncNow()
   } finally {

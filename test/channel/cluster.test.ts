@@ -943,6 +943,24 @@ void t.test('whom a member only vouches for is talked to, and changes nothing', 
   t.equal(address(removed.id), '127.0.0.1:1')
   for (const member of descriptor.members) t.equal(address(member.id), member.address, 'nobody is moved')
 
+  // nor is it given what the files hold
+  t.same(
+    [removed.id, liar.id].map(id => leader.channel.gives(id)),
+    [false, true],
+  )
+  const { ino, answer } = leader.create('file')
+  ok(t, cluster, answer)
+  ok(t, cluster, leader.write(ino, 0, 'secret', { durable: true }))
+  const blobs: string[] = []
+  const send = cluster.network.send.bind(cluster.network)
+  cluster.network.send = (from, to, message) => {
+    if (message.kind === 'blob') blobs.push(`${to === liar.id ? 'member' : 'none'}: ${message.data !== undefined}`)
+    return send(from, to, message)
+  }
+  const [blob] = leader.log.blobIds(0, Number.MAX_SAFE_INTEGER)
+  for (const id of [removed.id, liar.id]) leader.channel.message(id, { kind: 'blob-wanted', id: blob!, term: 0 })
+  t.same(blobs, ['none: false', 'member: true'])
+
   const opened = encodeOperation({ kind: 'open-session' })
   const made = encodeOperation({
     kind: 'make',

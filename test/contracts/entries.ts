@@ -94,5 +94,5 @@ export function syncOf(store: LogStore): Promise<number> {
 
 /** A channel without a core: what a snapshot contradicts is cut from the log itself. */
 export function cutting(log: LogStore, commitIndex: number): RestoringChannel {
-  return { commitIndex, contradicted: index => log.truncateFrom(index), checkMembers: () => {} }
+  return { commitIndex, term: 1000, contradicted: index => log.truncateFrom(index), checkMembers: () => {} }
 }

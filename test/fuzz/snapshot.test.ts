@@ -89,14 +89,25 @@ await t.test('a snapshot, whatever it is', async t => {
     ['no index', [chunkOf(1, 0n, JSON.stringify({ ...header, index: null })), ...good.slice(1)], /malformed/],
     [
       'a blob that contradicts',
-      [good[0]!, chunkOf(3, 3n * 8n, 'other bytes')],
+      [...good.slice(0, 2), chunkOf(3, 3n * 8n, 'other bytes')],
       /contradicts entry 3, which is committed/,
     ],
-    ['blobs out of order', [good[0]!, chunkOf(3, 90n, 'later'), chunkOf(3, 88n, 'earlier')], /out of order/],
-    ['a blob from nowhere', [good[0]!, chunkOf(3, 2n ** 63n, 'x')], /out of range/],
+    ['blobs out of order', [...good.slice(0, 2), chunkOf(3, 90n, 'later'), chunkOf(3, 88n, 'earlier')], /out of order/],
+    ['a blob from nowhere', [...good.slice(0, 2), chunkOf(3, 2n ** 63n, 'x')], /out of range/],
     ['a chunk without a number', [good[0]!, chunkOf(2, 1n, badKey())], /the key of a chunk/],
     ['an unknown table', [good[0]!, chunkOf(2, 1n, Buffer.from([9, ...bytesOf(1, 30)]))], /malformed snapshot batch/],
     ['another digest', [good[0]!, good[2]!, good[3]!], /does not amount to its digest/],
+    ['records after blobs', [good[0]!, good[1]!, good[2]!, good[1]!], /records after its blobs/],
+    [
+      'another digest, and a blob that contradicts',
+      [good[0]!, chunkOf(3, 6n * 8n, 'x')],
+      /does not amount to its digest/,
+    ],
+    [
+      'a term that nobody is near',
+      [chunkOf(1, 0n, JSON.stringify({ ...header, term: 2 ** 40 }))],
+      /nobody else has told of/,
+    ],
     ['without an end', good.slice(0, 3), /broke off/],
   ]
   for (const [what, chunks, words] of refused) {
