@@ -38,6 +38,8 @@ export type { ChannelOptions }
 
 /** Where nothing has happened for so long, digests are compared. */
 const idleTicks = 10
+/** How often it is looked whether what was found about members is over. */
+const reviewTicks = 10
 /** What could not be kept as a copy is tried again after so many: two seconds. */
 const keepAgainTicks = 20
 /** Elections come to an end within some of their timeouts. */
@@ -393,6 +395,7 @@ export class Channel implements TransportEvents {
     this.#expire()
     this.#parts.standing.tick()
     this.#parts.secondRuns.tick()
+    if (this.#ticks % reviewTicks === 0) this.#parts.proofs.review()
     this.#watchUsable()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (this.#ticks % keepAgainTicks === 0) this.#parts.givenUp.report()
@@ -554,8 +557,8 @@ export class Channel implements TransportEvents {
       mayLead: () => !this.#health.stateMissing && !this.#parts.secondRuns.suspended,
       mayVote: () => this.#parts.standing.settled && !this.#parts.secondRuns.suspended,
       rolledBack: (member, acknowledged) => this.#parts.standing.rolledBack(member, acknowledged),
-      lacks: (index, member) => this.#parts.standing.lacks(index, member),
-      twoLeaders: (one, other, term) => this.#parts.standing.twoLeaders(one, other, term),
+      lacks: (index, term, member) => this.#parts.proofs.lacks(index, term, member),
+      twoLeaders: (one, other, term) => this.#parts.proofs.twoLeaders(one, other, term),
       recovered: () => this.#parts.standing.recovered(),
     }
   }

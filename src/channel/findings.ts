@@ -19,6 +19,10 @@ export class Findings {
     return [...this.#found.values()]
   }
 
+  ofKind(kind: Complaint): Finding[] {
+    return [...this.#found].filter(([key]) => key.endsWith(` ${kind}`)).map(([, finding]) => finding)
+  }
+
   /** At most one of each kind for a member. */
   add(member: MemberId, kind: Complaint, words: string): void {
     const known = this.#found.get(`${member} ${kind}`)

@@ -20,6 +20,7 @@ import { RaftLink } from './raft-link.js'
 import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
+import { Proofs } from './proofs.js'
 import { SecondRuns } from './second-runs.js'
 import { Standing } from './standing.js'
 import { Upkeep, type Retention } from './upkeep.js'
@@ -52,6 +53,7 @@ export interface Parts {
   readonly locks: ChannelLocks
   readonly standing: Standing
   readonly secondRuns: SecondRuns
+  readonly proofs: Proofs
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
@@ -86,6 +88,7 @@ export function makeParts(
   }
   return {
     standing: new Standing(core),
+    proofs: new Proofs(core),
     secondRuns: new SecondRuns(core.self, core.roster, core.findings, id => ports.transport.connected(id)),
     durability,
     link: new RaftLink(core, healing, contact),

@@ -23,6 +23,7 @@ const setting = 'recovery'
 /** So often a member's word that this one has forgotten something is taken. */
 const claimMs = 10_000
 const claimsMax = 2
+const reviewTicks = 10
 
 /** What this member owed when its process ended; undefined: nothing. */
 export function storedRecovery(log: LogStore): Recovery | undefined {
@@ -55,6 +56,8 @@ export class Standing {
   readonly #base: Base
   readonly #slot: () => number
   readonly #greeted = new Set<MemberId>()
+  /** Whose last greeting said that it lacks what it acknowledged. */
+  readonly #saysRecovering = new Set<MemberId>()
   readonly #claims = new Limiter(claimMs, claimsMax)
   #ticks = 0
   #why: string | undefined
@@ -89,6 +92,7 @@ export class Standing {
   tick(): void {
     this.#ticks++
     this.#pledges.tick(this.#ticks)
+    if (this.#ticks % reviewTicks === 0) this.#review()
   }
 
   greet(member: MemberId): void {
@@ -124,6 +128,8 @@ export class Standing {
       return this.#findings.add(from, 'old-home', words)
     }
     this.#findings.clear(from, 'old-home')
+    if (recovering) this.#saysRecovering.add(from)
+    else this.#saysRecovering.delete(from)
     const { start, mark } = known?.incarnation ?? incarnation
     const isOlderRun =
       known?.slot === slot && (incarnation.start < start || (incarnation.start === start && incarnation.mark !== mark))
@@ -206,14 +212,16 @@ export class Standing {
     this.greet(member)
   }
 
-  lacks(index: number, member: MemberId): void {
-    const words = `member ${member} has committed entry ${index}, which is missing here, where the leader is`
-    this.#findings.add(member, 'contradiction', `${words}: what was acknowledged is lost, or that member is wrong`)
-  }
-
-  twoLeaders(one: MemberId, other: MemberId, term: number): void {
-    const words = `members ${one} and ${other} both lead in term ${term}: a member voted twice, its disk went back in time`
-    this.#findings.add(other, 'two-leaders', words)
+  /** Takes back what is said of others and is over, though they were not here to say so. */
+  #review(): void {
+    const { members } = this.#roster.descriptor
+    for (const { member } of this.#findings.ofKind('recovering')) {
+      if (member === this.#self) continue
+      const progress = this.#raft.progress(member)
+      const counts = progress !== undefined && !progress.recovering && progress.match >= this.#raft.commitIndex
+      const isGone = !members.some(({ id }) => id === member)
+      if (isGone || (counts && !this.#saysRecovering.has(member))) this.#findings.clear(member, 'recovering')
+    }
   }
 }
 

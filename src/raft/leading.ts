@@ -89,7 +89,7 @@ export class Leading<D> {
       return
     }
     // Committed there, and not here: no message of this term tells a follower so while its leader has not got it.
-    if (reply.hintIndex > log.lastIndex) this.#state.host.lacks(reply.hintIndex, from)
+    if (reply.hintIndex > log.lastIndex) this.#state.host.lacks(reply.hintIndex, reply.hintTerm, from)
     if (reply.match > log.lastIndex) return
     this.#acknowledged(progress, reply.match)
     const matches = Math.min(Math.max(reply.hintIndex, progress.match), log.lastIndex)

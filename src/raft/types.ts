@@ -162,8 +162,8 @@ export interface RaftHost<D> {
   mayVote(): boolean
   /** Leader: the log of a member ends before, or differs at, what it acknowledged to this leader: `acknowledged`. */
   rolledBack(member: MemberId, acknowledged: number): void
-  /** Leader: a member has committed an entry that this log lacks: what was acknowledged is gone here. */
-  lacks(index: number, member: MemberId): void
+  /** Leader: a member has committed an entry (of `term`) that this log lacks: what was acknowledged is gone here. */
+  lacks(index: number, term: number, member: MemberId): void
   /** Another member leads the present term, too: somebody voted twice. */
   twoLeaders(one: MemberId, other: MemberId, term: number): void
   /** This member holds again all that it had acknowledged (`owe`). */

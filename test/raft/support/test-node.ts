@@ -195,7 +195,7 @@ export class TestNode implements RaftHost<number> {
   rolledBack(member: string, acknowledged: number): void {
     this.watcher.rolledBack?.(this, member, acknowledged)
   }
-  lacks(index: number, member: string): void {
+  lacks(index: number, _term: number, member: string): void {
     this.watcher.lacks?.(this, index, member)
   }
   twoLeaders(one: string, other: string, term: number): void {
