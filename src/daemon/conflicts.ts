@@ -16,7 +16,7 @@ import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js
 import { errnoName } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import type { LostChange } from '../channel/ports.js'
-import { describeOperation, hasPayload, type Operation } from '../fs/operation.js'
+import { describeOperation, hasPayload, type Operation, type SetAttributesOperation } from '../fs/operation.js'
 import type { ConflictDescription } from './control-protocol.js'
 
 /** A conflict as the list on disk has it; what versions before this one wrote has neither id nor ranges. */
@@ -90,14 +90,20 @@ export class Conflicts {
       } else {
         const ino = inodeOf(operation)
         const path = ino === undefined ? '' : pathOf(ino)
-        found.push(this.#describe([change], path, ino, [], '', describeOperation(operation)))
+        found.push(this.#describe([change], path, ino, [], '', inWords(operation)))
       }
     }
     for (const [ino, content] of contents) found.push(this.#keep(ino, content, pathOf(ino)))
-    appendFileSync(this.#list, found.map(line => `${JSON.stringify(line)}\n`).join(''), { mode: 0o600, flush: true })
+    const lines = found.map(line => `${JSON.stringify(line)}\n`).join('')
+    appendFileSync(this.#list, `${this.#endsWithinLine() ? '\n' : ''}${lines}`, { mode: 0o600, flush: true })
     fsyncDirectory(this.#folder)
     this.#count += found.length
     return found
+  }
+
+  /** Power was lost while the list was written. */
+  #endsWithinLine(): boolean {
+    return existsSync(this.#list) && !/(^|\n)$/.test(readFileSync(this.#list, 'utf8'))
   }
 
   #describe(
@@ -174,6 +180,39 @@ export class Conflicts {
     for (const { copy } of conflicts) if (copy !== '' && copy !== this.#folder) rmSync(copy, { force: true })
     this.#count = left.length
   }
+}
+
+/** What a change would have done to the file, or in the directory, that the list names. */
+function inWords(operation: Operation): string {
+  switch (operation.kind) {
+    case 'setattr':
+      return attributesInWords(operation)
+    case 'make':
+      return `${JSON.stringify(operation.name)} made in it`
+    case 'unlink':
+    case 'rmdir':
+      return `${JSON.stringify(operation.name)} removed from it`
+    case 'rename':
+      return `${JSON.stringify(operation.name)} renamed to ${JSON.stringify(operation.newName)}`
+    case 'link':
+      return `linked as ${JSON.stringify(operation.name)}`
+    case 'allocate':
+      return `fallocate of ${operation.offset}+${operation.length}`
+    case 'setxattr':
+    case 'removexattr':
+      return `attribute ${operation.name} ${operation.kind === 'setxattr' ? 'set' : 'removed'}`
+    default:
+      return describeOperation(operation)
+  }
+}
+
+function attributesInWords({ mode, uid, gid, size, atime, mtime }: SetAttributesOperation): string {
+  const parts: string[] = []
+  if (size !== undefined) parts.push(`size set to ${size}`)
+  if (mode !== undefined) parts.push(`mode set to ${(mode & 0o7777).toString(8)}`)
+  if (uid !== undefined || gid !== undefined) parts.push(`owner set to ${uid ?? ''}:${gid ?? ''}`)
+  if (atime !== undefined || mtime !== undefined) parts.push('times set')
+  return parts.join(', ')
 }
 
 function reasonOf(cause: LostChange['cause']): string {

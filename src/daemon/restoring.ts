@@ -5,7 +5,8 @@ import { nameBytesMax, payloadBytesMax } from '../base/limits.js'
 import type { Channel } from '../channel/channel.js'
 import { getInode } from '../fs/inodes.js'
 import type { Operation } from '../fs/operation.js'
-import { rootInode, S_IFREG } from '../fs/records.js'
+import { rootInode, S_IFDIR, S_IFREG } from '../fs/records.js'
+import type { View } from '../fs/view.js'
 import type { Conflict } from './conflicts.js'
 import { findPaths, readable } from './inode-paths.js'
 
@@ -27,7 +28,10 @@ export async function restoreConflict(host: RestoreHost, conflict: Conflict): Pr
   const { channel } = host
   const view = channel.view
   const at = findPaths(view, new Set([ino])).get(ino)
-  const parent = at?.parent ?? rootInode
+  // the file is gone: its directory may still be where it was
+  const folderPath = at === undefined ? folderOf(path) : at.path.slice(0, -at.name.length - 1)
+  const found = at?.parent ?? directoryAt(view, folderPath)
+  const parent = found ?? rootInode
   const base = at?.name ?? Buffer.from(path.split('/').at(-1) || `inode-${ino}`).toString('latin1')
   const name = freeName(channel, parent, base, id)
   const like = getInode(view, ino)
@@ -59,8 +63,24 @@ export async function restoreConflict(host: RestoreHost, conflict: Conflict): Pr
     closeSync(descriptor)
   }
   await host.drained(changeMs)
-  const folder = at === undefined ? '' : at.path.slice(0, -at.name.length - 1)
-  return readable(`${folder}/${name}`)
+  return readable(`${found === undefined ? '' : folderPath}/${name}`)
+}
+
+/** Of a path as the list of conflicts has it. Empty where it was not known, and of the root. */
+function folderOf(path: string): string {
+  if (!path.startsWith('/')) return ''
+  return Buffer.from(path.slice(0, path.lastIndexOf('/'))).toString('latin1')
+}
+
+/** The directory that a path leads to now. */
+function directoryAt(view: View, path: string): number | undefined {
+  let ino: number = rootInode
+  for (const name of path.split('/').filter(part => part !== '')) {
+    const entry = view.get('entry', ino, name)
+    if (entry?.type !== S_IFDIR) return undefined
+    ino = entry.ino
+  }
+  return ino
 }
 
 /** Throws `failed` when there is nothing to write back. */

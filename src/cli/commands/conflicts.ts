@@ -3,7 +3,7 @@ import { RkfsError } from '../../base/errors.js'
 import type { ConflictDescription } from '../../daemon/control-protocol.js'
 import { checkChannelName } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
-import { hint, say, table } from '../output.js'
+import { hint, printable, say, table } from '../output.js'
 
 export function addConflicts(program: Command): void {
   const conflicts = program
@@ -91,7 +91,7 @@ async function restore(channel: string, ids: string[], options: { all?: boolean 
   const args = { channel, ids: chosen(ids, options) }
   const { restored } = await ask(homeOf(command), 'conflicts.restore', args, { timeoutSeconds: agreeSeconds })
   if (restored.length === 0) hint(`${channel}: nothing to restore`)
-  for (const { id, path } of restored) say(`conflict ${id} is written to ${path}`)
+  for (const { id, path } of restored) say(`conflict ${id} is written to ${printable(path)}`)
 }
 
 async function discard(channel: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
