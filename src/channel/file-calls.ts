@@ -323,12 +323,14 @@ export class FileCalls {
         if (errno !== 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
         mount.maybeLostPrivileges(ino, inode)
-        if (file !== undefined && !isDirect(file.flags))
-          mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
-        mount.contentChanged(ino)
-        if ((flags & O_APPEND) !== 0) mount.pages.appended(ino, offset + data.length)
-        if (unseen) mount.forgetPages(ino)
-        reply.ok(data.length)
+        const isCached = file === undefined || !isDirect(file.flags)
+        mount.pages.whenExtended(ino, offset, data.length, isCached, () => {
+          if (file !== undefined && isCached) mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
+          mount.contentChanged(ino)
+          if ((flags & O_APPEND) !== 0) mount.pages.appended(ino, offset + data.length)
+          if (unseen) mount.forgetPages(ino)
+          reply.ok(data.length)
+        })
       },
       lost: errno => mount.lost(ino, errno),
     })

@@ -2,6 +2,8 @@ import { cutReserved as cutRanges, type Range } from '../fs/reserved.js'
 import { type Inode, isRegular } from '../fs/records.js'
 import type { Attributes, Invalidation, Mounted } from './mount-port.js'
 
+/** What a kernel keeps of a file, and locks, at once. */
+const pageBytes = 4096
 /** How long an answer waits until the kernel has given up old pages. Something may hold it up that waits for the answer. */
 const waitMsMax = 100
 /** What becomes of an answer that the kernel takes whatever it was told meanwhile: it has it after this time at the latest. */
@@ -16,6 +18,8 @@ interface Unanswered {
   readonly batch: number
   /** Bytes that the kernel may have as they were before. */
   changed: readonly Range[]
+  /** Another state took the place of what was shown: which of them others have changed is not known. */
+  readonly isOther: boolean
   /** The file as those pages show it; undefined: not known, or changed by this mount's own programs since. */
   before: Inode | undefined
 }
@@ -45,7 +49,9 @@ export interface KernelPagesPorts {
  */
 export class KernelPages {
   readonly #ports: KernelPagesPorts
-  readonly #held = new Set<number>()
+  /** Files of which the kernel may have pages; with each, how often all was announced when it was last told the size. */
+  readonly #held = new Map<number, number>()
+  #allAnnounced = 0
   /** Oldest first. */
   readonly #unanswered = new Map<number, Unanswered[]>()
   /** Newest last: what the kernel takes for the size of such a file may be from before it was opened. */
@@ -67,7 +73,7 @@ export class KernelPages {
 
   /** The kernel gets bytes as they are now, and may keep their pages. `isKept`: surely. */
   given(ino: number, offset: number, length: number, isKept: boolean): void {
-    this.#held.add(ino)
+    if (!this.#held.has(ino)) this.#held.set(ino, -1)
     if (!isKept) return
     for (const change of this.#unanswered.get(ino) ?? []) {
       change.changed = cutRanges(change.changed, { from: offset, to: offset + length })
@@ -81,8 +87,9 @@ export class KernelPages {
   /** A program may map the file from now on: if it has grown before, the kernel was perhaps not told how long it is. */
   opened(ino: number): void {
     if (!this.#ports.isMappable(ino)) return
-    this.#held.add(ino)
-    if (this.#closed.delete(ino) || this.isBehind(ino)) this.#tellSize(ino)
+    const isOld = this.#allAnnounced > 0 && this.#held.get(ino) !== this.#allAnnounced
+    this.#held.set(ino, this.#allAnnounced)
+    if (this.#closed.delete(ino) || this.isBehind(ino) || isOld) this.#tellSize(ino)
   }
 
   /** A program of this mount appended; the kernel takes `end` for the file's, which others may have moved before that. */
@@ -135,17 +142,19 @@ export class KernelPages {
   announceAll(): void {
     const mounted = this.#ports.mounted()
     if (mounted === undefined) return
+    this.#allAnnounced++
     // what is read from now on is as it is now: it counts again
-    for (const ino of this.#held) this.#track({ kind: 'inode', ino, offset: 0, length: 0 })
+    for (const ino of this.#held.keys()) this.#track({ kind: 'inode', ino, offset: 0, length: 0 }, true)
     mounted.invalidateAll()
-    const sizes = [...this.#held].filter(ino => this.#ports.isMappable(ino)).flatMap(ino => this.#sizeOf(ino))
-    mounted.invalidate(sizes)
+    const mappable = [...this.#held.keys()].filter(ino => this.#ports.isMappable(ino))
+    for (const ino of mappable) this.#held.set(ino, this.#allAnnounced)
+    mounted.invalidate(mappable.flatMap(ino => this.#sizeOf(ino)))
     this.#send(mounted)
   }
 
-  #track({ ino, offset, length, changed, before }: Invalidation & { kind: 'inode' }): void {
+  #track({ ino, offset, length, changed, before }: Invalidation & { kind: 'inode' }, isOther = false): void {
     const range = { from: offset, to: length === 0 ? Infinity : offset + length }
-    const change = { batch: this.#batch, changed: changed ?? [range], before }
+    const change = { batch: this.#batch, changed: changed ?? [range], isOther, before }
     const others = this.#unanswered.get(ino)
     if (others === undefined) this.#unanswered.set(ino, [change])
     else others.push(change)
@@ -216,6 +225,11 @@ export class KernelPages {
     return this.#unanswered.get(ino)?.flatMap(({ changed }) => changed) ?? []
   }
 
+  /** Of these, those of which nobody knows whether others changed them, or a program of this mount. */
+  unknownOf(ino: number): readonly Range[] {
+    return this.#unanswered.get(ino)?.flatMap(({ isOther, changed }) => (isOther ? changed : [])) ?? []
+  }
+
   /** Calls back when the kernel has given up the pages that are old now, or after a while: at once when there are none. */
   whenTaken(ino: number, done: () => void): void {
     if (!this.isBehind(ino)) return done()
@@ -227,6 +241,22 @@ export class KernelPages {
     const { batch } = this.#unanswered.get(ino)!.at(-1)!
     this.#waiting.push({ batch, done: once })
     this.#ports.delay(waitMsMax, once)
+  }
+
+  /**
+   * A program has written: where that is behind the old end, the kernel takes it for the file's end, and shows zeros for what
+   * others wrote before it and is being announced. Calls back when the kernel has given up the old pages; at once where it
+   * cannot, since the write holds such a page locked (`isCached`) until it is answered.
+   */
+  whenExtended(ino: number, offset: number, length: number, isCached: boolean, done: () => void): void {
+    const changes = this.#unanswered.get(ino)
+    // what the kernel takes for the size is not known where this mount's programs have changed it since
+    const size = changes?.[0]?.before?.size ?? 0
+    if (changes === undefined || offset + length <= size) return done()
+    const pages = { from: pageOf(offset), to: pageOf(offset + length - 1) + 1 }
+    const holds = changes.some(({ changed }) => changed.some(range => touches(range, pages)))
+    if (isCached && holds) done()
+    else this.whenTaken(ino, done)
   }
 
   /**
@@ -272,4 +302,13 @@ export class KernelPages {
       if (offset >= 0) this.#tellSize(ino)
     })
   }
+}
+
+function pageOf(offset: number): number {
+  return Math.floor(offset / pageBytes)
+}
+
+/** Whether a range of a file's bytes lies on some of a range of pages. */
+function touches({ from, to }: Range, pages: Range): boolean {
+  return from < to && pageOf(from) < pages.to && pageOf(to - 1) >= pages.from
 }

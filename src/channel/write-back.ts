@@ -46,7 +46,15 @@ export function writeBack(
     })
     return
   }
-  const runs = storedRuns(written, shown, offset, mount.pages.changedOf(ino))
+  const changed = mount.pages.changedOf(ino)
+  const runs = storedRuns(written, shown, offset, changed)
+  // … and where a program may have stored something, and nobody knows, it is told that its store is gone
+  const unknown = mount.pages.unknownOf(ino)
+  const bytesOf = (all: readonly StoredRun[]): number => all.reduce((sum, { length: bytes }) => sum + bytes, 0)
+  const whole = (): StoredRun[] => storedRuns(written, shown, offset, withoutEach(changed, unknown))
+  if (unknown.length > 0 && bytesOf(whole()) > bytesOf(runs)) {
+    return refuse(mount, ino, offset, data.length, EIO, reply)
+  }
   if (runs.length === 0) return reply.ok(data.length)
   let left = 0
   let errno = 0
@@ -135,6 +143,10 @@ function storeNameless(
     if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
     refuse(mount, orphan.ino, offset, count, ENOSPC, reply)
   }
+}
+
+function withoutEach(ranges: readonly Range[], others: readonly Range[]): readonly Range[] {
+  return others.reduce((left, other) => cutRanges(left, other), ranges)
 }
 
 /** Where `written` differs from `shown`, which both begin at `offset` of a file, but for ranges of the file. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { EIO } from '../../src/base/errno.js'
 import type { Attributes, Entry, Invalidation, Mounted, NegativeEntry, Reply } from '../../src/channel/mount-port.js'
 import { rootInode } from '../../src/fs/records.js'
 import { call, caller, Program, type Result } from './support/calls.js'
@@ -275,6 +276,66 @@ void t.test('set-user-ID that a write took away is gone for the kernel of this m
     t.same(kernel.stale, [ino])
     t.equal(write().value, 1)
     t.same(kernel.stale, [ino], 'once')
+  }
+  t.end()
+})
+
+void t.test(
+  'what was stored in a page from before a snapshot is told as lost, where nobody knows what was stored',
+  t => {
+    for (const { cluster, member, kernel, ino, handle, writeBack, read } of eachCase()) {
+      // another state takes the place of what is shown
+      member.frontend.invalidateAll()
+      t.equal(writeBack(0, 'aaaaaaaaaaaa').value, 12, 'nothing was stored')
+      kernel.items.length = 0
+      t.equal(writeBack(0, 'aaaSTOREaaaa').errno, EIO)
+      t.match(kernel.items, [{ kind: 'inode', ino }], 'and is not shown on')
+      kernel.takeAll()
+      new Program(cluster, member).read(ino, handle)
+      t.equal(writeBack(0, 'aaaSTOREaaaa').value, 12, 'of a page from after it, it counts')
+      cluster.settle()
+      t.equal(read(), 'aaaSTOREaaaa')
+    }
+    t.end()
+  },
+)
+
+void t.test('a file that a kernel knew before a snapshot, and that is opened after it, is as long in a mapping', t => {
+  for (const { cluster, member, kernel, ino, handle } of eachCase()) {
+    const program = new Program(cluster, member)
+    program.close(ino, handle)
+    kernel.takeAll()
+    member.frontend.invalidateAll()
+    kernel.takeAll()
+    kernel.items.length = 0
+    const again = program.open(ino)
+    t.match(kernel.items, [{ kind: 'size', ino, size: 12 }])
+    program.close(ino, again)
+    kernel.items.length = 0
+    program.open(ino)
+    t.same(kernel.items, [], 'once')
+  }
+  t.end()
+})
+
+void t.test('a write behind the end is answered when the kernel knows what others wrote before that', t => {
+  for (const { cluster, member, other, kernel, ino, handle } of eachCase()) {
+    /** How long the call takes. */
+    const written = (offset: number): number => {
+      const begun = cluster.clock.now
+      const data = Buffer.from('end')
+      call(cluster, reply => member.frontend.write(caller, ino, handle, offset, data, 0, false, reply))
+      return cluster.clock.now - begun
+    }
+    cluster.answered(other.write(ino, 12, 'bbbb', { durable: true }))
+    cluster.until('it is shown', () => member.content(ino) === 'aaaaaaaaaaaabbbb')
+    t.ok(written(20) < 30, 'it holds that page locked')
+    cluster.clock.after(50, () => kernel.takeAll())
+    const ms = written(5000)
+    t.ok(ms >= 50 && ms < 90, `${ms} ms`)
+    cluster.answered(other.write(ino, 14, 'c', { durable: true }))
+    cluster.advance(50)
+    t.ok(written(5000) < 30, 'within the file there is nothing to wait for')
   }
   t.end()
 })

@@ -25,6 +25,11 @@ interface Cell {
   life: string
 }
 
+interface Line {
+  readonly bytes: Buffer
+  isSynced: boolean
+}
+
 /**
  * Files whose pages several members change and look at, and what is known of each:
  * `lanes` many programs store numbers in cells of their own, close together, by mapping and by write(2);
@@ -36,7 +41,7 @@ export class PageFiles {
   readonly #inodes = new Map<Name, number>()
   readonly cells = new Map<string, Cell>()
   /** What was appended, or is about to be, one after the other; without a sync a line may be lost, and the next ones not. */
-  readonly lines: Buffer[] = []
+  readonly lines: Line[] = []
   readonly reads: { readonly who: string; readonly from: number; readonly bytes: Uint8Array }[] = []
   stamp = 0
   /** Numbers by the time that their write gave to the file. */
@@ -121,9 +126,10 @@ export class PageFiles {
     const content = this.#bytes(member, this.ino('tail'), 0, size)
     if (content === undefined) return
     const ends = new Set([0])
-    for (const line of this.lines) {
-      const begins = [...ends].filter(end => content.subarray(end, end + line.length).equals(line))
-      for (const begin of begins) ends.add(begin + line.length)
+    for (const { bytes, isSynced } of this.lines) {
+      const begins = [...ends].filter(end => content.subarray(end, end + bytes.length).equals(bytes))
+      if (isSynced) ends.clear()
+      for (const begin of begins) ends.add(begin + bytes.length)
     }
     check('pages', ends.has(size), () => `m${member.slot - 1} has ${size} bytes that are not what was appended`)
     for (const { who, from, bytes } of this.reads) {
@@ -168,6 +174,8 @@ export class PageUser {
   readonly #open = new Map<Name, CachedFile>()
   /** How far it has followed the tail. */
   #read = 0
+  /** Lines that it has appended, and not synced since. */
+  #unsynced: Line[] = []
   #stopped = false
 
   constructor(name: string, member: Member, kernel: Kernel, world: World, files: PageFiles) {
@@ -304,7 +312,7 @@ export class PageUser {
     this.#cache.store(file, cell.offset, this.#number(cell), errno => {
       if (errno !== 0) return this.#done(`store ${number} at ${cell.offset}`)(errno)
       this.#cache.sync(file, failed => {
-        if (failed === 0 && !this.#isBlurred) this.#synced(cell, number)
+        if (failed === 0) this.#synced(cell, number)
         this.#done(`store and sync ${number} at ${cell.offset}`)(failed)
       })
     })
@@ -321,18 +329,25 @@ export class PageUser {
     return `${this.#member.slot}.${this.#life}`
   }
 
-  /** What was stored may be gone, which no call tells: another state came in between. */
-  get #isBlurred(): boolean {
-    return this.#member.channel.restoring
-  }
-
   // ---- tail ----
 
   #append(file: CachedFile): void {
     if (file.size > 5 * pageBytes) return this.#next()
-    const line = Buffer.alloc(1 + this.#world.rng.below(200), 33 + this.#world.rng.below(90))
+    const bytes = Buffer.alloc(1 + this.#world.rng.below(200), 33 + this.#world.rng.below(90))
+    const line = { bytes, isSynced: false }
     this.#files.lines.push(line)
-    this.#cache.append(file, line, this.#done(`append ${line.length} bytes`))
+    this.#cache.append(file, bytes, errno => {
+      if (errno === 0) this.#unsynced.push(line)
+      // what was lost is told here, or at the next fsync
+      else this.#unsynced = []
+      if (errno !== 0 || this.#world.rng.below(3) > 0) return this.#done(`append ${bytes.length} bytes`)(errno)
+      const covered = this.#unsynced
+      this.#unsynced = []
+      this.#cache.sync(file, failed => {
+        if (failed === 0) for (const each of covered) each.isSynced = true
+        this.#done(`append ${bytes.length} bytes and sync`)(failed)
+      })
+    })
   }
 
   #follow(file: CachedFile): void {

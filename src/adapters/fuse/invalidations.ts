@@ -114,6 +114,8 @@ export class Invalidator {
   #nextMark = 1
   #closed = false
   #overflowed = false
+  /** Of what was dropped, the newest size of each file, which a mapping learns in no other way. */
+  readonly #sizes = new Map<number, Invalidation>()
   /** Who waits for what was dropped: all that the kernel has cached goes instead. */
   #afterOverflow: (() => void)[] = []
   #epochWarned = false
@@ -138,7 +140,7 @@ export class Invalidator {
 
   invalidate(items: readonly Invalidation[]): void {
     if (this.#closed || items.length === 0) return
-    if (this.#overflowed) return
+    if (this.#overflowed) return this.#keepSizes(items)
     // `invalidateAll` itself may hand over one for each open file
     if (Atomics.load(this.#shared, 0) + items.length <= WAITING_MAX + this.#opened.size) {
       return this.#post(encodeInvalidations(items), notificationsOf(items))
@@ -147,12 +149,20 @@ export class Invalidator {
     const dropped = (): void => {
       this.#overflowed = false
       this.invalidateAll()
+      const sizes = [...this.#sizes.values()]
+      this.#sizes.clear()
+      if (sizes.length > 0) this.#post(encodeInvalidations(sizes), notificationsOf(sizes))
       const waiting = this.#afterOverflow
       this.#afterOverflow = []
       for (const done of waiting) this.settled(done)
     }
     this.settled(dropped)
     this.#overflowed = true
+    this.#keepSizes(items)
+  }
+
+  #keepSizes(items: readonly Invalidation[]): void {
+    for (const item of items) if (item.kind === 'size') this.#sizes.set(item.ino, item)
   }
 
   /** Names are made to revalidate, and attributes with them; what is reached without a name goes one by one. */

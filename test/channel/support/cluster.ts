@@ -45,6 +45,8 @@ export class Member {
   readonly memory = new SimMemory()
   /** Copies of what was given up find no room. */
   copiesFull = false
+  /** What the hook was told of. */
+  readonly #told = new WeakSet<LostChange>()
   /** What its wall clock is ahead of the cluster's, in milliseconds. */
   wallSkewMs = 0
   /** The longest that a sync of its disk takes; undefined: as all the others'. */
@@ -205,10 +207,14 @@ export class Member {
       marked: () => {},
       note: () => {},
       lostChanges: changes => {
+        const untold = changes.filter(change => !this.#told.has(change))
+        for (const change of untold) {
+          this.#told.add(change)
+          hooks?.lostChange?.(this, change)
+        }
         // copies are on the same disk, as a rule
         if (this.log.full || this.copiesFull) return false
         this.lost.push(...changes)
-        for (const change of changes) hooks?.lostChange?.(this, change)
         return true
       },
       quarantined: reason => (this.quarantined = reason),

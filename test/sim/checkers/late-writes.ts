@@ -7,6 +7,8 @@ const name = 'late-writes'
 
 /** Messages that a process had sent when it ended may still come in. */
 const underWayMs = 100
+/** A member counts from when it answered its leader last, which is up to a heartbeat and a delay before it is heard last. */
+const answerMs = 500
 
 /** A write that has its place, and whom nobody had heard for longer than the lease when it began. */
 interface Placed {
@@ -54,13 +56,13 @@ export class LateWrites {
     const pair = `${member.slot} ${by.slot}`
     const last = this.#pairs.get(pair)
     // who is not heard may be the silent one, or who does not hear
-    if (last !== undefined && now - last > this.#leaseMs) for (const each of [member, by]) this.#wasSilent.add(each)
+    if (last !== undefined && this.#isSilence(now - last)) for (const each of [member, by]) this.#wasSilent.add(each)
     this.#pairs.set(pair, now)
     this.#heardAt.set(member, now)
     // … and where nobody leads, no leader hears anybody
     if (!follows(member, by) && !follows(by, member)) return
     for (const each of [member, by]) {
-      if (now - (this.#ledAt.get(each) ?? 0) > this.#leaseMs) this.#wasSilent.add(each)
+      if (this.#isSilence(now - (this.#ledAt.get(each) ?? 0))) this.#wasSilent.add(each)
       this.#ledAt.set(each, now)
     }
   }
@@ -77,9 +79,14 @@ export class LateWrites {
     const isRight =
       this.#mayEnd.has(member.id) ||
       this.#wasSilent.has(member) ||
-      this.silenceOf(member) > this.#leaseMs ||
-      this.#now() - (this.#ledAt.get(member) ?? 0) > this.#leaseMs
+      this.#isSilence(this.silenceOf(member)) ||
+      this.#isSilence(this.#now() - (this.#ledAt.get(member) ?? 0))
     check(name, isRight, () => `entry ${entry.index} ends the session of m${member.slot - 1}, which was never silent`)
+  }
+
+  /** Whether a member may take it for a silence as long as the lease. */
+  #isSilence(ms: number): boolean {
+    return ms > this.#leaseMs - answerMs
   }
 
   /** For how long nobody has heard a member, in milliseconds. */
