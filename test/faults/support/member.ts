@@ -2,6 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, openSync, closeSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { FailingCalls } from './failing-calls.js'
 import { Machine, mainPath, until, type Place } from '../../e2e/support/cluster.js'
 
 /** Debian's faketime: what `Member.clock` needs. */
@@ -16,6 +17,8 @@ export interface MemberOptions {
   readonly diskMiB?: number
   /** More lines of config.toml. */
   readonly settings?: string
+  /** Its calls to the disk can be made to fail. */
+  readonly failingCalls?: FailingCalls
 }
 
 interface Ended {
@@ -79,7 +82,7 @@ export class Member extends Machine {
     const child = spawn(program!, words, {
       cwd: '/',
       stdio: ['ignore', log, log],
-      env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', ...this.#clockEnvironment() },
+      env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', ...this.#preloaded() },
     })
     closeSync(log)
     const ended = new Promise<Ended>(resolve => child.once('exit', (code, signal) => resolve({ code, signal })))
@@ -178,6 +181,10 @@ export class Member extends Machine {
 
   lastWords(): string {
     return readFileSync(this.log, 'utf8').trim().split('\n').slice(-3).join(' | ').slice(-1000)
+  }
+
+  #preloaded(): Record<string, string> {
+    return this.#options.failingCalls?.environment ?? this.#clockEnvironment()
   }
 
   #clockEnvironment(): Record<string, string> {
