@@ -82,7 +82,7 @@ export class OpenChannel {
       this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog)
       opened.push(() => this.logStore.close())
       resumeInstall(paths, this.logStore)
-      this.#stateStore = openState(paths, owner, this.logStore, storeLog)
+      this.#stateStore = openState(paths, owner, this.logStore, descriptor.members.length > 1, storeLog)
       opened.push(() => this.#stateStore.close())
       let channel: Channel | undefined
       const mark = randomBytes(8).toString('hex')

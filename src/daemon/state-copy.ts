@@ -10,7 +10,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol.js'
@@ -88,11 +88,23 @@ function writePart(file: number, part: Uint8Array): void {
   }
 }
 
+/** What `state.db` is kept as when it was damaged. */
+export function damagedStatePath(folder: string): string {
+  return join(folder, 'state.db.damaged')
+}
+
 /**
- * Opens the state; one that is missing or damaged is made anew from its copy, if the log goes on from there. A damaged one
- * is kept beside it.
+ * Opens the state. One that is missing or damaged is made anew from its copy, if the log goes on from there; else, where
+ * the channel has other members (`hasOthers`), it is left empty, and made from the log or fetched from one of them. A
+ * damaged one is kept beside it. Throws `corrupt` when nobody else can give it.
  */
-export function openState(paths: SnapshotPaths, owner: LogOwner, log: LogStore, report: StoreLog): SqliteStateStore {
+export function openState(
+  paths: SnapshotPaths,
+  owner: LogOwner,
+  log: LogStore,
+  hasOthers: boolean,
+  report: StoreLog,
+): SqliteStateStore {
   const open = (): SqliteStateStore => SqliteStateStore.open(paths.state, owner, nodeHasher, report)
   const copied = copiedIndex(paths)
   const isUsable = copied !== undefined && log.term(copied) !== undefined
@@ -103,12 +115,21 @@ export function openState(paths: SnapshotPaths, owner: LogOwner, log: LogStore, 
   try {
     return open()
   } catch (error) {
-    if (!(error instanceof RkfsError) || error.code !== 'corrupt' || !isUsable) throw error
-    report.error({ error: error.message, kept: `${paths.state}.damaged` }, 'state.db is damaged: it is made anew')
-    renameSync(paths.state, `${paths.state}.damaged`)
-    restoreState(paths, owner, report)
+    if (!(error instanceof RkfsError) || error.code !== 'corrupt' || !(isUsable || hasOthers)) throw error
+    setAside(paths, error.message, report)
+    if (isUsable) restoreState(paths, owner, report)
     return open()
   }
+}
+
+function setAside({ state }: SnapshotPaths, error: string, report: StoreLog): void {
+  const kept = damagedStatePath(dirname(state))
+  report.error({ error, kept }, 'state.db is damaged: it is made anew, from its copy, the log, or another member')
+  for (const suffix of ['-wal', '-shm', '']) {
+    rmSync(kept + suffix, { force: true })
+    if (existsSync(state + suffix)) renameSync(state + suffix, kept + suffix)
+  }
+  fsyncDirectory(dirname(state))
 }
 
 /** Makes `state.db` anew from its copy; what the log has beyond it is applied after that. */

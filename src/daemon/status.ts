@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-limits.js'
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor, Member } from '../channel/descriptor.js'
@@ -14,6 +15,7 @@ import type {
 } from './control-protocol.js'
 import { deadMountStatus } from './failed-status.js'
 import { progressWords } from './progress-words.js'
+import { damagedStatePath } from './state-copy.js'
 import type { ActiveMount, Mounts } from './mounts.js'
 
 const expirySoonMs = 30 * 86_400_000
@@ -140,6 +142,17 @@ function fetchingWords({ channel }: ChannelHost, fetching: Progress): string {
   return `${words}. state.db is missing here, or older than what is left of the log, so that the files are not here: they come from another member as soon as one can be reached that has them`
 }
 
+/** It stays until somebody has seen it: a disk that damaged one file may damage another. */
+function damagedState({ folder }: ChannelHost): string | undefined {
+  const path = damagedStatePath(folder)
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (stats === undefined) return undefined
+  return (
+    `state.db was damaged, and was made anew at ${stats.ctime.toISOString()}: look at the disk (dmesg, smartctl), ` +
+    `then remove ${path}, which is what it was`
+  )
+}
+
 function problemsOf(host: ChannelHost): string[] {
   const { channel, identity } = host
   const problems: string[] = []
@@ -163,6 +176,8 @@ function problemsOf(host: ChannelHost): string[] {
   }
   if (host.fetching !== undefined) problems.push(fetchingWords(host, host.fetching))
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
+  const damaged = damagedState(host)
+  if (damaged !== undefined) problems.push(damaged)
   const removed = wasRemoved(host)
   if (removed) {
     problems.push(

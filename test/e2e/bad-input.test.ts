@@ -195,6 +195,30 @@ await t.test('keys, certificates and tokens', async t => {
     t.match(await c.must('verify', 'demo', '--deep'), /ok: all members agree/)
   })
 
+  for (const [what, damage] of [
+    ['nonsense', path => writeFileSync(path, Buffer.alloc(100_000, 7))],
+    ['cut', path => truncateSync(path, 100)],
+  ] as [string, (path: string) => void][]) {
+    await t.test(`state.db of one member is damaged (${what}): it is made anew, and said`, async t => {
+      await c.must('stop')
+      const path = join(c.folder(), 'state.db')
+      damage(path)
+      t.match(await c.mount(), /mounted at/)
+      await cluster.same([a, b, c])
+      const sums = 'cat kept; sha256sum d*/random'
+      t.equal((await c.shell(sums)).stdout, (await a.shell(sums)).stdout)
+      t.match(await c.must('verify', 'demo', '--deep'), /ok: all members agree/)
+      const status = await c.rkfs('status')
+      t.match(
+        status.stdout,
+        /state\.db was damaged, and was made anew at .*Z: look at the disk .*, then remove \S+damaged,/,
+      )
+      t.match(readFileSync(join(c.home, 'node.log'), 'utf8'), /state\.db is damaged: it is made anew/)
+      for (const suffix of ['', '-wal', '-shm']) rmSync(`${path}.damaged${suffix}`, { force: true })
+      t.notMatch((await c.rkfs('status')).stdout, /damaged/)
+    })
+  }
+
   await t.test('strangers at the port', async t => {
     const address = { host: '127.0.0.1', port: a.port }
     const talk = (send: (write: (data: Buffer | string) => void) => void, tls = false): Promise<void> =>

@@ -23,7 +23,8 @@ export function logRemedy(path: string, owner: LogOwner): string {
 export function stateRemedy(path: string): string {
   return (
     `state.db is derived from the log: stop the node, move ${path} (and -wal, -shm) away, and start again: ` +
-    'the member rebuilds it from its log or from another member.'
+    'the member rebuilds it from its log, from state.copy or from another member. ' +
+    'A channel of one that has no state.copy needs a backup of its folder.'
   )
 }
 
