@@ -355,6 +355,13 @@ export class Channel implements TransportEvents {
     return started
   }
 
+  /** Of two voters the other one is gone for good: this one decides alone. Throws `refused` with the reason. */
+  giveUpVoter(member: MemberId): void {
+    this.#parts.lostVoter.giveUp(member)
+    this.#agenda.hurry()
+    this.#turn()
+  }
+
   note(to: MemberId, topic: string, body: string): boolean {
     return this.#ports.transport.send(to, { kind: 'note', topic, body })
   }
@@ -395,6 +402,7 @@ export class Channel implements TransportEvents {
     this.#expire()
     this.#parts.standing.tick()
     this.#parts.secondRuns.tick()
+    this.#parts.lostVoter.tick()
     if (this.#ticks % reviewTicks === 0) this.#parts.proofs.review()
     this.#watchUsable()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()

@@ -177,6 +177,12 @@ export function withMemberAnew(
   return { ...withMember(withoutMember(descriptor, member.id), member), version: version + 1 }
 }
 
+/** The descriptor in which a voter that is lost has no vote, until it has caught up again. */
+export function withoutVote(descriptor: Descriptor, id: MemberId): Descriptor {
+  const members = descriptor.members.map(m => (m.id === id ? { ...m, state: 'learner' as const } : m))
+  return { ...descriptor, version: descriptor.version + 1, members }
+}
+
 /** The descriptor without a member. Throws `not-found`, or `refused` for the last voter and the owner. */
 export function withoutMember(descriptor: Descriptor, id: MemberId): Descriptor {
   const member = descriptor.members.find(m => m.id === id)

@@ -72,6 +72,8 @@ export class LeaderDuties {
   /** A learner that the owner wants as a voter becomes one when it has nearly all of the log (thesis §4.2.1). */
   #maybePromote(): void {
     if (!this.#raft.mayChangeConfiguration() || this.#raft.transferring !== undefined) return
+    // its vote has just been taken away, and that must end first
+    if (this.#raft.lostVoter !== undefined) return
     const { descriptor } = this.#roster
     const learner = descriptor.members.find(m => {
       const progress = this.#raft.progress(m.id)

@@ -12,7 +12,7 @@ import { hasEnded, lastPlaced, rememberPlace, standingOf } from './change-number
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
-import { decodeDescriptor, mayChange, mayMakeInode, type Descriptor, type Member } from './descriptor.js'
+import { decodeDescriptor, mayChange, mayMakeInode, withoutVote, type Descriptor, type Member } from './descriptor.js'
 import type { PendingChange } from './pending-changes.js'
 import type { ChannelPorts } from './ports.js'
 import type { Resume, Resumptions } from './resumption.js'
@@ -213,8 +213,15 @@ export class LeaderOrder {
       return EINVAL
     }
     if (next.version !== operation.version || next.version !== current.version + 1) return EEXIST
-    if (!mayChange(current, next, origin)) return EPERM
+    if (!mayChange(current, next, origin) && !this.#takesLostVote(current, next, origin)) return EPERM
     return this.#raft.mayChangeConfiguration() ? 0 : EAGAIN
+  }
+
+  /** Whether it only takes the vote of the other voter, which was given up for lost here, by command. */
+  #takesLostVote(current: Descriptor, next: Descriptor, origin: MemberId): boolean {
+    const { lostVoter } = this.#raft
+    if (lostVoter === undefined || origin !== this.#self) return false
+    return JSON.stringify(next) === JSON.stringify(withoutVote(current, lostVoter))
   }
 
   /** Orders what a member forwarded; answers a gap, or what was refused. `first`: the number of the first one in its round. */

@@ -20,6 +20,7 @@ import { RaftLink } from './raft-link.js'
 import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
+import { LostVoter } from './lost-voter.js'
 import { Proofs } from './proofs.js'
 import { SecondRuns } from './second-runs.js'
 import { Standing } from './standing.js'
@@ -54,6 +55,7 @@ export interface Parts {
   readonly standing: Standing
   readonly secondRuns: SecondRuns
   readonly proofs: Proofs
+  readonly lostVoter: LostVoter
 }
 
 /** `pinned`: blobs that an open file without a name still shows. */
@@ -89,6 +91,7 @@ export function makeParts(
   return {
     standing: new Standing(core),
     proofs: new Proofs(core),
+    lostVoter: new LostVoter(core, changeMembers),
     secondRuns: new SecondRuns(core.self, core.roster, core.findings, id => ports.transport.connected(id)),
     durability,
     link: new RaftLink(core, healing, contact),

@@ -84,6 +84,11 @@ export class Roster {
     return [this.#descriptor, ...this.#logged].some(({ members }) => members.some(({ id }) => id === member))
   }
 
+  /** Another member told of a later descriptor than the one that is applied here. */
+  get isOutdated(): boolean {
+    return this.#told.size > 0 || this.#logged.length > 0
+  }
+
   /** A member may have missed changes: it is told the descriptor. */
   greet(member: MemberId): void {
     this.tell(member, this.#note())

@@ -47,6 +47,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'member.add': { channel: text, certificatePem: text, address: text, name: optional(text) },
   'member.remove': { channel: text, member: text },
   'member.fence': { channel: text, member: text },
+  'member.lost': { channel: text, member: text },
   'member.list': { channel: text },
   join: { token: text },
   mount: { channel: text, directory: text, options: texts, create: flag, wait: optional(seconds) },

@@ -49,6 +49,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       member: await node.addMember(channel, certificatePem, address, name),
     }),
     'member.remove': async ({ channel, member }) => ({ member: await node.removeMember(channel, member) }),
+    'member.lost': async ({ channel, member }) => ({ member: await node.giveUpVoter(channel, member) }),
     'member.fence': async ({ channel, member }) => ({ member: await node.fenceMember(channel, member) }),
     'member.list': async ({ channel }) => ({
       members: node.host(channel).channel.descriptor.members.map(describeMember),

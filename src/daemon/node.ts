@@ -542,6 +542,22 @@ export class Node {
     return id
   }
 
+  /** Of two voters the other one is gone for good, as people say: this node decides alone. Throws `refused`, `no-quorum`. */
+  async giveUpVoter(channel: string, given: string): Promise<MemberId> {
+    const { channel: brain, name } = this.host(channel)
+    const id = findMember(brain.descriptor, given)
+    brain.giveUpVoter(id)
+    for (const end = performance.now() + changeMs; brain.configuration.voters.includes(id); await sleep(50)) {
+      if (performance.now() > end) {
+        throw new RkfsError(
+          'no-quorum',
+          `${name} goes on without ${id}, but has not taken its vote away yet: see rkfs status`,
+        )
+      }
+    }
+    return id
+  }
+
   async removeMember(channel: string, given: string): Promise<MemberId> {
     const host = this.#ownersOnly(channel, 'remove members')
     const id = findMember(host.channel.descriptor, given)

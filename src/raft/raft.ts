@@ -70,6 +70,12 @@ export class Raft<D> implements RaftCore<D> {
   get configuration(): Configuration {
     return this.#state.configurations.latest
   }
+  get isConfigurationCommitted(): boolean {
+    return this.#state.configurations.latestIndex <= this.#state.commitIndex
+  }
+  get lostVoter(): MemberId | undefined {
+    return this.#state.lostVoter
+  }
   get transferring(): MemberId | undefined {
     return this.#leading?.transferring
   }
@@ -174,6 +180,11 @@ export class Raft<D> implements RaftCore<D> {
 
   saw(from: MemberId, term: number): void {
     this.#show(from, term)
+    this.#conclude()
+  }
+
+  loseVoter(member: MemberId | undefined): void {
+    this.#state.lostVoter = member
     this.#conclude()
   }
 

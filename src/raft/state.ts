@@ -28,6 +28,8 @@ export class State<D> {
   now = 0
   /** What this member lacks of what it pledged; undefined: nothing that is known. */
   recovery: Recovery | undefined
+  /** The other one of two voters is gone for good, as people say: this one decides alone. */
+  lostVoter: MemberId | undefined
   #term: number
   #vote: MemberId | undefined
   #commitIndex: number
@@ -73,7 +75,9 @@ export class State<D> {
     return this.#configurations
   }
   get voters(): readonly MemberId[] {
-    return this.#configurations.latest.voters
+    const { voters } = this.#configurations.latest
+    const isLeft = voters.length === 2 && voters.includes(this.id) && this.lostVoter !== undefined
+    return isLeft && voters.includes(this.lostVoter!) ? [this.id] : voters
   }
   get lastTerm(): number {
     const term = this.log.term(this.log.lastIndex)

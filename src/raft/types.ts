@@ -240,6 +240,14 @@ export interface RaftCore<D> {
   /** A member says outside the messages of the protocol which term it is in: its word, as any other. */
   saw(from: MemberId, term: number): void
   readonly recovery: Recovery | undefined
+  /** The latest configuration is known to be committed. */
+  readonly isConfigurationCommitted: boolean
+  /**
+   * One of two voters is gone for good, as people say: the other one decides alone while these two are the configuration.
+   * What is committed is all on it. Undefined: that is over.
+   */
+  loseVoter(member: MemberId | undefined): void
+  readonly lostVoter: MemberId | undefined
   /** A member lost its log and was admitted anew: what it acknowledged before counts no more. */
   forget(member: MemberId): void
   /** Follower: entries from `index` on, none of which is committed, are known to contradict what is. */

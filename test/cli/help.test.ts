@@ -33,6 +33,7 @@ t.test('every command of the design is there, with a description and an example'
     'member fence',
     'member invite',
     'member list',
+    'member lost',
     'member remove',
     'mount',
     'serve',

@@ -56,6 +56,14 @@ Example:
     )
     .action(fence)
   member
+    .command('lost')
+    .description('of two voters the other one is gone for good: go on without it')
+    .argument('<channel>')
+    .argument('<member>', 'its id, the first digits of it, or its name')
+    .option('--yes', 'its machine or disk is gone for good')
+    .addHelpText('after', lostHelp)
+    .action(lost)
+  member
     .command('list')
     .description('list the members of a channel')
     .argument('<channel>')
@@ -63,6 +71,17 @@ Example:
     .addHelpText('after', '\nExample:\n  rkfs member list demo')
     .action(list)
 }
+
+const lostHelp = `
+A channel of two voters needs both. Run this on the one that is left, if the other one's machine or disk is gone
+for good. Nothing that was acknowledged is lost: with two voters nothing is without this node. But never run it
+on both: each would go on alone, and what one of them then orders is lost.
+
+If the other one comes back after all, it is brought up to date and gets its vote again. A home that was put
+back from an older copy needs none of this: start it, and it is brought up to date.
+
+Example:
+  rkfs member lost demo beta --yes`
 
 async function invite(channel: string, options: { expires?: number }, command: Command): Promise<void> {
   checkChannelName(channel)
@@ -110,6 +129,13 @@ async function fence(channel: string, member: string, _options: object, command:
   checkChannelName(channel)
   const fenced = await ask(homeOf(command), 'member.fence', { channel, member }, { timeoutSeconds: agreeSeconds })
   say(`the session of member ${fenced.member} in ${channel} is ended: what it had on its way is refused`)
+}
+
+async function lost(channel: string, member: string, { yes }: { yes?: boolean }, command: Command): Promise<void> {
+  checkChannelName(channel)
+  if (yes !== true) throw new RkfsError('usage', `${lostHelp.split('\n\n')[0]!.trim()}\nAdd --yes if that is so`)
+  const gone = await ask(homeOf(command), 'member.lost', { channel, member }, { timeoutSeconds: agreeSeconds })
+  say(`member ${gone.member} has no vote in ${channel} any more: this node decides alone`)
 }
 
 async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
