@@ -219,7 +219,7 @@ export class Leading<D> {
     return progress !== undefined && this.#isActive(progress)
   }
 
-  /** Voters heard from within an election timeout that have not gone on to a later term, itself included if it votes. */
+  /** Voters heard from within an election timeout that have not left for a later term, itself included if it votes. */
   activeVoters(): number {
     const { voters, id, terms } = this.#state
     return voters.filter(voter => voter === id || (this.isActive(voter) && !terms.isAhead(voter))).length

@@ -106,6 +106,8 @@ export class State<D> {
     this.host.saveHardState({ term, vote: this.id })
     this.#term = term
     this.#vote = this.id
+    // it speaks of later terms
+    this.#outbox = []
   }
 
   send(to: MemberId, message: RaftMessage<D>): void {

@@ -56,14 +56,19 @@ export class Terms<D> {
     const members = known === undefined ? this.#state.configurations.members() : undefined
     if (members?.has(member) === false) return
     if (members !== undefined) for (const id of this.#shown.keys()) if (!members.has(id)) this.#shown.delete(id)
-    const { now } = this.#state
+    const { now, term: own } = this.#state
     const told = leader ?? (known?.term === term ? known.leader : undefined)
-    const aheadSince = term > this.#state.term ? (known?.aheadSince ?? now) : undefined
+    const before = known !== undefined && known.term > own ? known.aheadSince : undefined
+    const aheadSince = term > own ? (before ?? now) : undefined
     this.#shown.set(member, { term, leader: told, at: now, aheadSince })
   }
 
+  /** Whether a member has said nothing for an election timeout but that it is in a later term. */
   isAhead(member: MemberId): boolean {
-    return (this.#shown.get(member)?.term ?? 0) > this.#state.term
+    const { term, now, options } = this.#state
+    const shown = this.#shown.get(member)
+    if (shown?.aheadSince === undefined || shown.term <= term) return false
+    return now - shown.aheadSince >= options.electionTimeoutTicks
   }
 
   /** The term that a majority of the voters has reached, this member among them if it votes. */

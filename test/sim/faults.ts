@@ -4,6 +4,7 @@ import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
 import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
+import { Liars } from './liars.js'
 import { OldDisks } from './old-disks.js'
 import type { FaultKind, SimOptions } from './options.js'
 
@@ -48,6 +49,7 @@ export class Faults {
   /** Blobs that a member's disk has lost: no other loses them, too. */
   readonly #rotten = new Set<BlobId>()
   readonly #oldDisks: OldDisks
+  readonly #liars: Liars
   /** Until then members may not reach each other. */
   #calmAt = 0
   #healed = false
@@ -77,9 +79,23 @@ export class Faults {
         this.#connectAnew()
       },
     })
+    this.#liars = new Liars({
+      cluster,
+      rng,
+      note: text => host.note(text),
+      after: (ms, task) => this.#after(ms, task),
+      isRecovering: () => this.#oldDisks.busy,
+      isGone: member => this.isGone(member),
+      isCalm: () => !this.#healed && cluster.clock.now >= this.#calmAt,
+      calm: () => {
+        this.#calm([])
+        this.#connectAnew()
+      },
+      happened: () => this.#note('lie', ''),
+    })
     cluster.network.blocked = (a, b) => this.#isBlocked(a, b)
     if (options.lossOneIn > 0) {
-      cluster.network.lose = () => !this.#healed && !this.#oldDisks.busy && rng.below(options.lossOneIn) === 0
+      cluster.network.lose = () => !this.#healed && !this.#isBusy && rng.below(options.lossOneIn) === 0
     }
     if (options.faults.length > 0) this.#later()
     this.#reconnect()
@@ -88,6 +104,16 @@ export class Faults {
   /** A disk was lost or put back, and its member has not caught up: it comes back even when all else is healed. */
   get isReturning(): boolean {
     return this.#oldDisks.isReturning
+  }
+
+  /** Something is watched that nothing else may disturb. */
+  get #isBusy(): boolean {
+    return this.#oldDisks.busy || this.#liars.busy
+  }
+
+  /** A member's process sends its greeting. */
+  greeted(member: Member, greeting: Parameters<Liars['greeted']>[1]): void {
+    this.#liars.greeted(member, greeting)
   }
 
   get counts(): ReadonlyMap<FaultKind, number> {
@@ -133,7 +159,7 @@ export class Faults {
   }
 
   #make(kind: FaultKind): void {
-    if (this.#oldDisks.busy) return
+    if (this.#isBusy) return
     const { cluster, rng, options } = this.#host
     const { network } = cluster
     const members = cluster.members.filter(({ id }) => !this.#gone.has(id))
@@ -224,6 +250,8 @@ export class Faults {
         // what one disk has lost, another must have
         if (options.disk === 'memory' && !this.#counts.has('rot')) this.#oldDisks.await(kind)
         return
+      case 'lie':
+        return this.#liars.lie(member, ms)
       case 'loss':
         // as often as `lossOneIn` says
         return

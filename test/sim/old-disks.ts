@@ -1,5 +1,6 @@
 import type { Rng } from '../../src/base/rng.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
+import { allFollow } from './calm.js'
 import { check } from './checkers/violation.js'
 
 /** What came back must be whole again within so long. */
@@ -84,7 +85,7 @@ export class OldDisks {
   #putBack(kind: DiskFault): boolean {
     const { cluster, rng } = this.#host
     const leader = cluster.alive.find(({ leads }) => leads)
-    if (leader === undefined || !this.#isCalm(leader)) return false
+    if (leader === undefined || !allFollow(cluster, leader, this.#host.isGone)) return false
     const voters = cluster.members.filter(({ id }) => leader.channel.configuration.voters.includes(id))
     const member = voters[rng.below(voters.length)]!
     if (voters.length < 2) return false
@@ -146,24 +147,6 @@ export class OldDisks {
       for (const started of [...others, member]) this.#host.start(started)
       this.#watch(member, commitIndex, cluster.clock.now + recoverMsMax)
     })
-  }
-
-  /** All follow one leader, which has told them all that it knows. */
-  #isCalm(leader: Member): boolean {
-    const { alive, members } = this.#host.cluster
-    return (
-      alive.length === members.filter(member => !this.#host.isGone(member)).length &&
-      alive.every(
-        ({ channel, frozen, stalled }) =>
-          !frozen &&
-          !stalled &&
-          channel.serving &&
-          !channel.restoring &&
-          channel.recovering === undefined &&
-          channel.leader === leader.id &&
-          channel.term === leader.channel.term,
-      )
-    )
   }
 
   #watch(member: Member, last: number, end: number): void {

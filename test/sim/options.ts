@@ -58,6 +58,7 @@ export const faultKinds = [
   'fence',
   'old-disk',
   'no-disk',
+  'lie',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 

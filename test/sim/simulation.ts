@@ -27,6 +27,7 @@ import { checkWholeListing } from './checkers/whole-listing.js'
 import { checkOwnView } from './checkers/own-view.js'
 import { Sessions } from './checkers/sessions.js'
 import { check } from './checkers/violation.js'
+import { checkTerms } from './checkers/terms.js'
 import { Votes } from './checkers/votes.js'
 import { Faults } from './faults.js'
 import { intercept } from './intercept.js'
@@ -179,6 +180,9 @@ export class Simulation {
           return member.log.compact(upTo, isUsed)
         },
         saveHardState: state => {
+          // back from a term that no majority was ever near: votes there have come to nothing
+          if (state.term < member.log.hardState.term)
+            this.#votes.losesDisk(member.id, term => this.#leaders.wasLed(term))
           member.log.saveHardState(state)
           // a disk that does not answer holds up who waits for it within a call
           if (member.stalled) this.#cluster.clock.soon(() => member.stalled && member.freeze())
@@ -202,6 +206,7 @@ export class Simulation {
 
   #sends(member: Member, to: string, message: PeerMessage): void {
     this.trace.count(`${member.slot} ${to} ${message.kind}`)
+    if (message.kind === 'greeting') this.#faults?.greeted(member, message)
     if (message.kind !== 'raft') return
     const raft = message.message
     const { term } = raft
@@ -331,6 +336,7 @@ export class Simulation {
       check('serving', channel.failure === undefined || isDisk, () => `${who} failed: ${channel.failure}`)
       check('serving', channel.quarantine === undefined, () => `${who} is quarantined: ${channel.quarantine}`)
       check('serving', channel.damage === undefined, () => `${who} cannot read its disk: ${channel.damage}`)
+      checkTerms(member, this.#cluster.members.length, this.#now)
       if (!member.frozen) checkWholeListing(member, 'log', member.slot > this.options.members)
       const kernel = this.#kernels.get(member)
       checkBounds(member, (kernel?.waiting ?? 0) + this.#acknowledged.count)

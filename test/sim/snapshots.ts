@@ -1,5 +1,6 @@
 import { RkfsError } from '../../src/base/errors.js'
 import type { MemberId } from '../../src/base/ids.js'
+import type { Channel } from '../../src/channel/channel.js'
 import type { Rng } from '../../src/base/rng.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
 import { keepBlobs, trySnapshot } from '../channel/support/sim-disk.js'
@@ -8,6 +9,7 @@ import { keepBlobs, trySnapshot } from '../channel/support/sim-disk.js'
 export class Snapshots {
   installed = 0
   readonly #cluster: Cluster
+  readonly #waiting = new Set<Channel>()
   readonly #rng: Rng
   readonly #note: (text: string) => void
 
@@ -21,15 +23,15 @@ export class Snapshots {
   #fetch(member: Member, from: MemberId, index: number): void {
     const { channel } = member
     const source = this.#cluster.members.find(({ id }) => id === from)
-    if (channel.restoring || source === undefined || !channel.beginRestore()) return
+    if (channel.restoring || source === undefined || this.#waiting.has(channel) || !channel.beginRestore()) return
     const { clock, network } = this.#cluster
     const isConnected = (): boolean => network.isUp(member.id, from) && source.alive && !source.frozen
     const isHere = (): boolean => member.alive && member.channel === channel
     const giveUp = (): void => {
+      channel.restored(undefined)
       // as the daemon, which waits a second before it tries again
-      clock.after(1000, () => {
-        if (isHere()) channel.restored(undefined)
-      })
+      this.#waiting.add(channel)
+      clock.after(1000, () => this.#waiting.delete(channel))
     }
     const arrive = (): void => {
       if (!isHere()) return

@@ -100,6 +100,13 @@ export class TestNode implements RaftHost<number> {
     this.#watchLog(this.disk.copy())
   }
 
+  /** A member that is down gets a copy of its disk back from when its log ended at `index`. */
+  putBack(index: number, hardState = this.hardState): void {
+    this.hardState = hardState
+    if (index < this.disk.lastIndex) this.disk.truncateFrom(index + 1)
+    this.#watchLog(this.disk.copy())
+  }
+
   #writeToDisk(count: number): void {
     for (const write of this.#writes.splice(0, count))
       if ('append' in write) this.disk.append(write.append)

@@ -26,13 +26,14 @@ function describe(message: RaftMessage<number>): string {
     }
     case 'append-reply': {
       const { success, match, rejectedIndex, hintIndex, hintTerm } = message
-      if (success) return `append-reply term=${term} match=${match} written=${hintIndex}`
-      return `append-reply term=${term} refused=${rejectedIndex} hint=${hintIndex}/${hintTerm}`
+      const recovering = message.recovering ? ' recovering' : ''
+      if (success) return `append-reply term=${term} match=${match} written=${hintIndex}${recovering}`
+      return `append-reply term=${term} refused=${rejectedIndex} hint=${hintIndex}/${hintTerm}${recovering}`
     }
     case 'heartbeat':
       return `heartbeat term=${term} commit=${message.commit} round=${message.round}`
     case 'heartbeat-reply':
-      return `heartbeat-reply term=${term} match=${message.match} round=${message.round}`
+      return `heartbeat-reply term=${term} match=${message.match} round=${message.round}${message.recovering ? ' recovering' : ''}`
     case 'snapshot':
       return `snapshot term=${term} index=${message.index}`
     case 'timeout-now':
@@ -131,6 +132,17 @@ export class Trace extends Invariants {
         return node().crash(writes => Math.min(number('keep', 0), writes))
       case 'restart':
         return node().start(number('applied', node().log.base.index))
+      case 'put-back':
+        return node().putBack(Number(words[1]))
+      case 'owe': {
+        const pledge = {
+          term: number('term', 0),
+          heldTerm: 0,
+          index: number('index', 0),
+          indexTerm: number('index-term', 0),
+        }
+        return node().raft.owe({ pledge, blind: false })
+      }
       case 'compact':
         return node().compact(Number(words[1]))
       case 'fetch':
@@ -242,10 +254,9 @@ export class Trace extends Invariants {
     for (const other of this.nodes.keys()) {
       const progress = node.raft.progress(other)
       if (!progress) continue
-      const { match, next, state, inflightBytes, active } = progress
-      this.#say(
-        `  ${other}: ${state} match=${match} next=${next} inflight=${inflightBytes}${active ? '' : ' inactive'}`,
-      )
+      const { match, next, state, inflightBytes, active, recovering } = progress
+      const how = `${active ? '' : ' inactive'}${recovering ? ' recovering' : ''}`
+      this.#say(`  ${other}: ${state} match=${match} next=${next} inflight=${inflightBytes}${how}`)
     }
   }
 
@@ -275,6 +286,18 @@ export class Trace extends Invariants {
   }
   configurationChanged(node: TestNode, configuration: Configuration): void {
     this.#say(`${node.id}: configuration ${describeConfiguration(configuration)}`)
+  }
+  rolledBack(node: TestNode, member: string, acknowledged: number): void {
+    this.#say(`${node.id}: ${member} lacks what it acknowledged up to ${acknowledged}`)
+  }
+  lacks(node: TestNode, index: number, member: string): void {
+    this.#say(`${node.id}: lacks ${index}, which ${member} has committed`)
+  }
+  twoLeaders(node: TestNode, one: string, other: string, term: number): void {
+    this.#say(`${node.id}: ${one} and ${other} both lead in term ${term}`)
+  }
+  recovered(node: TestNode): void {
+    this.#say(`${node.id}: recovered`)
   }
   override snapshotNeeded(node?: TestNode, from?: string, index?: number): void {
     super.snapshotNeeded()
