@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDead } from '../adapters/fuse/mount-point.js'
 import { mountsAt } from '../adapters/fuse/mountinfo.js'
 import { messageOf } from '../base/errors.js'
 import type { Log } from './log.js'
@@ -66,6 +67,8 @@ export class DeadMounts {
         await mount(found)
         return this.#log.info('a mount that the last run left dead is there again', { directory, channel })
       } catch (error) {
+        // it lives: this home is a copy of another one, whose node runs
+        if (!(await isDead(directory))) return this.delete(directory)
         const reason = messageOf(error)
         if (isLeft()) this.add({ ...found, problem: `${left}, and it cannot be mounted anew: ${reason}` })
         if (reason !== told) this.#log.warn('a dead mount cannot be mounted anew', { directory, channel, reason })

@@ -1,6 +1,6 @@
 /** A mount goes away where somebody asks for it, and nowhere else: no program ever writes into the bare directory. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { clusterOf, isDead, isMounted, isRunning, mainPath, until, type Machine } from './support/cluster.js'
@@ -158,6 +158,21 @@ await t.test('a mount that shows elsewhere only is not called mounted, and is ta
   )
   t.same((await solo.status())?.mounts, [])
   await solo.must('stop')
+})
+
+await t.test("the node of a copied home does not take the other's living mount for a dead one of its own", async t => {
+  await solo.mount()
+  const copy = await cluster.machine('copy')
+  const config = readFileSync(join(copy.home, 'config.toml'))
+  cpSync(solo.home, copy.home, { recursive: true, filter: path => !/\.(pid|sock|lock)$/.test(path) })
+  writeFileSync(join(copy.home, 'config.toml'), config)
+  await copy.must('channel', 'create', 'other')
+  await until('it knows that nothing is dead', async () => (await copy.status())?.mounts.length === 0, 10)
+  const refused = await copy.rkfs('umount', solo.directory)
+  t.equal(refused.code, 1)
+  t.match(refused.stderr, /is not one of this/)
+  await copy.must('stop')
+  t.equal((await solo.shell('echo there > a; cat a; rm a')).stdout, 'there\n')
 })
 
 await t.test('files in the bare directory are named, with the way to bring them in', async t => {

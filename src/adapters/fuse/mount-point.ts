@@ -62,7 +62,7 @@ function unusable(path: string, error: unknown): RkfsError {
 }
 
 /** A FUSE mount is dead when its daemon is gone: statfs(2) says ENOTCONN. Asked by a child, which may hang in our place. */
-async function isDead(directory: string): Promise<boolean> {
+export async function isDead(directory: string): Promise<boolean> {
   const { status, stderr } = await run('stat', ['-f', '--', directory], { timeoutMs: PROBE_TIMEOUT_MS })
   return status !== 0 && /not connected|connection abort/i.test(stderr)
 }
