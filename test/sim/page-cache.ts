@@ -39,6 +39,8 @@ export const SIGBUS = -7
  */
 export class PageCache {
   readonly files = new Map<number, CachedFile>()
+  /** Told when the kernel is about to be told of a change of a file. */
+  announced: ((ino: number) => void) | undefined
   readonly #kernel: Kernel
   readonly #clock: CacheClock
   readonly #ms: () => number
@@ -72,6 +74,7 @@ export class PageCache {
     for (const item of items) {
       const file = 'ino' in item ? this.files.get(item.ino) : undefined
       if (file === undefined || !('ino' in item)) continue
+      this.announced?.(item.ino)
       this.#queue.push(done => (item.kind === 'size' ? this.#store(file, item, done) : this.#drop(file, item, done)))
       this.#pump()
     }

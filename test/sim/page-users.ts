@@ -174,6 +174,8 @@ export class PageUser {
   readonly #open = new Map<Name, CachedFile>()
   /** How far it has followed the tail. */
   #read = 0
+  /** What it has stored in which cell, and not synced since. */
+  readonly #unsyncedCells = new Map<Cell, number>()
   /** Lines that it has appended, and not synced since. */
   #unsynced: Line[] = []
   #stopped = false
@@ -192,6 +194,7 @@ export class PageUser {
     }
     this.#cache = new PageCache(kernel, clock, () => world.rng.below(notifyMsMax))
     kernel.cache = this.#cache
+    this.#cache.announced = ino => this.#after(world.rng.below(4), () => this.#lookAgain(ino))
     this.#next()
   }
 
@@ -290,16 +293,24 @@ export class PageUser {
 
   #store(file: CachedFile): void {
     const cell = this.#cell('map')
-    this.#cache.store(file, cell.offset, this.#number(cell), this.#done(`store ${cell.next} at ${cell.offset}`))
+    const number = cell.next + 1
+    this.#cache.store(file, cell.offset, this.#number(cell), errno => {
+      if (errno === 0) this.#unsyncedCells.set(cell, number)
+      this.#done(`store ${number} at ${cell.offset}`)(errno)
+    })
   }
 
   #write(file: CachedFile): void {
     const cell = this.#cell('write')
     const number = cell.next + 1
     this.#cache.write(file, cell.offset, this.#number(cell), errno => {
-      if (errno !== 0) return this.#done(`write ${number} at ${cell.offset}`)(errno)
-      this.#cache.sync(file, failed => {
-        if (failed === 0) this.#synced(cell, number)
+      // what was lost is told here, or by the next fsync
+      if (errno !== 0) {
+        this.#unsyncedCells.clear()
+        return this.#done(`write ${number} at ${cell.offset}`)(errno)
+      }
+      this.#unsyncedCells.set(cell, number)
+      this.#syncAll(file, failed => {
         this.#done(`write and sync ${number} at ${cell.offset}`)(failed)
       })
     })
@@ -311,10 +322,20 @@ export class PageUser {
     const number = cell.next + 1
     this.#cache.store(file, cell.offset, this.#number(cell), errno => {
       if (errno !== 0) return this.#done(`store ${number} at ${cell.offset}`)(errno)
-      this.#cache.sync(file, failed => {
-        if (failed === 0) this.#synced(cell, number)
+      this.#unsyncedCells.set(cell, number)
+      this.#syncAll(file, failed => {
         this.#done(`store and sync ${number} at ${cell.offset}`)(failed)
       })
+    })
+  }
+
+  /** Covers all that was stored before, or tells that something of it may be lost. */
+  #syncAll(file: CachedFile, answer: (errno: number) => void): void {
+    const covered = [...this.#unsyncedCells]
+    this.#unsyncedCells.clear()
+    this.#cache.sync(file, errno => {
+      if (errno === 0) for (const [cell, number] of covered) this.#synced(cell, number)
+      answer(errno)
     })
   }
 
@@ -351,18 +372,35 @@ export class PageUser {
   }
 
   #follow(file: CachedFile): void {
+    this.#readFrom(file, this.#read, (errno, got) => {
+      if (got !== undefined) {
+        this.#files.reads.push({ who: this.#name, from: this.#read, bytes: got })
+        this.#read += got.length
+      }
+      this.#done(`follow to ${this.#read}`)(errno)
+    })
+  }
+
+  /** What is behind an offset of the tail; undefined: nothing. */
+  #readFrom(file: CachedFile, from: number, answer: (errno: number, got: Uint8Array | undefined) => void): void {
     this.#cache.fstat(file, (errno, shown) => {
-      if (shown === undefined || shown.size <= this.#read) return this.#done('follow')(errno)
-      const from = this.#read
+      if (shown === undefined || shown.size <= from) return answer(errno, undefined)
       this.#cache.pread(file, from, shown.size - from, (failed, got) => {
-        if (got !== undefined) {
-          const zero = got.indexOf(0)
-          check('pages', zero < 0, () => `${this.#name} reads a zero at ${from + zero}, which nobody wrote`)
-          this.#files.reads.push({ who: this.#name, from, bytes: got })
-          this.#read = from + got.length
-        }
-        this.#done(`follow from ${from}`)(failed)
+        const zero = got?.indexOf(0) ?? -1
+        check('pages', zero < 0, () => `${this.#name} reads a zero at ${from + zero}, which nobody wrote`)
+        answer(failed, got)
       })
+    })
+  }
+
+  /** A program that looks a name up, and then at the file, while the kernel is being told of a change. */
+  #lookAgain(ino: number): void {
+    const name = (['tail', 'stamp'] as const).find(each => this.#files.ino(each) === ino)
+    const file = name && this.#open.get(name)
+    if (this.#stopped || file === undefined || this.#isFirst) return
+    this.#cache.lookup(rootInode, `pages-${name}`, () => {
+      if (name === 'stamp') this.#compare(file, () => {})
+      else this.#readFrom(file, this.#read, () => {})
     })
   }
 
@@ -381,20 +419,21 @@ export class PageUser {
   }
 
   #look(file: CachedFile): void {
-    if (this.#world.rng.below(2) === 0) return this.#compare(file)
-    this.#cache.lookup(rootInode, 'pages-stamp', () => this.#compare(file))
+    const done = this.#done('look')
+    if (this.#world.rng.below(2) === 0) return this.#compare(file, done)
+    this.#cache.lookup(rootInode, 'pages-stamp', () => this.#compare(file, done))
   }
 
-  #compare(file: CachedFile): void {
+  #compare(file: CachedFile, done: (errno: number) => void): void {
     this.#cache.fstat(file, (errno, shown) => {
-      if (shown === undefined) return this.#done('look')(errno)
+      if (shown === undefined) return done(errno)
       this.#cache.pread(file, 0, cellBytes, (failed, got) => {
         // a member that starts alone knows little of what is committed, and may show the file before it was filled
         if (got?.length === cellBytes) {
           const number = Buffer.from(got).readUInt32LE()
           this.#files.looks.push({ who: this.#name, mtime: shown.mtime, number })
         }
-        this.#done('look')(failed)
+        done(failed)
       })
     })
   }

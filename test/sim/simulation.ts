@@ -3,6 +3,7 @@ import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { Rng } from '../../src/base/rng.js'
 import type { ChannelPorts } from '../../src/channel/ports.js'
 import type { Frontend } from '../../src/channel/frontend.js'
+import { answersLeader } from '../../src/channel/own-contact.js'
 import { DamagedBlob } from '../../src/channel/log-port.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { decodeDescriptor, type Descriptor } from '../../src/channel/descriptor.js'
@@ -124,7 +125,10 @@ export class Simulation {
         },
         lostChange: (_, lost) => this.#acknowledged.lost(lost),
         ended: (member, life) => this.#late.ended(member, life),
-        heard: (from, by) => this.#late.heard(from, by),
+        heard: (from, by, message) => {
+          this.#late.heard(from, by)
+          if (message.kind === 'raft' && answersLeader(message.message)) this.#late.answered(by, from)
+        },
         mounted: (member, frontend) => this.#mounted(member, frontend),
         failed: member => this.#faults!.failed(member),
       },
@@ -210,6 +214,7 @@ export class Simulation {
     if (message.kind !== 'raft') return
     const raft = message.message
     const { term } = raft
+    if (answersLeader(raft) && member.channel.leader === to) this.#late.answers(member)
     const { hardState } = member.log
     if (raft.kind === 'vote') this.#votes.cast(member.id, term, member.id, hardState)
     else if (raft.kind === 'vote-reply' && raft.granted) this.#votes.cast(member.id, term, to, hardState)

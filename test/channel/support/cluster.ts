@@ -11,6 +11,7 @@ import type { Invalidation } from '../../../src/channel/mount-port.js'
 import { MemberLocks } from '../../../src/channel/locks/member-locks.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
 import type { ChannelEvents, ChannelPorts, LogLevel, LostChange } from '../../../src/channel/ports.js'
+import type { PeerMessage } from '../../../src/channel/transport-port.js'
 import type { Retention } from '../../../src/channel/upkeep.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
 import { getInode, membersRecord } from '../../../src/fs/apply.js'
@@ -234,7 +235,7 @@ export class Member {
         this.#run(life, () => {
           channel.message(from, message)
           const sender = hooks?.heard && this.#cluster.members.find(({ id }) => id === from)
-          if (sender !== undefined) hooks?.heard?.(sender, this)
+          if (sender !== undefined) hooks?.heard?.(sender, this, message)
         }),
       connected: member => this.#run(life, () => channel.connected(member)),
       disconnected: member => this.#run(life, () => channel.disconnected(member)),
@@ -514,7 +515,7 @@ export interface ClusterHooks {
   /** The process of a member is gone; `life`: which (`Member.lives`). */
   ended?(member: Member, life: number): void
   /** A message of a member's was taken by another. */
-  heard?(from: Member, by: Member): void
+  heard?(from: Member, by: Member, message: PeerMessage): void
   failed?(member: Member): void
 }
 

@@ -29,8 +29,10 @@ export class LateWrites {
   readonly #heardAt = new Map<Member, number>()
   /** When each member last heard each other. */
   readonly #pairs = new Map<string, number>()
-  /** When each member was last in touch with its leader, or led itself. */
+  /** When each member was last in touch with its leader, or with a majority that it led. */
   readonly #ledAt = new Map<Member, number>()
+  /** When each leader last took each other's answer. */
+  readonly #answers = new Map<string, number>()
   /** Members that were silent once, and that somebody fenced. */
   readonly #wasSilent = new Set<Member>()
   readonly #mayEnd = new Set<string>()
@@ -59,12 +61,28 @@ export class LateWrites {
     if (last !== undefined && this.#isSilence(now - last)) for (const each of [member, by]) this.#wasSilent.add(each)
     this.#pairs.set(pair, now)
     this.#heardAt.set(member, now)
-    // … and where nobody leads, no leader hears anybody
-    if (!follows(member, by) && !follows(by, member)) return
-    for (const each of [member, by]) {
-      if (this.#isSilence(now - (this.#ledAt.get(each) ?? 0))) this.#wasSilent.add(each)
-      this.#ledAt.set(each, now)
-    }
+  }
+
+  /** A member answers the one that it follows: it is in touch from its own point of view. */
+  answers(member: Member): void {
+    this.#inTouch(member, this.#now())
+  }
+
+  /** A member that leads has taken another's answer: it is in touch while a majority answers. */
+  answered(leader: Member, by: Member): void {
+    if (!leader.alive || !leader.leads) return
+    this.#answers.set(`${leader.slot} ${by.slot}`, this.#now())
+    const { voters } = leader.channel.configuration
+    const others = this.#members().filter(each => each !== leader && voters.includes(each.id))
+    const times = others.map(each => this.#answers.get(`${leader.slot} ${each.slot}`) ?? 0).sort((a, b) => b - a)
+    const needed = Math.floor(voters.length / 2) + (voters.includes(leader.id) ? 0 : 1)
+    if (needed > 0) this.#inTouch(leader, times[needed - 1] ?? 0)
+  }
+
+  #inTouch(member: Member, at: number): void {
+    const last = this.#ledAt.get(member) ?? 0
+    if (this.#isSilence(at - last)) this.#wasSilent.add(member)
+    this.#ledAt.set(member, Math.max(last, at))
   }
 
   /** Somebody asks that a member's session be ended, or its clock was set: it may take that for a silence. */
@@ -127,11 +145,4 @@ export class LateWrites {
     before.push({ made, silent })
     this.#byFile.set(operation.ino, before)
   }
-}
-
-/** Whether a member knows another as its leader, which serves: one of an older term leads nobody any more. */
-function follows(member: Member, leader: Member): boolean {
-  if (!member.alive || !leader.alive) return false
-  const { term, failure } = leader.channel
-  return leader.leads && failure === undefined && member.channel.leader === leader.id && member.channel.term === term
 }
