@@ -247,6 +247,7 @@ export class Faults {
         return this.#note(kind, `${who} by ${whom}`)
       case 'old-disk':
       case 'no-disk':
+      case 'copied-disk':
         // what one disk has lost, another must have
         if (options.disk === 'memory' && !this.#counts.has('rot')) this.#oldDisks.await(kind)
         return

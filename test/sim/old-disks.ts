@@ -13,7 +13,7 @@ const toldLookMs = 5
 /** What a clock is ahead after a disk was put back: time went on meanwhile. */
 const clockMs = 7_200_000
 
-export type DiskFault = 'old-disk' | 'no-disk'
+export type DiskFault = 'old-disk' | 'no-disk' | 'copied-disk'
 
 export interface OldDiskHost {
   readonly cluster: Cluster
@@ -39,6 +39,9 @@ export interface OldDiskHost {
  * was away, so that it and they alone could choose a leader that lacks what was acknowledged. Once in a run, where the
  * members follow one leader and nothing else is wrong; until it has caught up nothing else goes wrong either: who
  * remembers what it said must be there to say so (README, the guarantees).
+ *
+ * A copied disk: an older copy runs in the place of the first, which comes back when the copy has caught up and its programs
+ * have worked with it for a while. Of two that run at once the transport lets one in (`adapters/rpc/second-run`).
  *
  * Checked: it says that it is behind and does not count before it has all again; a leader says so, by name; then it
  * votes and counts like any other.
@@ -70,12 +73,13 @@ export class OldDisks {
   /** As soon as the members follow one leader; not at all if that takes too long. */
   await(kind: DiskFault): void {
     if (this.#isDone || this.#isAwaited) return
-    const { cluster, isCalm, happened } = this.#host
+    const { cluster, rng, isCalm, happened } = this.#host
     const end = cluster.clock.now + awaitMsMax
     this.#isAwaited = true
+    const chosen = kind === 'old-disk' && rng.below(3) === 0 ? 'copied-disk' : kind
     this.#host.calm()
     const look = (): void => {
-      if (isCalm() && this.#putBack(kind)) happened(kind)
+      if (isCalm() && this.#putBack(chosen)) happened(chosen)
       else if (cluster.clock.now < end) return cluster.clock.after(lookMs, look)
       this.#isAwaited = false
     }
@@ -112,7 +116,7 @@ export class OldDisks {
    */
   #loseWhenTold(kind: DiskFault, member: Member, others: readonly Member[], end: number): void {
     const { cluster, isGone, note } = this.#host
-    if (!isGone(member) && kind === 'old-disk' && member.leads && !this.#isTold(member)) {
+    if (!isGone(member) && kind !== 'no-disk' && member.leads && !this.#isTold(member)) {
       if (cluster.clock.now < end) {
         return cluster.clock.after(toldLookMs, () => this.#loseWhenTold(kind, member, others, end))
       }
@@ -130,11 +134,12 @@ export class OldDisks {
 
   /** `others`: who knows what it acknowledged; they start at the same time, in order, and have forgotten nothing. */
   #lose(kind: DiskFault, member: Member, others: readonly Member[]): void {
-    const { cluster, rng, note } = this.#host
+    const { cluster, rng, note, isGone } = this.#host
     const { commitIndex } = member.channel
     for (const other of others) if (other.alive) this.#host.end(other, 'stop')
     this.#host.losesDisk(member)
     this.#host.end(member, rng.below(2) === 0 ? 'power' : 'kill')
+    const first = kind === 'copied-disk' ? member.setAside() : undefined
     if (kind === 'no-disk') member.loseDisk()
     else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!)) {
       note(`* m${member.slot - 1} has no older disk`)
@@ -145,22 +150,41 @@ export class OldDisks {
     cluster.clock.after(ms, () => {
       this.#host.cutOff([])
       for (const started of [...others, member]) this.#host.start(started)
-      this.#watch(member, commitIndex, cluster.clock.now + recoverMsMax)
+      const comesBack = (): void => {
+        if (first === undefined || isGone(member)) return void (this.#back = undefined)
+        cluster.clock.after(rng.below(4000), () => this.#comeBack(member, first))
+      }
+      this.#watch(member, commitIndex, cluster.clock.now + recoverMsMax, comesBack)
     })
   }
 
-  #watch(member: Member, last: number, end: number): void {
+  /** The first disk takes the place of its copy again. */
+  #comeBack(member: Member, first: () => void): void {
     const { cluster, note, isGone } = this.#host
     if (isGone(member)) return void (this.#back = undefined)
-    if (!member.alive) return cluster.clock.after(lookMs, () => this.#watch(member, last, end))
+    const leader = cluster.alive.find(({ leads }) => leads)
+    const last = leader?.channel.commitIndex ?? 0
+    if (member.alive) {
+      this.#host.losesDisk(member)
+      this.#host.end(member, 'kill')
+    }
+    first()
+    note(`* the first disk of m${member.slot - 1} is back`)
+    this.#host.start(member)
+    this.#watch(member, last, cluster.clock.now + recoverMsMax, () => (this.#back = undefined))
+  }
+
+  #watch(member: Member, last: number, end: number, done: () => void): void {
+    const { cluster, note, isGone } = this.#host
+    if (isGone(member)) return void (this.#back = undefined)
+    if (!member.alive) return cluster.clock.after(lookMs, () => this.#watch(member, last, end, done))
     const { channel } = member
     const { recovering } = channel
     if (recovering === undefined && channel.commitIndex >= last && cluster.alive.some(({ leads }) => leads)) {
       note(`* m${member.slot - 1} has caught up`)
-      this.#back = undefined
-      return
+      return done()
     }
     check('old-disk', cluster.clock.now < end, () => `m${member.slot - 1} does not catch up: ${recovering}`)
-    cluster.clock.after(lookMs, () => this.#watch(member, last, end))
+    cluster.clock.after(lookMs, () => this.#watch(member, last, end, done))
   }
 }

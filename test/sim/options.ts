@@ -60,7 +60,8 @@ export const faultKinds = [
   'no-disk',
   'lie',
 ] as const
-export type FaultKind = (typeof faultKinds)[number]
+/** `copied-disk` comes about in place of `old-disk`, now and then (`OldDisks`). */
+export type FaultKind = (typeof faultKinds)[number] | 'copied-disk'
 
 function pick<T>(rng: Rng, from: readonly T[]): T {
   return from[rng.below(from.length)]!

@@ -44,7 +44,7 @@ import { Trace } from './trace.js'
 import { User, type World } from './users.js'
 
 /** Whoever remembers what a lost disk held must be there. */
-const leavesNobodyOut: readonly FaultKind[] = ['remove', 'admit', 'old-disk', 'no-disk']
+const leavesNobodyOut: readonly FaultKind[] = ['remove', 'admit', 'old-disk', 'no-disk', 'copied-disk']
 
 /** One virtual millisecond is a tick of a run. */
 export const defaultTicks = 8000

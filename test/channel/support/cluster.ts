@@ -277,6 +277,16 @@ export class Member {
     return true
   }
 
+  /** While it is down: what puts its disk as it is now in its place again, also while it is down. */
+  setAside(): () => void {
+    assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be set aside')
+    const back = this.disk.aside()
+    return () => {
+      back()
+      this.memory.forget()
+    }
+  }
+
   /** While it is down its disk is lost, and an empty one takes its place. */
   loseDisk(): void {
     assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be lost')

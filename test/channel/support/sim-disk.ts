@@ -110,6 +110,15 @@ export class MemoryDisk implements SimDisk {
     return false
   }
 
+  /** What it holds, to be put in its place again: a copy of it runs meanwhile. */
+  aside(): () => void {
+    const { log, state } = this
+    return () => {
+      this.log = log
+      this.state = state
+    }
+  }
+
   /** Another disk takes its place, with nothing on it. */
   emptied(): void {
     this.log = this.log.empty()
