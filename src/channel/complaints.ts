@@ -28,7 +28,10 @@ export type Complaint =
 export class Complaints {
   readonly #ports: ChannelPorts
   readonly #limiter = new Limiter(quietMs, 1)
-  readonly #latest = new Map<MemberId, { readonly words: string; readonly atMs: number }>()
+  readonly #latest = new Map<
+    MemberId,
+    { readonly complaint: Complaint; readonly words: string; readonly atMs: number }
+  >()
 
   constructor(ports: ChannelPorts) {
     this.#ports = ports
@@ -43,9 +46,14 @@ export class Complaints {
 
   about(member: MemberId, complaint: Complaint, level: LogLevel, message: string, fields: object = {}): void {
     // who is named is authenticated: members only, which are few
-    this.#latest.set(member, { words: message, atMs: this.#ports.monotonicMs() })
+    this.#latest.set(member, { complaint, words: message, atMs: this.#ports.monotonicMs() })
     const leftOut = this.#limiter.pass(`${member} ${complaint}`, this.#ports.monotonicMs())
     if (leftOut === undefined) return
     this.#ports.report(level, message, { ...fields, member, ...(leftOut > 0 ? { leftOut } : {}) })
+  }
+
+  /** It is over: the status has it no longer. */
+  withdraw(member: MemberId, complaint: Complaint): void {
+    if (this.#latest.get(member)?.complaint === complaint) this.#latest.delete(member)
   }
 }

@@ -31,6 +31,6 @@ export class Findings {
   }
 
   clear(member: MemberId, kind: Complaint): void {
-    this.#found.delete(`${member} ${kind}`)
+    if (this.#found.delete(`${member} ${kind}`)) this.#complaints.withdraw(member, kind)
   }
 }

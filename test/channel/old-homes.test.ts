@@ -49,6 +49,8 @@ for (const transactions of [1, 2, 100]) {
     cluster.until('it has caught up', () => back.channel.recovering === undefined)
     t.ok(back.channel.lastIndex >= lastIndex)
     cluster.until('nothing is said any more', () => [leader, back, other].every(one => findings(one) === ''))
+    for (const one of [leader, other])
+      t.equal(one.channel.complaintAbout(back.id), undefined, 'nor in the table of members')
     other.kill()
     commit(cluster, leader, 'with it alone')
     t.ok(back.log.durableIndex >= leader.channel.commitIndex)
