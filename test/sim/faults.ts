@@ -116,6 +116,16 @@ export class Faults {
     this.#liars.greeted(member, greeting)
   }
 
+  /** A leader's process tells another to stand. */
+  handedOver(): void {
+    this.#liars.handedOver()
+  }
+
+  /** Who tells, or has told, others what is not so. */
+  get liar(): Member | undefined {
+    return this.#liars.liar
+  }
+
   get counts(): ReadonlyMap<FaultKind, number> {
     return this.#counts
   }

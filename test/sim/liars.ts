@@ -43,15 +43,26 @@ export class Liars {
   #liar: Member | undefined
   #greetings = new Map<Member, Greeting>()
   #isWatching = false
+  #isHandedOver = false
   #isDone = false
 
   constructor(host: LiarHost) {
     this.#host = host
   }
 
+  /** Who has lied, or will; others that take its word may take it for one whose disk went back. */
+  get liar(): Member | undefined {
+    return this.#liar
+  }
+
   /** Nothing else may go wrong. */
   get busy(): boolean {
     return this.#isWatching
+  }
+
+  /** A leader has told another to stand. */
+  handedOver(): void {
+    this.#isHandedOver = true
   }
 
   greeted(member: Member, greeting: Greeting): void {
@@ -81,11 +92,17 @@ export class Liars {
     const { cluster } = this.#host
     if (!liar.alive) return
     for (const victim of cluster.alive) {
-      const { voters } = victim.channel.configuration
-      // the word of who decides alone is a majority's
-      if (victim !== liar && (voters.length > 1 || voters[0] !== liar.id))
+      if (victim !== liar && !this.#mayDecideAlone(liar, victim)) {
         cluster.network.send(liar.id, victim.id, this.#message(liar, victim))
+      }
     }
+  }
+
+  /** The word of who decides alone is a majority's: by what is applied, by the latest configuration, by one on its way. */
+  #mayDecideAlone(liar: Member, victim: Member): boolean {
+    const applied = victim.channel.descriptor.members.filter(({ state }) => state === 'voter').map(({ id }) => id)
+    const known = this.#host.cluster.alive.map(({ channel }) => channel.configuration.voters)
+    return [applied, ...known].some(voters => voters.length === 1 && voters[0] === liar.id)
   }
 
   #await(liar: Member): void {
@@ -96,8 +113,11 @@ export class Liars {
     calm()
     const look = (): void => {
       const leader = cluster.alive.find(({ leads }) => leads)
-      const isReady = leader !== undefined && leader !== liar && isCalm() && allFollow(cluster, leader, isGone)
-      if (isReady) return this.#watch(liar, leader, leader.channel.term, cluster.clock.now + watchedMs)
+      const stays = leader !== undefined && leader !== liar && leader.channel.transferring === undefined
+      if (stays && isCalm() && allFollow(cluster, leader, isGone)) {
+        this.#isHandedOver = false
+        return this.#watch(liar, leader, leader.channel.term, cluster.clock.now + watchedMs)
+      }
       if (cluster.clock.now < end && !isGone(liar)) return cluster.clock.after(lookMs, look)
       this.#isWatching = false
     }
@@ -106,8 +126,8 @@ export class Liars {
 
   #watch(liar: Member, leader: Member, term: number, end: number): void {
     const { cluster, isGone, isCalm, note } = this.#host
-    // who is removed while it leads hands over
-    if (!isCalm() || isGone(leader) || isGone(liar) || cluster.clock.now >= end) {
+    // who is removed while it leads, or finds that another makes most of the changes, hands over
+    if (!isCalm() || this.#isHandedOver || isGone(leader) || isGone(liar) || cluster.clock.now >= end) {
       note('* the leader has stayed')
       this.#isWatching = false
       return

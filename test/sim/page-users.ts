@@ -78,6 +78,14 @@ export class PageFiles {
     return cell
   }
 
+  /** A number was written; unless it was lost since, as an ended session's changes are, the file's time is that of it. */
+  stamped(member: Member, number: number): void {
+    const ino = this.ino('stamp')
+    const mtime = member.channel.view.get('inode', ino, '')?.mtime
+    const isThere = this.#bytes(member, ino, 0, cellBytes)?.readUInt32LE() === number
+    if (isThere && mtime !== undefined) this.stamps.set(mtime, number)
+  }
+
   /** Undefined: the disk does not give it. */
   #bytes({ channel }: Member, ino: number, offset: number, length: number): Buffer | undefined {
     try {
@@ -186,14 +194,8 @@ export class PageUser {
     this.#world = world
     this.#files = files
     this.#life = member.lives
-    const clock = {
-      get now() {
-        return world.now()
-      },
-      after: (ms: number, task: () => void) => this.#after(ms, task),
-    }
-    this.#cache = new PageCache(kernel, clock, () => world.rng.below(notifyMsMax))
-    kernel.cache = this.#cache
+    // a mount outlives the fault of a disk, and with it what its kernel has, and is being told
+    this.#cache = kernel.cache ??= this.#newCache(kernel)
     this.#cache.announced = ino => this.#after(world.rng.below(4), () => this.#lookAgain(ino))
     this.#next()
   }
@@ -202,15 +204,28 @@ export class PageUser {
     this.#stopped = true
   }
 
-  get #isOver(): boolean {
-    return this.#member.lives !== this.#life
+  #newCache(kernel: Kernel): PageCache {
+    const world = this.#world
+    const isMounted = (): boolean => this.#member.isMounted && this.#member.frontend === kernel.frontend
+    const after = (ms: number, task: () => void): void => this.#afterWhile(isMounted, ms, task)
+    const clock = {
+      get now() {
+        return world.now()
+      },
+      after,
+    }
+    return new PageCache(kernel, clock, () => world.rng.below(notifyMsMax))
   }
 
   /** Goes on while the program is to end: what has begun comes to an end. */
   #after(ms: number, task: () => void): void {
+    this.#afterWhile(() => this.#member.lives === this.#life, ms, task)
+  }
+
+  #afterWhile(isAlive: () => boolean, ms: number, task: () => void): void {
     this.#world.always(ms, () => {
-      if (this.#isOver) return
-      if (this.#member.frozen) this.#after(20, task)
+      if (!isAlive()) return
+      if (this.#member.frozen) this.#afterWhile(isAlive, 20, task)
       else task()
     })
   }
@@ -412,8 +427,7 @@ export class PageUser {
     const data = Buffer.alloc(cellBytes)
     data.writeUInt32LE(number)
     this.#cache.write(file, 0, data, errno => {
-      const mtime = this.#member.channel.view.get('inode', file.ino, '')?.mtime
-      if (errno === 0 && mtime !== undefined) files.stamps.set(mtime, number)
+      if (errno === 0) files.stamped(this.#member, number)
       this.#done(`stamp ${number}`)(errno)
     })
   }

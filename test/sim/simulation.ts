@@ -216,6 +216,7 @@ export class Simulation {
     const { term } = raft
     if (answersLeader(raft) && member.channel.leader === to) this.#late.answers(member)
     const { hardState } = member.log
+    if (raft.kind === 'timeout-now') this.#faults?.handedOver()
     if (raft.kind === 'vote') this.#votes.cast(member.id, term, member.id, hardState)
     else if (raft.kind === 'vote-reply' && raft.granted) this.#votes.cast(member.id, term, to, hardState)
     else if (raft.kind === 'append' || raft.kind === 'heartbeat') this.#leaders.leads(member.id, term)
@@ -422,7 +423,9 @@ export class Simulation {
     }
     const count = Math.floor((voters.length - 1) / 2)
     const members = this.#cluster.members.filter(({ id }) => voters.includes(id))
-    const out: Member[] = []
+    // what it said of itself may have cost it its say, as an older copy of its disk would
+    const out = members.filter(member => member === this.#faults!.liar).slice(0, count)
+    for (const member of out) members.splice(members.indexOf(member), 1)
     while (out.length < count) out.push(...members.splice(rng.below(members.length), 1))
     return out
   }
