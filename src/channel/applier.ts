@@ -14,6 +14,7 @@ import { awaitedBy, type PendingChange, type PendingChanges } from './pending-ch
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import type { Resumptions } from './resumption.js'
 import type { Roster } from './roster.js'
+import type { StateHolds } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
 import type { DescribedEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -39,6 +40,7 @@ export class Applier {
   readonly #own: OwnChanges
   readonly #digests: DigestExchange
   readonly #resumptions: Resumptions
+  readonly #holds: StateHolds
 
   constructor(
     { self, ports, events, log, views, roster, pending, health }: Core,
@@ -46,7 +48,9 @@ export class Applier {
     own: OwnChanges,
     digests: DigestExchange,
     resumptions: Resumptions,
+    holds: StateHolds,
   ) {
+    this.#holds = holds
     this.#resumptions = resumptions
     this.#self = self
     this.#ports = ports
@@ -66,7 +70,7 @@ export class Applier {
     if (this.#views.applied.index >= index) return
     failpoint('commit-advanced')
     let budget = applyBudget
-    while (this.#views.applied.index < index && budget-- > 0) {
+    while (this.#views.applied.index < index && budget-- > 0 && !this.#holds.standsStill) {
       let stored: DescribedEntry
       try {
         stored = this.#log.described(this.#views.applied.index + 1)

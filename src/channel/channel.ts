@@ -27,6 +27,7 @@ import type { PendingChanges } from './pending-changes.js'
 import type { Pledges } from './pledges.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { membersTopic, type Roster } from './roster.js'
+import type { HeldState } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
 import { makeCore, type ChannelOptions, type CoreHost } from './start.js'
 import type { DescribedEntry, StoredEntry } from './stored-entry.js'
@@ -371,9 +372,9 @@ export class Channel implements TransportEvents {
     return this.#parts.healing.want(error, timeoutMs, done)
   }
 
-  /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
-  holdFlush(): { index: number; release: () => void } {
-    return this.#parts.upkeep.hold()
+  /** Writes the applied state out and keeps it as it is on disk for who opens it. See `StateHolds.take`. */
+  holdState(exact: boolean, taken: (held: HeldState | undefined) => void): void {
+    this.#parts.holds.take(exact, taken)
   }
 
   /** The state that was on disk was copied (`ChannelEvents.copyState`); undefined: it could not be. */
@@ -413,6 +414,7 @@ export class Channel implements TransportEvents {
       this.#parts.duties.tick(this.#ticks)
     }
     this.#parts.upkeep.tick(this.#ticks)
+    this.#parts.holds.tick()
     this.#parts.healing.tick()
     this.#parts.locks.tick()
   }
@@ -538,7 +540,8 @@ export class Channel implements TransportEvents {
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
     }
-    if (this.#rolePending !== undefined || this.appliedIndex < this.#mayApply) this.#turn()
+    const hasMore = this.appliedIndex < this.#mayApply && !this.#parts.holds.standsStill
+    if (this.#rolePending !== undefined || hasMore) this.#turn()
   }
 
   /** Committed, and durable here: otherwise a power cut could take out of the log what the state holds. */
@@ -682,6 +685,7 @@ export class Channel implements TransportEvents {
     this.#parts.waiters.failAll()
     this.#parts.locks.failAll()
     this.#parts.healing.failAll()
+    this.#parts.holds.failAll()
   }
 
   /** Ends all waiting, writes the state out and lets go. The stores are closed by who opened them. */

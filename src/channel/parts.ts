@@ -24,6 +24,7 @@ import { LostVoter } from './lost-voter.js'
 import { Proofs } from './proofs.js'
 import { SecondRuns } from './second-runs.js'
 import { Standing } from './standing.js'
+import { StateHolds } from './state-holds.js'
 import { Upkeep, type Retention } from './upkeep.js'
 import { Waiters } from './waiters.js'
 import { WriterBook } from './writer-book.js'
@@ -51,6 +52,7 @@ export interface Parts {
   readonly blobs: Blobs
   readonly healing: BlobHealing
   readonly upkeep: Upkeep
+  readonly holds: StateHolds
   readonly locks: ChannelLocks
   readonly standing: Standing
   readonly secondRuns: SecondRuns
@@ -88,6 +90,8 @@ export function makeParts(
     if (error instanceof DamagedBlob) healing.note(error)
     else health.damaged(error)
   }
+  const holds: StateHolds = new StateHolds(core.agenda, health, () => upkeep.writeOut())
+  const upkeep: Upkeep = new Upkeep(core, positions, blobs, healing, holds, pinned, retention, copied)
   return {
     standing: new Standing(core),
     proofs: new Proofs(core),
@@ -110,10 +114,11 @@ export function makeParts(
     givenUp,
     positions,
     digests,
-    applier: new Applier(core, appender, own, digests, resumptions),
+    applier: new Applier(core, appender, own, digests, resumptions, holds),
     blobs,
     healing,
-    upkeep: new Upkeep(core, positions, blobs, healing, pinned, retention, copied),
+    upkeep,
+    holds,
     locks: new ChannelLocks(core, waiters, order, (timeoutMs, done) => {
       writes.close()
       waiters.whenDurable(own.lastSequence, timeoutMs, done)

@@ -9,6 +9,7 @@ import { isDiskFull, type Health } from './health.js'
 import { type BlobId, DamagedBlob, type LogStore } from './log-port.js'
 import type { Positions } from './positions.js'
 import type { Roster } from './roster.js'
+import type { StateHolds } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
 
@@ -53,11 +54,11 @@ export class Upkeep {
   readonly #healing: BlobHealing
   readonly #pinned: ReadonlyMap<BlobId, number>
   readonly #retention: Retention
+  readonly #holds: StateHolds
   /** The state is written out up to here … */
   #flushed: number
   /** … and on stable storage up to here; of what a process before this one wrote, no sync is known. */
   #synced = 0
-  #held = false
   /** How far back the copy of an only member's state stands (0: there is none), and what is being done about it. */
   #copy: { copied: number; bytes: number; isUnderWay: boolean; wait: number }
   readonly #copyState: () => void
@@ -73,6 +74,7 @@ export class Upkeep {
     positions: Positions,
     blobs: Blobs,
     healing: BlobHealing,
+    holds: StateHolds,
     pinned: ReadonlyMap<BlobId, number>,
     retention: Retention,
     copied: number | undefined,
@@ -80,6 +82,7 @@ export class Upkeep {
     this.#copy = { copied: copied ?? 0, bytes: 0, isUnderWay: false, wait: 0 }
     this.#copyState = () => events.copyState()
     this.#retention = retention
+    this.#holds = holds
     this.#self = self
     this.#store = ports.log
     this.#state = ports.state
@@ -100,8 +103,12 @@ export class Upkeep {
   }
 
   flush(): void {
+    if (!this.#holds.held) this.#flush()
+  }
+
+  #flush(): void {
     const { applied, table } = this.#views
-    if (this.#held || this.#health.restoring || this.#health.stateMissing || applied.index === this.#flushed) return
+    if (this.#health.restoring || this.#health.stateMissing || applied.index === this.#flushed) return
     try {
       const dead = table.flush(applied)
       this.#flushed = applied.index
@@ -111,12 +118,11 @@ export class Upkeep {
     }
   }
 
-  /** Writes the applied state out and keeps it as it is on disk until `release` (a snapshot is being opened). */
-  hold(): { index: number; release: () => void } {
-    this.flush()
+  /** Writes the applied state out, for who holds it now; answers up to where it is on disk. */
+  writeOut(): number {
+    this.#flush()
     this.#store.settle()
-    this.#held = true
-    return { index: this.#flushed, release: () => (this.#held = false) }
+    return this.#flushed
   }
 
   /** Another state is in place, on stable storage. */
@@ -130,7 +136,8 @@ export class Upkeep {
 
   /** Drops what no member needs any more from the log: one bounded step. */
   compact(): void {
-    if (this.#held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined) return
+    if (this.#holds.held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined)
+      return
     const target = this.#compactTarget()
     this.#sweep()
     const dead = this.#takeDead()

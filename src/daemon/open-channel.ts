@@ -17,6 +17,7 @@ import type { ChannelEvents, LogLevel } from '../channel/ports.js'
 import type { TransportEvents } from '../channel/transport-port.js'
 import { readDescriptor } from './channel-folder.js'
 import { nodeHasher } from './hasher.js'
+import { holdState } from './held-state.js'
 import type { Log } from './log.js'
 import { storeLogOf } from './log.js'
 import {
@@ -142,7 +143,7 @@ export class OpenChannel {
       throw new RkfsError('refused', `${to} is not among the members here: others only say so`)
     }
     if (!this.channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
-    const hold = this.channel.holdFlush()
+    const hold = await holdState(this.channel, false)
     const unpin = this.logStore.pin()
     try {
       await sendSnapshot(this.#options.paths, sink, hold.release, damage => this.mend(damage))
@@ -164,7 +165,7 @@ export class OpenChannel {
   #copyState(): void {
     const { paths, log } = this.#options
     const copy = async (): Promise<void> => {
-      const hold = this.channel.holdFlush()
+      const hold = await holdState(this.channel, false)
       const unpin = this.logStore.pin()
       try {
         this.channel.stateCopied(await copyState(paths, hold.release))

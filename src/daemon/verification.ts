@@ -4,9 +4,12 @@ import { openSnapshot } from '../adapters/sqlite/snapshot.js'
 import { equalBytes } from '../base/bytes.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
+import type { Channel } from '../channel/channel.js'
+import type { HeldState } from '../channel/state-holds.js'
 import type { ChannelHost } from './channel-host.js'
 import type { Progress, VerifyReport } from './control-protocol.js'
 import type { DeepResult } from './deep-verify.js'
+import { holdState } from './held-state.js'
 import type { SnapshotPaths } from './snapshot-transfer.js'
 
 /** What one member found at the marked index. */
@@ -38,6 +41,15 @@ interface Gathering {
 const readyMs = 5000
 /** Verifications of one other member that wait for their mark; the oldest gives way. */
 const requestsPerMemberMax = 4
+
+/** Why the state on disk is not the one of the mark. */
+function notWrittenOut(channel: Channel, index: number, mark: number): string {
+  const { failure, diskFull, restoring, stateMissing } = channel
+  if (failure !== undefined) return `the channel stopped here: ${failure}`
+  if (diskFull !== undefined) return `the state could not be written out: ${diskFull}`
+  if (restoring || stateMissing) return 'the state is being fetched from another member: verify again after that'
+  return `the state stands at entry ${index}, and entry ${mark} was to be verified: try again`
+}
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
@@ -128,16 +140,16 @@ export class Verification {
   async #examine(id: number, index: number, { requester, deep }: Request): Promise<void> {
     const { channel } = this.#host
     const digest = channel.digest().hash
-    const hold = deep ? channel.holdFlush() : undefined
     const unpin = this.#host.logStore.pin()
     const problems: string[] = []
     let found: DeepResult | undefined
+    let hold: HeldState | undefined
     try {
       if (deep) {
-        if (hold!.index !== index)
-          throw new RkfsError('failed', 'the state could not be written out: is the disk full?')
+        hold = await holdState(channel, true)
+        if (hold.index !== index) throw new RkfsError('failed', notWrittenOut(channel, hold.index, index))
         const snapshot = await openSnapshot(this.#paths.state, this.#paths.log, damage => this.#host.mend(damage))
-        hold!.release()
+        hold.release()
         try {
           const module = new URL(
             import.meta.url.endsWith('.ts') ? './deep-verify.ts' : './deep-verify.js',

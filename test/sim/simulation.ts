@@ -11,6 +11,7 @@ import { nodeHasher } from '../../src/daemon/hasher.js'
 import { membersDescriptor } from '../../src/fs/apply.js'
 import { rootInode } from '../../src/fs/records.js'
 import { recordHash } from '../../src/fs/table-view.js'
+import { heldState } from '../channel/support/sim-disk.js'
 import { Cluster, type Member } from '../channel/support/cluster.js'
 import { ByteUser } from './byte-users.js'
 import { Acknowledged } from './checkers/acknowledged.js'
@@ -475,7 +476,7 @@ export class Simulation {
       const { appliedIndex } = member.channel
       check('history', appliedIndex === this.#history.last, () => `m${member.slot - 1} ends at entry ${appliedIndex}`)
       this.#checkOwnView(member)
-      member.channel.holdFlush().release()
+      heldState(member.channel).release()
       checkFileTree(member.state, id => member.log.blob(id))
       checkStored(member)
       this.#pages?.check(member)

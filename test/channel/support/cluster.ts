@@ -205,7 +205,7 @@ export class Member {
           if (life === this.#lives) this.channel.stateCopied({ index, bytes: 0 })
         })
       },
-      marked: () => {},
+      marked: (id, index) => hooks?.marked?.(this, id, index),
       note: () => {},
       lostChanges: changes => {
         const untold = changes.filter(change => !this.#told.has(change))
@@ -527,6 +527,8 @@ export interface ClusterHooks {
   /** A message of a member's was taken by another. */
   heard?(from: Member, by: Member, message: PeerMessage): void
   failed?(member: Member): void
+  /** A mark was applied. */
+  marked?(member: Member, id: number, index: number): void
 }
 
 export interface ClusterOptions {

@@ -1,5 +1,7 @@
 import type { Rng } from '../../../src/base/rng.js'
+import type { Channel } from '../../../src/channel/channel.js'
 import { type BlobId, DamagedBlob, type LogAnchor, type LogStore } from '../../../src/channel/log-port.js'
+import type { HeldState } from '../../../src/channel/state-holds.js'
 import { goOnFrom, keepBlob, type RestoringChannel } from '../../../src/daemon/snapshot-transfer.js'
 import { decodeRecord } from '../../../src/fs/records.js'
 import type { AppliedPosition, RecordWrite, StateStore } from '../../../src/fs/store-port.js'
@@ -39,9 +41,17 @@ export interface SimDisk {
   close(): void
 }
 
+/** The state, written out, as it stays on disk until it is released; nobody else holds it. */
+export function heldState(channel: Channel): HeldState {
+  let held: HeldState | undefined
+  channel.holdState(false, taken => (held = taken))
+  if (held === undefined) throw new Error('somebody holds the state')
+  return held
+}
+
 /** What `sendSnapshot` sends: records, and the blobs that they refer to. Throws `DamagedBlob`. */
 export function takeSnapshot({ channel, state, log }: Member): Snapshot {
-  const held = channel.holdFlush()
+  const held = heldState(channel)
   const writes = [...state.all()]
   const liveBytes = new Map<number, number>()
   const ids = new Set<BlobId>()

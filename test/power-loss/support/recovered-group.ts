@@ -6,6 +6,7 @@ import type { MemberId } from '../../../src/base/ids.js'
 import { Channel } from '../../../src/channel/channel.js'
 import type { ChannelEvents, ChannelPorts } from '../../../src/channel/ports.js'
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
+import { heldState } from '../../channel/support/sim-disk.js'
 import { readDescriptor } from '../../../src/daemon/channel-folder.js'
 import { nodeHasher } from '../../../src/daemon/hasher.js'
 import { resumeInstall, snapshotPaths } from '../../../src/daemon/snapshot-transfer.js'
@@ -146,7 +147,7 @@ export class RecoveredGroup {
     const digests = new Set(this.members.map(({ channel }) => channel.digest().hash))
     if (digests.size > 1) wrong.push('the members differ')
     for (const { channel, state } of this.members) {
-      const held = channel.holdFlush()
+      const held = heldState(channel)
       const records = function* (): Generator<Uint8Array> {
         for (const { table, ino, key, value } of state.all()) yield recordHash(nodeHasher, table, ino, key, value)
       }
