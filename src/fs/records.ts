@@ -186,6 +186,7 @@ function decode(table: Table, bytes: Uint8Array): Records[Table] {
       const session = { session: reader.u64(), sequence: reader.u64() }
       if (reader.left === 0) return session
       const flags = reader.u8()
+      if (flags > 3 || (flags === 0 && reader.left === 0)) throw malformed(`session record: flags ${flags}`)
       const ended = (flags & 1) !== 0
       const inode = (flags & 2) === 0 ? {} : { inode: reader.u64() }
       const earlier: EarlierSession[] = []

@@ -117,6 +117,7 @@ for (const role of ['leader', 'follower'] as const) {
     const leader = await cluster.leader(members)
     const made = await leader.shell(
       `head -c 80M /dev/urandom | tee big-${role} | sha256sum > sum; sync big-${role} sum`,
+      120,
     )
     t.equal(made.code, 0, made.stderr)
     await cluster.same(members)
