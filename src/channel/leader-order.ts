@@ -97,6 +97,8 @@ export class LeaderOrder {
     ordered.tag = index
     apply(ordered, operation, { time: this.#ports.now(), number: index })
     this.#appendOwn(operation)
+    // what this member has on its way is shown until it is given up, and that is when the end is committed
+    if (member === this.#self) this.#shown.conceal(index)
     this.#ports.report('warn', `the session of member ${member} is ended: it was silent, and others have gone on`)
     return true
   }

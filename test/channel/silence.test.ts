@@ -266,6 +266,11 @@ void t.test('a member that was silent, and leads before anybody took what it has
     if (away.leads) led++
     leader.start()
     connectAnew(cluster)
+    // its programs see what it has on its way until they are told of its loss
+    for (let ms = 0; ms < 10_000 && write.lost === undefined; ms++) {
+      if (away.content(file) !== 'AAAA') t.fail(`seed ${seed}: it shows ${away.content(file)}, and nothing is lost yet`)
+      cluster.advance(1)
+    }
     cluster.settle()
     cluster.checkDigests()
     for (const member of cluster.members) t.equal(member.content(file), 'BB', `seed ${seed}`)
