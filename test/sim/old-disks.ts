@@ -1,5 +1,10 @@
 import type { Rng } from '../../src/base/rng.js'
+import { decodeDescriptor } from '../../src/channel/descriptor.js'
+import { nodeHasher } from '../../src/daemon/hasher.js'
+import { membersDescriptor } from '../../src/fs/apply.js'
+import { TableView } from '../../src/fs/table-view.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
+import type { SimStateStore } from '../channel/support/sim-stores.js'
 import { allFollow } from './calm.js'
 import { check } from './checkers/violation.js'
 
@@ -141,7 +146,7 @@ export class OldDisks {
     this.#host.end(member, rng.below(2) === 0 ? 'power' : 'kill')
     const first = kind === 'copied-disk' ? member.setAside() : undefined
     if (kind === 'no-disk') member.loseDisk()
-    else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!)) {
+    else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!, hasOtherVoter)) {
       note(`* m${member.slot - 1} has no older disk`)
     }
     member.wallSkewMs += clockMs
@@ -187,4 +192,10 @@ export class OldDisks {
     check('old-disk', cluster.clock.now < end, () => `m${member.slot - 1} does not catch up: ${recovering}`)
     cluster.clock.after(lookMs, () => this.#watch(member, last, end, done))
   }
+}
+
+/** From before another had a vote, a member decides alone at once: nothing on its disk tells it to ask anybody (README). */
+function hasOtherVoter(state: SimStateStore): boolean {
+  const { members } = decodeDescriptor(membersDescriptor(new TableView(state, nodeHasher))!)
+  return members.filter(member => member.state === 'voter').length > 1
 }

@@ -197,7 +197,10 @@ export class Simulation {
         ...plain.transport,
         send: (to, message) => {
           this.#sends(member, to, message)
-          return plain.transport.send(to, message)
+          const isSent = plain.transport.send(to, message)
+          const isAnswer = message.kind === 'raft' && answersLeader(message.message)
+          if (isSent && isAnswer && member.channel.leader === to) this.#late.answers(member)
+          return isSent
         },
       },
       report: (level, message, fields) => {
@@ -215,7 +218,6 @@ export class Simulation {
     if (message.kind !== 'raft') return
     const raft = message.message
     const { term } = raft
-    if (answersLeader(raft) && member.channel.leader === to) this.#late.answers(member)
     const { hardState } = member.log
     if (raft.kind === 'timeout-now') this.#faults?.handedOver()
     if (raft.kind === 'vote') this.#votes.cast(member.id, term, member.id, hardState)

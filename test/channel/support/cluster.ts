@@ -270,9 +270,9 @@ export class Member {
   }
 
   /** While it is down an older copy of its disk is put back; false: there is none. What it remembered goes, too. */
-  putBack(transactions: number): boolean {
+  putBack(transactions: number, isFit: (state: SimStateStore) => boolean = () => true): boolean {
     assert(this.disk instanceof MemoryDisk, 'only a disk in memory can be put back')
-    if (!this.disk.putBack(transactions)) return false
+    if (!this.disk.putBack(transactions, isFit)) return false
     this.memory.forget()
     return true
   }

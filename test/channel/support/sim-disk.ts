@@ -107,12 +107,15 @@ export class MemoryDisk implements SimDisk {
     this.log = this.log.killed()
   }
 
-  /** An older copy is put back: what the disk held so many transactions of the log before, or less. False: there is none. */
-  putBack(transactions: number): boolean {
+  /**
+   * An older copy is put back: what the disk held so many transactions of the log before, or less. False: there is none.
+   * `isFit`: of its state.
+   */
+  putBack(transactions: number, isFit: (state: SimStateStore) => boolean): boolean {
     for (let count = Math.min(transactions, this.log.commits - 1); count > 0; count--) {
       const log = this.log.earlier(this.log.commits - count)
       const state = this.state.fitting(log)
-      if (state === undefined || log.anchor.index === 0) continue
+      if (state === undefined || log.anchor.index === 0 || !isFit(state)) continue
       this.log = log
       this.state = state
       return true
