@@ -81,7 +81,9 @@ export class LeaderDuties {
         m.role === 'voter' &&
         m.state === 'learner' &&
         progress !== undefined &&
+        // who has just gone counts as active for a while: with its vote back nothing would be decided without it
         progress.active &&
+        this.#ports.transport.connected(m.id) &&
         !progress.recovering &&
         // one that has never answered counts as active at first, and a short log as nearly nothing
         progress.match > 0 &&

@@ -64,7 +64,7 @@ export class LostVoter {
     if (this.#ports.transport.connected(member)) return `member ${member} is connected`
     if (!this.#health.serving) return 'this node does not serve the channel itself'
     if (this.#raft.recovery !== undefined) return 'the home of this node lacks what it acknowledged itself'
-    if (this.#roster.isOutdated || !this.#raft.isConfigurationCommitted) {
+    if (this.#roster.isOutdated || !this.#raft.isAlwaysNeeded) {
       return 'the members have changed, or are changing, and this node does not know how: there may be other voters'
     }
     return undefined
@@ -72,7 +72,10 @@ export class LostVoter {
 
   tick(): void {
     const member = this.#member
-    if (member === undefined || !this.#raft.isConfigurationCommitted) return
+    if (member === undefined) return
+    // it was not gone, and nothing was decided without it: a later break is to stop both again
+    if (this.#raft.leader === member && this.#ports.transport.connected(member)) return this.#done()
+    if (!this.#raft.isConfigurationCommitted) return
     if (!this.#raft.configuration.voters.includes(member)) return this.#done()
     if (this.#raft.role !== 'leader' || !this.#raft.mayChangeConfiguration()) return
     const { descriptor } = this.#roster

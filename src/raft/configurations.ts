@@ -61,6 +61,11 @@ export class Configurations {
     return this.#placed.every(({ configuration: { voters } }) => voters.length === 2 && voters.includes(member))
   }
 
+  /** Nothing is committed without this member: in each configuration that may decide it votes, alone or with one other. */
+  alwaysNeeds(member: MemberId): boolean {
+    return this.#placed.every(({ configuration: { voters } }) => voters.length <= 2 && voters.includes(member))
+  }
+
   /** All members of the committed configuration and those after it: one that is being removed is served until then. */
   members(): Set<MemberId> {
     const members = new Set<MemberId>()

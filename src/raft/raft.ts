@@ -73,6 +73,9 @@ export class Raft<D> implements RaftCore<D> {
   get isConfigurationCommitted(): boolean {
     return this.#state.configurations.latestIndex <= this.#state.commitIndex
   }
+  get isAlwaysNeeded(): boolean {
+    return this.#state.configurations.alwaysNeeds(this.id)
+  }
   get lostVoter(): MemberId | undefined {
     return this.#state.lostVoter
   }

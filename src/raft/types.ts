@@ -242,6 +242,8 @@ export interface RaftCore<D> {
   readonly recovery: Recovery | undefined
   /** The latest configuration is known to be committed. */
   readonly isConfigurationCommitted: boolean
+  /** In each configuration that may have decided, this member is the only voter or one of two: its log has all that was committed. */
+  readonly isAlwaysNeeded: boolean
   /**
    * One of two voters is gone for good, as people say: the other one decides alone while these two are the configuration.
    * What is committed is all on it. Undefined: that is over.
