@@ -25,12 +25,12 @@ interface Waiting {
 export class StateHolds {
   readonly #agenda: Agenda
   readonly #health: Health
-  /** Writes the state out; answers up to where it is. */
-  readonly #writeOut: () => number
+  /** Writes the state out; answers up to where it is. Undefined: that failed. */
+  readonly #writeOut: () => number | undefined
   #current: object | undefined
   #waiting: Waiting[] = []
 
-  constructor(agenda: Agenda, health: Health, writeOut: () => number) {
+  constructor(agenda: Agenda, health: Health, writeOut: () => number | undefined) {
     this.#agenda = agenda
     this.#health = health
     this.#writeOut = writeOut
@@ -46,7 +46,7 @@ export class StateHolds {
   }
 
   /**
-   * Calls `taken`, at once if nobody else holds the state; with undefined where it cannot be had in time. `exact`: the
+   * Calls `taken`, at once if nobody else holds the state; with undefined where it cannot be had in time, or the disk fails. `exact`: the
    * state as it is now, so that what is committed meanwhile has to wait as well.
    */
   take(exact: boolean, taken: (held: HeldState | undefined) => void): void {
@@ -56,7 +56,7 @@ export class StateHolds {
     this.#waiting.push({ exact, taken, ticks: waitMsMax / tickMs })
   }
 
-  #give(taken: (held: HeldState) => void): void {
+  #give(taken: Waiting['taken']): void {
     const hold = (this.#current = {})
     const release = (): void => {
       if (this.#current !== hold) return
@@ -73,7 +73,9 @@ export class StateHolds {
       this.#give(next.taken)
       this.#agenda.turn()
     }
-    taken({ index: this.#writeOut(), release })
+    const index = this.#writeOut()
+    if (index === undefined) release()
+    taken(index === undefined ? undefined : { index, release })
   }
 
   tick(): void {

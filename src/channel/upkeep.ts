@@ -118,10 +118,15 @@ export class Upkeep {
     }
   }
 
-  /** Writes the applied state out, for who holds it now; answers up to where it is on disk. */
-  writeOut(): number {
+  /** Writes the applied state out, for who holds it now; answers up to where it is on disk. Undefined: the disk fails. */
+  writeOut(): number | undefined {
     this.#flush()
-    this.#store.settle()
+    try {
+      this.#store.settle()
+    } catch (error) {
+      this.#health.writeFailed(error)
+      return undefined
+    }
     return this.#flushed
   }
 

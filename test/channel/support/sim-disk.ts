@@ -68,13 +68,15 @@ export function takeSnapshot({ channel, state, log }: Member): Snapshot {
   return { position: state.position!, writes, liveBytes, blobs }
 }
 
-/** As `takeSnapshot`; undefined when something is damaged, which is asked for. */
+/** As `takeSnapshot`; undefined when something is damaged, which is asked for, or the disk fails. */
 export function trySnapshot(member: Member): Snapshot | undefined {
+  const { channel } = member
   try {
     return takeSnapshot(member)
   } catch (error) {
+    if (!channel.serving || channel.diskFull !== undefined) return undefined
     if (!(error instanceof DamagedBlob)) throw error
-    member.channel.heal(error, 1000, () => {})
+    channel.heal(error, 1000, () => {})
     return undefined
   }
 }
