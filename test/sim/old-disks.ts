@@ -144,10 +144,11 @@ export class OldDisks {
     for (const other of others) if (other.alive) this.#host.end(other, 'stop')
     this.#host.losesDisk(member)
     this.#host.end(member, rng.below(2) === 0 ? 'power' : 'kill')
-    const first = kind === 'copied-disk' ? member.setAside() : undefined
+    let first = kind === 'copied-disk' ? member.setAside() : undefined
     if (kind === 'no-disk') member.loseDisk()
     else if (!member.putBack([1, 1, 2, 5, 20, 100, 1000][rng.below(7)]!, hasOtherVoter)) {
       note(`* m${member.slot - 1} has no older disk`)
+      first = undefined
     }
     member.wallSkewMs += clockMs
     const ms = others.length > 0 ? 0 : [0, 200, 3000][rng.below(3)]!
