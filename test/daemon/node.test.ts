@@ -93,6 +93,29 @@ t.test('a certificate that has ended is renewed, though without it there is no m
   await until('connected again', () => a.host('demo').transport.connected(b.id))
 })
 
+t.test('a member whose channel is gone is admitted anew, with another slot; that is no renewal', async t => {
+  const folder = homes(t)
+  const [homeA, homeB, homeC] = ['a', 'b', 'c'].map(name => openHome(join(folder, name))) as [string, string, string]
+  const a = await start(homeA, 'alpha')
+  const b = await start(homeB, 'beta')
+  let c = await start(homeC, 'gamma')
+  t.teardown(() => Promise.all([a, b, c].map(node => node.stop(true))))
+  await a.createChannel('demo')
+  for (const node of [b, c]) await node.join((await a.invite('demo', 60)).token, () => {}, never)
+  const channel = a.host('demo').channel
+  await until('all three vote', () => channel.configuration.voters.length === 3)
+  const slotOf = (id: string): number => channel.descriptor.members.find(m => m.id === id)!.slot
+  const before = slotOf(c.id)
+  await c.stop(false)
+  rmSync(join(homeC, 'channels', 'demo'), { recursive: true })
+  c = await start(homeC, 'gamma')
+  const joined = await c.join((await a.invite('demo', 60)).token, () => {}, never)
+  t.equal(joined.renewedUntil, undefined)
+  t.ok(slotOf(c.id) > before, 'what it acknowledged before counts no more')
+  await until('it votes again', () => channel.configuration.voters.includes(c.id))
+  await until('its log is the same', () => c.host('demo').channel.appliedIndex === channel.appliedIndex)
+})
+
 t.test('closed channels, and a member that is to join another channel of the same name', async t => {
   const folder = homes(t)
   const a = await start(openHome(join(folder, 'a')), 'alpha')
