@@ -61,7 +61,9 @@ export class Waiters {
   /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
   whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
     const waiter: Waiter = { sequence, deadline: this.#ports.monotonicMs() + timeoutMs, done }
-    if (this.isDurable(sequence)) done(0)
+    // of what it gave up when its disk failed it may not have been able to tell yet
+    if (!this.#health.sound) done(EIO)
+    else if (this.isDurable(sequence)) done(0)
     else if (this.#isOver) done(EIO)
     else {
       this.#waiters.push(waiter)

@@ -134,3 +134,23 @@ void t.test('a mount goes on with the channel that was opened again', t => {
   t.match(leader.content(ino), /^z/)
   t.end()
 })
+
+void t.test('a channel whose disk has failed calls nothing durable', t => {
+  const cluster = new Cluster(3, 1)
+  const [, follower] = cluster.roles() as Three
+  const { ino, answer } = follower.create('file')
+  cluster.answered(answer)
+  ok(t, cluster, follower.append(ino, 'a', { durable: true }))
+  const { channel } = follower
+  const asked = (): number | undefined => {
+    let errno: number | undefined
+    channel.whenDurable(channel.lastSequence, 1000, answered => (errno = answered))
+    return errno
+  }
+  t.equal(asked(), 0)
+  follower.log.fail('sync')
+  follower.append(ino, 'b', { durable: true })
+  cluster.until('it stops', () => follower.failed !== undefined)
+  t.equal(asked(), EIO, 'what it gave up meanwhile it may not have told yet')
+  t.end()
+})
