@@ -108,7 +108,7 @@ await t.test('an aborted connection: status says so, mount takes its place', asy
 
 await t.test('"is mounted" is said of what the kernel has mounted there', async t => {
   const holders: [string, () => ChildProcess][] = [
-    ['another mount namespace', () => spawn('unshare', ['-m', '--propagation', 'private', 'sleep', '60'])],
+    ['another mount namespace', () => elsewhere(['sleep', '60'])],
     ['a program in a mount that was detached', () => spawn('sleep', ['60'], { cwd: solo.directory })],
   ]
   for (const [what, hold] of holders) {
@@ -131,6 +131,14 @@ await t.test('"is mounted" is said of what the kernel has mounted there', async 
   }
 })
 
+/** Runs a command in a mount namespace of its own. It holds no mount of a test that runs beside this one. */
+function elsewhere(command: string[]): ChildProcess {
+  const script = `awk -v keep="$0/" '/ - fuse/ && index($5, keep) != 1 { print $5 }' /proc/self/mountinfo |
+    xargs -r umount -l -i -c; exec "$@"`
+  const args = ['-m', '--propagation', 'private', 'sh', '-c', script, cluster.root, ...command]
+  return spawn('unshare', args, { stdio: 'ignore' })
+}
+
 /** Whether a process has another mount namespace than ours, or stands in a directory. */
 function holds(pid: number | undefined, directory: string): boolean {
   const ask = (link: string): string => spawnSync('readlink', [`/proc/${pid}/${link}`], { encoding: 'utf8' }).stdout
@@ -140,14 +148,8 @@ function holds(pid: number | undefined, directory: string): boolean {
 
 await t.test('a mount that shows elsewhere only is not called mounted, and is taken back', async t => {
   await solo.must('stop')
-  const elsewhere = spawn(
-    'unshare',
-    ['-m', '--propagation', 'private', process.execPath, mainPath, 'serve', '--home', solo.home],
-    {
-      stdio: 'ignore',
-    },
-  )
-  t.teardown(() => elsewhere.kill('SIGKILL'))
+  const node = elsewhere([process.execPath, mainPath, 'serve', '--home', solo.home])
+  t.teardown(() => node.kill('SIGKILL'))
   await until('it answers', async () => (await solo.report()) !== undefined)
   const refused = await solo.rkfs('mount', 'demo', solo.directory)
   t.equal(refused.code, 1)
