@@ -20,7 +20,7 @@ import { MemberLocks } from '../channel/locks/member-locks.js'
 import type { Spill } from '../channel/orphan-file.js'
 import type { LostChange } from '../channel/ports.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
-import { Conflicts } from './conflicts.js'
+import { Conflicts, inodeOf } from './conflicts.js'
 import type { Progress } from './control-protocol.js'
 import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
@@ -294,12 +294,8 @@ export class ChannelHost {
   /** Keeps what was given up as copies. False: it could not be done, and is to be tried again. */
   #keepConflicts(changes: readonly LostChange[]): boolean {
     this.#tellMounts(changes)
-    const inodes = new Set<number>()
-    for (const { operation } of changes) {
-      if ('ino' in operation) inodes.add(operation.ino)
-      else if ('parent' in operation) inodes.add(operation.parent)
-    }
-    const paths = findPaths(this.channel.table, inodes)
+    const inodes = changes.map(({ operation }) => inodeOf(operation)).filter(ino => ino !== undefined)
+    const paths = findPaths(this.channel.table, new Set(inodes))
     const pathOf = (ino: number): string => readable(paths.get(ino)?.path ?? `inode ${ino}`)
     try {
       for (const { id, path, what, reason, copy } of this.conflicts.add(changes, pathOf)) {

@@ -25,11 +25,6 @@ export interface Conflict extends ConflictDescription {
   readonly ino?: number
 }
 
-/** Changes to one file whose bytes go into one copy. */
-interface Content {
-  readonly changes: LostChange[]
-}
-
 /** Tells where an inode is found in the channel; empty where it is not known. */
 export type PathOf = (ino: number) => string
 
@@ -79,14 +74,15 @@ export class Conflicts {
 
   #add(changes: readonly LostChange[], pathOf: PathOf): Conflict[] {
     if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) fsyncDirectory(dirname(this.#folder))
-    const contents = new Map<number, Content>()
+    /** By the file whose copy holds their bytes. */
+    const contents = new Map<number, LostChange[]>()
     const found: Conflict[] = []
     for (const change of changes) {
       const { operation } = change
       if (hasPayload(operation)) {
         const content = contents.get(operation.ino)
-        if (content === undefined) contents.set(operation.ino, { changes: [change] })
-        else content.changes.push(change)
+        if (content === undefined) contents.set(operation.ino, [change])
+        else content.push(change)
       } else {
         const ino = inodeOf(operation)
         const path = ino === undefined ? '' : pathOf(ino)
@@ -120,7 +116,7 @@ export class Conflicts {
   }
 
   /** The bytes at their offsets; what was appended, after them. */
-  #keep(ino: number, { changes }: Content, path: string): Conflict {
+  #keep(ino: number, changes: readonly LostChange[], path: string): Conflict {
     const copy = this.#copyOf(this.#last + 1)
     const descriptor = openSync(copy, 'w', 0o600)
     const ranges: { offset: number; length: number }[] = []
@@ -226,7 +222,8 @@ function reasonOf(cause: LostChange['cause']): string {
   }
 }
 
-function inodeOf(operation: Operation): number | undefined {
+/** The file, or the directory, that the list names for a change. */
+export function inodeOf(operation: Operation): number | undefined {
   if ('ino' in operation) return operation.ino
   return 'parent' in operation ? operation.parent : undefined
 }

@@ -35,8 +35,9 @@ export interface ControlVerbs {
   }
   /** `member`: an id, a unique prefix of one, or a name. */
   'member.remove': { args: { channel: string; member: string }; result: { member: string } }
-  /** Ends the member's session: what it has on its way is refused. */
+  /** Of two voters the other one is gone for good: this node decides alone. */
   'member.lost': { args: { channel: string; member: string }; result: { member: string } }
+  /** Ends the member's session: what it has on its way is refused. */
   'member.fence': { args: { channel: string; member: string }; result: { member: string } }
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
   /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
