@@ -128,6 +128,8 @@ export class History {
     const from = log.anchor.index
     const terms = Array.from({ length: Math.max(0, log.durableIndex - from) }, (_, n) => log.term(from + 1 + n))
     this.#lost.set(id, { from, terms })
+    // it may lose its disk twice: since the first time it has caught up, and was counted again
+    for (const { at } of this.#seen.values()) at.lacking.delete(id)
   }
 
   /** A majority has it on its disks, also where what a member says of its disk is not so. */
