@@ -72,8 +72,8 @@ export const failpoints = {
   'member-admitted': 'A newcomer is in the descriptor, committed; it was not told.',
   'member-enrolled': 'A newcomer has stored its certificate; it has no folder for the channel.',
   // the end
-  'stop-drained': 'What this node changed is committed; its mounts are there.',
-  'stop-unmounted': 'The mounts are gone; leadership is not handed over.',
+  'stop-unmounted': 'The mounts are gone; what this node changed last may not be committed.',
+  'stop-drained': 'What this node changed is committed; leadership is not handed over.',
   'stop-flushed': 'A channel has written its state out; its stores are open.',
   'stop-state-closed': 'state.db is closed; the log is not.',
   'log-closing': 'The log has taken all over into log.db and is synced; its WAL is not copied.',

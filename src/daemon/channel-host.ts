@@ -430,6 +430,19 @@ export class ChannelHost {
     })
   }
 
+  /** As `drained`, for as long as some of it gets there within each `stillMs`; `limitMs` in all. */
+  async drainedWhileMoving(stillMs: number, limitMs: number): Promise<void> {
+    const end = performance.now() + limitMs
+    for (;;) {
+      const { operations } = this.channel.pending
+      try {
+        return await this.drained(stillMs)
+      } catch (error) {
+        if (this.channel.pending.operations >= operations || performance.now() >= end) throw error
+      }
+    }
+  }
+
   /** A leader that leaves hands over first, so that the others need not wait for an election. */
   async handOver(): Promise<void> {
     if (this.channel.role !== 'leader') return

@@ -226,14 +226,16 @@ export class Mounts {
   }
 
   /**
-   * Waits until the channel's changes are on a majority, then unmounts. `force`: at once, whatever uses it. Fails with
-   * `no-quorum` when changes are left after `timeout` seconds; the mount then stays.
+   * Waits until the channel's changes are on a majority, unmounts, and waits for what was changed until then. `force`: at
+   * once, whatever uses it. Fails with `no-quorum` when changes are left after `timeout` seconds; if they were left before
+   * the unmount, the mount stays.
    */
   async unmount(directory: string, force: boolean, timeout = drainSeconds): Promise<void> {
     const active = this.#at(directory) ?? this.all.find(mount => mount.directory === directory)
     if (active !== undefined) {
       if (!force) await drain(active, timeout)
       await active.mounted.unmount(force)
+      if (!force) await drain(active, timeout)
     } else if (!this.#dead.has(directory)) {
       const known = this.all.map(mount => mount.directory).join(', ')
       throw new RkfsError(
@@ -296,29 +298,36 @@ function alreadyThere(there: ActiveMount, host: ChannelHost, choices: MountChoic
   throw new RkfsError('busy', `${directory} has ${what} mounted: \`rkfs umount ${directory}\` first`)
 }
 
-async function drain({ host, directory }: Pick<ActiveMount, 'host' | 'directory'>, seconds: number): Promise<void> {
+async function drain(
+  { host, directory, mounted }: Pick<ActiveMount, 'host' | 'directory' | 'mounted'>,
+  seconds: number,
+): Promise<void> {
   try {
     await host.drained(seconds * 1000)
   } catch (cause) {
     if (!(cause instanceof RkfsError)) throw cause
-    throw undrained(host.name, directory, seconds, host.channel.pending, cause)
+    throw undrained(host.name, directory, mounted.attached, seconds, host.channel.pending, cause)
   }
 }
 
-/** What `rkfs umount` says when it gives up. */
+/** What `rkfs umount` says when it gives up; `stays`: the mount is still there. */
 export function undrained(
   channel: string,
   directory: string,
+  stays: boolean,
   seconds: number,
   pending: { readonly operations: number; readonly bytes: number },
   cause?: RkfsError,
 ): RkfsError {
   const what = pending.operations === 1 ? '1 change' : `${pending.operations} changes`
+  const left = `after ${seconds} s, ${what} of ${channel} (${pending.bytes} bytes) made here are not on a majority of its members`
+  const journalled = `stay in this node's journal and go on when a majority is back`
   return new RkfsError(
     'no-quorum',
-    `${directory} stays mounted: after ${seconds} s, ${what} of ${channel} (${pending.bytes} bytes) made here are not on a ` +
-      `majority of its members. \`rkfs umount --force ${directory}\` unmounts without waiting: the changes stay in this ` +
-      `node's journal and go on when a majority is back`,
+    stays
+      ? `${directory} stays mounted: ${left}. \`rkfs umount --force ${directory}\` unmounts without waiting: the changes ` +
+          journalled
+      : `${directory} is unmounted, but ${left}: the changes ${journalled}. Leave the node running until then`,
     { cause },
   )
 }

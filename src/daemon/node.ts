@@ -33,6 +33,9 @@ import { Retry } from './retry.js'
 import { channelStatus, wasRemoved } from './status.js'
 
 const changeMs = 30_000
+/** How long an orderly stop waits for a majority to hold what this node changed: while none of it gets there, and in all. */
+const drainStillMs = 5000
+const drainMs = 60_000
 const renewBeforeMs = 30 * 86_400_000
 
 /** A node: its identity, its port, the channels it has a part in and its mounts. */
@@ -273,6 +276,8 @@ export class Node {
       const host = this.host(name)
       if (!force) await host.drained(changeMs)
       await this.mounts.unmountAll(name, force)
+      // what programs wrote until then
+      if (!force) await host.drained(changeMs)
       await host.handOver()
       this.#closeAddressBook(name)
       await host.close()
@@ -716,12 +721,14 @@ export class Node {
     this.mounts.close()
     await Promise.all([...this.#retries.values()].map(retry => retry.close()))
     await Promise.allSettled(this.#opening.values())
-    if (!force) {
-      await Promise.all(this.hosts.map(host => host.drained(5000).catch(error => this.#log.warn(messageOf(error)))))
-    }
-    failpoint('stop-drained')
+    // first: programs write until their mount is gone, and the next run proposes nothing of what this one leaves
     await this.mounts.unmountAll(undefined, force)
     failpoint('stop-unmounted')
+    if (!force) {
+      const drained = this.hosts.map(host => host.drainedWhileMoving(drainStillMs, drainMs))
+      await Promise.all(drained.map(each => each.catch(error => this.#log.warn(messageOf(error)))))
+    }
+    failpoint('stop-drained')
     if (!force) await Promise.all(this.hosts.map(host => host.handOver()))
     for (const host of this.hosts) {
       this.#closeAddressBook(host.name)

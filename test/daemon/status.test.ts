@@ -28,9 +28,11 @@ t.test('a node knows that it was removed', async t => {
 })
 
 t.test('umount that gives up says what is pending and how to leave all the same', async t => {
-  const error: RkfsError = undrained('demo', '/mnt/demo', 5, { operations: 3, bytes: 12_288 })
+  const error: RkfsError = undrained('demo', '/mnt/demo', true, 5, { operations: 3, bytes: 12_288 })
   t.equal(error.code, 'no-quorum')
   t.match(error.message, /after 5 s, 3 changes of demo \(12288 bytes\).*`rkfs umount --force \/mnt\/demo`.*journal/)
+  const after: RkfsError = undrained('demo', '/mnt/demo', false, 5, { operations: 1, bytes: 9 })
+  t.match(after.message, /^\/mnt\/demo is unmounted, but after 5 s, 1 change .*journal.*Leave the node running/)
 })
 
 t.test('no leader, though a majority is reached', async t => {
