@@ -389,7 +389,7 @@ export class ChannelHost {
     for (;;) {
       const { failure, quarantine } = this.channel
       const broken = failure ?? quarantine
-      if (broken !== undefined) throw new RkfsError('failed', `${this.name} cannot be mounted: ${broken}`)
+      if (broken !== undefined) throw new RkfsError('failed', `${this.name} cannot be used here: ${broken}`)
       const { fetching } = this
       if (fetching === undefined) return
       progress(fetching)
@@ -397,7 +397,7 @@ export class ChannelHost {
         const why = this.restoreProblem === undefined ? '' : ` (the last attempt failed: ${this.restoreProblem})`
         throw new RkfsError(
           'unavailable',
-          `the files of ${this.name} are not here yet: ${progressWords(fetching)}${why}. Mount it when they are, or wait for ` +
+          `the files of ${this.name} are not here yet: ${progressWords(fetching)}${why}. Try again when they are, or wait for ` +
             'longer (--timeout); `rkfs status` shows how far it is',
         )
       }

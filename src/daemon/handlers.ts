@@ -161,9 +161,11 @@ async function sync(
   const limitMs = timeout === 0 ? 2 ** 40 : timeout * 1000
   const end = performance.now() + limitMs
   assertAgreed(host)
+  // before, it knows of no entry, and what it could say is that everything up to 0 is safe
+  await host.usable(limitMs, progress => context.progress(progress), context.signal)
   const stopWatching = watchPending(host, context)
   try {
-    await host.drained(limitMs)
+    await host.drained(Math.max(0, end - performance.now()))
   } catch (error) {
     const { reachable, needed } = quorumOf(host)
     if (reachable >= needed && timeout !== 0) {

@@ -30,6 +30,7 @@ await t.test('mount on a member that is still fetching', async t => {
   const why = /the files of demo are not here yet: fetching the files.*--timeout.*`rkfs status` shows how far it is/
   await refused(t, newcomer, ['mount', 'demo', newcomer.directory, '--timeout', '1'], 1, why)
   t.notOk(isMounted(newcomer.directory))
+  await refused(t, newcomer, ['sync', 'demo', '--timeout', '1'], 1, why)
   const told = await newcomer.rkfs('status', 'demo')
   t.equal(told.code, 1)
   t.match(told.stdout, /: learner, /)
