@@ -16,7 +16,7 @@ const nobody = 65534
 const rkfsJobs = 4
 // CONFORMANCE=all: also in a channel of one member, which takes the way of a leader of three.
 const one = process.env['CONFORMANCE'] === 'all'
-const cluster = clusterOf(t, 240)
+const cluster = clusterOf(t)
 
 interface Expected {
   readonly indexes?: readonly number[]

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { clusterOf } from './support/cluster.js'
 
-const cluster = clusterOf(t, 120)
+const cluster = clusterOf(t)
 const machines = await cluster.members('a', 'b')
 for (const machine of machines) await machine.mount()
 

@@ -5,7 +5,7 @@ import type { ConflictDescription } from '../../src/daemon/control-protocol.js'
 import { clusterOf, isRunning, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 
-const cluster = clusterOf(t, 300)
+const cluster = clusterOf(t)
 const machines = await cluster.members('a', 'b', 'c')
 const options = 'sync=fsync,timeout=5'
 for (const machine of machines) await machine.mount('-o', options)

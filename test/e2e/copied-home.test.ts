@@ -3,7 +3,7 @@ import { cpSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { clusterOf, until, type Machine } from './support/cluster.js'
 
-const cluster = clusterOf(t, 240)
+const cluster = clusterOf(t)
 
 t.jobs = 2
 await Promise.all([

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { clusterOf, isDead, isMounted, isRunning, mainPath, until, type Machine } from './support/cluster.js'
 
-const cluster = clusterOf(t, 280)
+const cluster = clusterOf(t)
 const solo = await cluster.machine('solo')
 
 /** Writes and syncs small files without a pause, whatever the errors; says how many were acknowledged. */

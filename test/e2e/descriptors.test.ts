@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { clusterOf, until, type Machine } from './support/cluster.js'
 
-const cluster = clusterOf(t, 180)
+const cluster = clusterOf(t)
 const machines = await cluster.members('a', 'b', 'c')
 for (const machine of machines) await machine.mount()
 const leader = await cluster.leader(machines)

@@ -5,7 +5,7 @@ import { describeLimit, fuseNativeLimits } from '../../src/adapters/fuse-native/
 import { clusterOf, isDead, isMounted, isRunning, until, type Machine } from './support/cluster.js'
 import { describeTree, makeTree } from './support/tree.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 interface LogLine {
   readonly index: number

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, isMounted, mainPath, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 
-const cluster = clusterOf(t, 300)
+const cluster = clusterOf(t)
 const machines = await cluster.members('a', 'b')
 const [a, b] = machines as [Machine, Machine]
 await a.mount()

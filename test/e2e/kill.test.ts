@@ -4,7 +4,7 @@ import t from 'tap'
 import { clusterOf, isDead, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 import { Writer } from './support/writer.js'
 
-const cluster = clusterOf(t, 230)
+const cluster = clusterOf(t)
 
 /** Whether every look into the mount ends in time, whatever it answers. */
 async function hangs(machine: Machine): Promise<string> {

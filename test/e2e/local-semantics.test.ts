@@ -3,7 +3,7 @@ import t from 'tap'
 import { clusterOf, type Machine } from './support/cluster.js'
 import { localChecks } from './support/local.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 await t.test('a leader, a follower', async t => {
   const machines = await cluster.members('a', 'b')

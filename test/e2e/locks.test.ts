@@ -6,7 +6,7 @@ import { table } from '../conformance/table.js'
 import { clusterOf, isRunning, sleep, until } from './support/cluster.js'
 import { LockProgram } from './support/lock-program.js'
 
-const cluster = clusterOf(t, 230)
+const cluster = clusterOf(t)
 
 const programs: LockProgram[] = []
 t.teardown(() => Promise.all(programs.map(program => program.end())))

@@ -4,7 +4,7 @@ import t from 'tap'
 import { clusterOf, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 
-const cluster = clusterOf(t, 240)
+const cluster = clusterOf(t)
 
 const [a, b] = (await cluster.members('a', 'b')) as [Machine, Machine]
 await a.mount()

@@ -6,7 +6,7 @@ import { clusterOf, isRunning, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 import { Writer } from './support/writer.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 const machines = await cluster.members('a', 'b', 'c')
 const [a, b, c] = machines as [Machine, Machine, Machine]

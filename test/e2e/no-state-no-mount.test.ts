@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, isDead, isMounted, isRunning, mainPath, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 const owner = await cluster.machine('owner')
 const newcomer = await cluster.machine('newcomer')
 await owner.must('channel', 'create', 'demo')

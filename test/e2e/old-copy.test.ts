@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, until, type Machine } from './support/cluster.js'
 import { refused } from './support/refusal.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 async function putBack(t: Test, elections: number): Promise<void> {
   const name = (machine: string): string => `${machine}${elections}`

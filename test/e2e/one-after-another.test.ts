@@ -3,7 +3,7 @@ import t from 'tap'
 import { clusterOf, type Machine } from './support/cluster.js'
 
 const rounds = 25
-const cluster = clusterOf(t, 180)
+const cluster = clusterOf(t)
 const machines = await cluster.members('a', 'b', 'c')
 for (const machine of machines) await machine.mount()
 

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import t from 'tap'
 import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 
-const cluster = clusterOf(t, 230)
+const cluster = clusterOf(t)
 
 const bytesMax = 12 << 20
 /** When it is told to, writes pieces into a file that it never closes; ends when its mount is taken away. */

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
 import { mixedPrograms, signalStorm } from './support/programs.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 const timeoutSeconds = 4
 /** Beyond a deadline, on a machine that does other work, too. */

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, isMounted, isRunning, until, type Machine } from './support/cluster.js'
 import { run } from './support/process.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 const crashes = Number(process.env['RKFS_E2E_CRASHES'] ?? 8)
 /** No program and no command may take longer, on a machine that does other work, too. */

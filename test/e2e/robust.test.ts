@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { clusterOf, isMounted, sleep, until, type Machine } from './support/cluster.js'
 import { killedClients, manyOpens, mixedPrograms, signalStorm } from './support/programs.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 const opens = 10_000
 /** More, for a longer look. */

@@ -5,7 +5,7 @@ import t from 'tap'
 import { decodeToken } from '../../src/adapters/pki/token.js'
 import { clusterOf, type Machine } from './support/cluster.js'
 
-const cluster = clusterOf(t, 120)
+const cluster = clusterOf(t)
 
 /** What others may read: certificates are shown to everybody who connects. */
 const publicFiles = /^csp\/(signcerts|cacerts)(\/[^/]+\.pem)?$|^csp$/

@@ -5,7 +5,7 @@ import { clusterOf, isMounted, isRunning, mainPath, until, type Machine } from '
 import { run } from './support/process.js'
 import { describeTree, makeTree } from './support/tree.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 async function tree(machine: Machine): Promise<string> {
   const { code, stdout, stderr } = await machine.python(describeTree)

@@ -14,7 +14,7 @@ if (failingCallsSkip !== false) {
   t.plan(0, failingCallsSkip)
   process.exit(0)
 }
-const cluster = clusterOf(t, 280)
+const cluster = clusterOf(t)
 const library = compileFailingCalls(cluster.root)
 const where = '/channels/demo/'
 const mountOptions = 'timeout=10'

@@ -5,7 +5,7 @@ import t from 'tap'
 import { clusterOf } from '../e2e/support/cluster.js'
 import { all } from './support/options.js'
 
-const cluster = clusterOf(t, 300)
+const cluster = clusterOf(t)
 const floodSeconds = all ? 30 : 6
 /** Below this a machine's own noise is larger than what is measured. */
 const leastMs = 10

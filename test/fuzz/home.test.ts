@@ -21,7 +21,7 @@ import { all, runs, seed } from './support/options.js'
 
 t.comment(`SEED=${seed}`)
 const rng = new Rng(seed)
-const cluster = clusterOf(t, all ? 7200 : 200)
+const cluster = clusterOf(t, all ? 7200 : undefined)
 
 /** A node that was killed in the middle of its work, so that its home has all that it ever holds. */
 const machine: Machine = await cluster.machine('solo')

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { clusterOf, isMounted, until, type Machine } from '../e2e/support/cluster.js'
 
-const cluster = clusterOf(t, 200)
+const cluster = clusterOf(t)
 
 const [a, b] = (await cluster.members('a', 'b')) as [Machine, Machine]
 for (const machine of [a, b]) await machine.mount()

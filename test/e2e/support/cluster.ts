@@ -162,8 +162,11 @@ export class Machine {
   }
 }
 
-/** The machines of a test file, which is skipped where it cannot run. `limitSeconds`: of the whole file. */
-export function clusterOf(t: Test, limitSeconds: number): Cluster {
+/** What a whole file may take: only one that hangs takes so long, also on a machine that is busy with others. */
+const fileSeconds = 390
+
+/** The machines of a test file, which is skipped where it cannot run. */
+export function clusterOf(t: Test, limitSeconds = fileSeconds): Cluster {
   if (skip !== false) {
     t.plan(0, skip)
     process.exit(0)
