@@ -29,7 +29,7 @@ import { Writer } from './support/writer.js'
 
 // DAMAGES=all: each damage to each file; by itself every third one.
 const allDamages = process.env['DAMAGES'] === 'all'
-const cluster = clusterOf(t, 600)
+const cluster = clusterOf(t)
 const at = (name: string): string => join(cluster.root, 'mnt', name)
 
 await t.test('wrong usage and wrong places', async t => {

@@ -10,7 +10,7 @@ import { hostileBytes, hostileJson } from './support/hostile.js'
 import { all, runs, seed } from './support/options.js'
 
 t.comment(`SEED=${seed}`)
-const cluster = clusterOf(t, 600)
+const cluster = clusterOf(t)
 const machine = await cluster.machine('solo')
 await machine.must('channel', 'create', 'demo')
 const pid = await machine.pid()

@@ -163,7 +163,7 @@ export class Machine {
 }
 
 /** What a whole file may take: only one that hangs takes so long, also on a machine that is busy with others. */
-const fileSeconds = 390
+const fileSeconds = 600
 
 /** The machines of a test file, which is skipped where it cannot run. */
 export function clusterOf(t: Test, limitSeconds = fileSeconds): Cluster {
