@@ -42,6 +42,11 @@ export class GivenUpChanges {
 
   /** To be reported with all that are given up now: of one file, they make one copy. `number`: see `GivenUp`. */
   add(proposal: Proposal, operation: Operation, cause: LostChange['cause'], number: ChangeNumber | undefined): void {
+    // no program was told anything of when a file was read: that is forgotten (`AccessTimes`)
+    if (operation.kind === 'access') {
+      if (number !== undefined) this.#log.unjournal(number.session, number.sequence)
+      return
+    }
     const { payload, time } = proposal
     this.#left.push({ change: { operation, payload, time, cause }, proposal, number })
   }
