@@ -81,13 +81,18 @@ export function isUnreadable(error: unknown): boolean {
   return code === 'EIO' || (typeof code === 'string' && code.startsWith('SQLITE_IOERR') && /READ/.test(code))
 }
 
+/** SQLite reports a page that it could not read for EIO (SQLITE_IOERR_CORRUPTFS) as damage: what is damaged stays so. */
+function mayPass(error: unknown): boolean {
+  return isUnreadable(error) || (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_CORRUPT'))
+}
+
 /** Runs a read, and again when the disk did not answer it: some faults pass. Only for what leaves nothing half done. */
 export function readAgain<T>(read: () => T): T {
   for (let tries = 1; ; tries++) {
     try {
       return read()
     } catch (error) {
-      if (tries === readTries || !isUnreadable(error)) throw error
+      if (tries === readTries || !mayPass(error)) throw error
     }
   }
 }
