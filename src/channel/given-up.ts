@@ -43,10 +43,7 @@ export class GivenUpChanges {
   /** To be reported with all that are given up now: of one file, they make one copy. `number`: see `GivenUp`. */
   add(proposal: Proposal, operation: Operation, cause: LostChange['cause'], number: ChangeNumber | undefined): void {
     // no program was told anything of when a file was read: that is forgotten (`AccessTimes`)
-    if (operation.kind === 'access') {
-      if (number !== undefined) this.#log.unjournal(number.session, number.sequence)
-      return
-    }
+    if (operation.kind === 'access') return this.#unjournal(number)
     const { payload, time } = proposal
     this.#left.push({ change: { operation, payload, time, cause }, proposal, number })
   }
@@ -56,10 +53,15 @@ export class GivenUpChanges {
     if (this.#left.length === 0) return
     if (!this.#events.lostChanges(this.#left.map(({ change }) => change))) return this.#markRefused()
     failpoint('copies-kept')
-    for (const { number } of this.#left) if (number !== undefined) this.#log.unjournal(number.session, number.sequence)
+    for (const { number } of this.#left) this.#unjournal(number)
     this.#left = []
     // synced out of the journal, or a loss of power would have them reported again
     this.#durability.demand()
+  }
+
+  /** `number` is undefined for what never was in the journal. */
+  #unjournal(number: ChangeNumber | undefined): void {
+    if (number !== undefined) this.#log.unjournal(number.session, number.sequence)
   }
 
   /** After the end of this process, one that was refused would be taken for placed: later ones of its session are. */

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import * as tls from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { createSigningRequest } from '../../../src/adapters/pki/authority.js'
 import { EnrollRequestSchema } from '../../../src/gen/rkfs/v1/enrollment_pb.js'
 import { makeKey } from '../../adapters/rpc/cluster.js'
-import { methods, RawPeer } from './raw-peer.js'
+import { connectToNode, methods, RawPeer } from './raw-peer.js'
 
 const [kind, port, channelId, ca, seconds] = process.argv.slice(2) as [string, string, string, string, string]
 const host = '127.0.0.1'
@@ -47,10 +47,7 @@ const resets = Buffer.concat([
   ),
 ])
 
-function secured(): tls.TLSSocket {
-  const servername = `${channelId}.rkfs`
-  return tls.connect({ host, port: Number(port), servername, ALPNProtocols: ['h2'], rejectUnauthorized: false })
-}
+const secured = (): TLSSocket => connectToNode({ host, port: Number(port) }, channelId)
 
 /** Ends when the connection does, or after two seconds. */
 function closed(socket: Socket): Promise<void> {

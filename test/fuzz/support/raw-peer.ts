@@ -51,6 +51,21 @@ export class RawPeer {
   }
 }
 
+/** A connection to the node at an address, which is as a gRPC client makes it; `shown` undefined: no certificate. */
+export function connectToNode(
+  address: { host: string; port: number },
+  channelId: string,
+  shown?: Credentials,
+): TLSSocket {
+  return connectTls({
+    ...address,
+    servername: `${channelId}.rkfs`,
+    ALPNProtocols: ['h2'],
+    rejectUnauthorized: false,
+    ...(shown && { key: shown.keyPem, cert: shown.certificatePem }),
+  })
+}
+
 /** A connection that speaks TLS and then whatever `bytes` are. */
 export function rawTls(
   address: { host: string; port: number },
@@ -58,13 +73,7 @@ export function rawTls(
   shown: Credentials | undefined,
   bytes: readonly Uint8Array[],
 ): TLSSocket {
-  const socket = connectTls({
-    ...address,
-    servername: `${channelId}.rkfs`,
-    ALPNProtocols: ['h2'],
-    rejectUnauthorized: false,
-    ...(shown && { key: shown.keyPem, cert: shown.certificatePem }),
-  })
+  const socket = connectToNode(address, channelId, shown)
   socket.on('error', () => undefined)
   socket.on('data', () => undefined)
   return socket.once('secureConnect', () => bytes.forEach(part => socket.write(part)))

@@ -1,8 +1,7 @@
 /** Calls of somebody who is no member, over a connection that the node may cut. */
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
-import { connect as connectTls } from 'node:tls'
 import { status } from '@grpc/grpc-js'
-import type { Credentials } from './raw-peer.js'
+import { connectToNode, type Credentials } from './raw-peer.js'
 
 /** A node cuts a stranger's connection after a minute, whatever it does. */
 const hangsMs = 90_000
@@ -19,13 +18,7 @@ export async function strangerCalls(
   path: string,
   messages: readonly Uint8Array[],
 ): Promise<string[]> {
-  const socket = connectTls({
-    ...address,
-    servername: `${channelId}.rkfs`,
-    ALPNProtocols: ['h2'],
-    rejectUnauthorized: false,
-    ...(shown && { key: shown.keyPem, cert: shown.certificatePem }),
-  })
+  const socket = connectToNode(address, channelId, shown)
   const session = connectHttp2('https://node', { createConnection: () => socket })
   socket.on('error', () => undefined)
   session.on('error', () => undefined)
