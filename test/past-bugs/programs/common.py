@@ -5,10 +5,14 @@ A, B = sys.argv[1:3]
 
 
 def until(condition, seconds=10):
+    """Whether it comes true in time; what it asks for may not be there yet."""
     end = time.time() + seconds
     while time.time() < end:
-        if condition():
-            return True
+        try:
+            if condition():
+                return True
+        except FileNotFoundError:
+            pass
         time.sleep(0.003)
     return False
 
