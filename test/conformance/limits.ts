@@ -1,7 +1,7 @@
 /** The time that one case may take: hundreds of calls through a follower of a machine with ten other things to do. */
-export const caseSeconds = 30
+export const caseSeconds = 60
 /** The time of a case that makes thousands of entries through a follower, and of one that makes a hundred thousand. */
-export const manyEntriesSeconds = 60
+export const manyEntriesSeconds = 180
 export const largeEntriesSeconds = 900
 /** The time in which the process that runs them comes up. */
 export const startSeconds = 30

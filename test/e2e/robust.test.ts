@@ -95,8 +95,8 @@ await t.test('opens and closes take no descriptors and no memory', async t => {
   const before = { descriptors: openFilesOf(node).length, resident: residentMiB(node) }
   await right(t, solo, manyOpens, 60, String(opens))
   await idle(solo, node)
-  // the sockets of the status calls themselves are closed a moment later
-  const allowed = before.descriptors + 3
+  // not one for each: the sockets of the status calls are closed a moment later, and a worker may have begun its work
+  const allowed = before.descriptors + 16
   await until('the descriptors are closed', () => openFilesOf(node).length <= allowed).catch(() => undefined)
   const after = { descriptors: openFilesOf(node).length, resident: residentMiB(node) }
   t.ok(after.descriptors <= allowed, `${JSON.stringify({ before, after })}: ${openFilesOf(node).join(' ')}`)

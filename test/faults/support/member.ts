@@ -29,6 +29,8 @@ interface Ended {
 /** A machine whose node is a process of ours: its end is noticed, and its clock and its disk can be tampered with. */
 export class Member extends Machine {
   readonly log: string
+  /** How often its node was killed. */
+  kills = 0
   /** Ends of the node that nobody asked for. */
   readonly crashes: string[] = []
   readonly #options: MemberOptions
@@ -111,6 +113,7 @@ export class Member extends Machine {
     const { child, ended } = this.#node
     this.#endWanted = true
     this.#paused = false
+    this.kills++
     child.kill('SIGKILL')
     await ended
   }
