@@ -30,9 +30,9 @@ export class Descent<D> {
     return this.#hasLasted(this.#pledgedSince)
   }
 
-  /** Whether a term is so far beyond another that no honest member goes there. */
+  /** Whether a term is so far beyond another that a leader there cannot be elected anew after it (`Terms.ofShutOut`). */
   static isFar(term: number, from: number): boolean {
-    return term - from > termsPerTimeout
+    return term + 1 - from > termsPerTimeout
   }
 
   #hasLasted(since: number | undefined): boolean {

@@ -206,6 +206,31 @@ for (const voters of [
   })
 }
 
+t.test('there is no distance at which neither the leader goes on nor the member back', t => {
+  for (let distance = termsPerTimeout - 3; distance <= termsPerTimeout + 3; distance++) {
+    const leading = leader()
+    const ahead = start('c', { term: 1 + distance, vote: 'b' })
+    for (let n = 0; n < 100; n++) {
+      leading.raft.tick()
+      leading.raft.heard('b')
+      leading.raft.step('c', answer(1 + distance))
+      ahead.raft.tick()
+      ahead.raft.step('a', heartbeat(1))
+      for (const { to, message } of ahead.take()) {
+        if (message.kind === 'term-question') ahead.raft.step(to, answer(1, 'a'))
+      }
+    }
+    const goesOn = leading.hardState.term > 1 + distance
+    const goesBack = ahead.raft.term === 1 && ahead.raft.leader === 'a'
+    t.not(
+      goesOn,
+      goesBack,
+      `${distance} terms: the leader ${goesOn ? 'goes on' : 'stays'}, the member ${goesBack ? 'goes back' : 'stays'}`,
+    )
+  }
+  t.end()
+})
+
 t.test('one member alone takes nobody back', t => {
   const node = start('b', { term: 5000, vote: 'a' }, ['a', 'b', 'c', 'd', 'e'])
   for (let n = 0; n < 300; n++) {
