@@ -386,6 +386,8 @@ export class Faults {
     const { descriptor } = at
     const member = this.#pick(members)
     if (member.id === descriptor.owner || !descriptor.members.some(({ id }) => id === member.id)) return
+    // of two that must agree, one that has lied holds the other up
+    if (this.liar !== undefined && descriptor.members.length <= 3) return
     this.#note('remove', `m${member.slot - 1}`)
     this.#leaving.add(member.id)
     this.#change(current => {

@@ -273,6 +273,8 @@ export class Simulation {
       losesDisk: member => {
         this.#history.observe()
         this.#history.losesDisk(member)
+        // whom it had heard it does not know any more
+        for (const each of this.#cluster.members) this.#late.sessionMayEnd(each)
         this.#votes.losesDisk(member.id, term => this.#leaders.wasLed(term))
       },
       started: member => this.#settleIn(member),
