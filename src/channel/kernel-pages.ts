@@ -32,8 +32,8 @@ export interface KernelPagesPorts {
   readonly isOpen: (ino: number) => boolean
   /** What is shown of files is about to be brought up to date: `viewChanged` follows. */
   readonly isViewStale: () => boolean
-  /** The byte of a file at an offset. */
-  readonly byte: (ino: number, offset: number) => number
+  /** The byte of a file at an offset; undefined: it cannot be read now. `tellSize` follows when it can. */
+  readonly byte: (ino: number, offset: number) => number | undefined
   readonly attributes: (ino: number, inode: Inode) => Attributes
   readonly now: () => bigint
   readonly delay: (ms: number, callback: () => void) => void
@@ -89,12 +89,12 @@ export class KernelPages {
     if (!this.#ports.isMappable(ino)) return
     const isOld = this.#allAnnounced > 0 && this.#held.get(ino) !== this.#allAnnounced
     this.#held.set(ino, this.#allAnnounced)
-    if (this.#closed.delete(ino) || this.isBehind(ino) || isOld) this.#tellSize(ino)
+    if (this.#closed.delete(ino) || this.isBehind(ino) || isOld) this.tellSize(ino)
   }
 
   /** A program of this mount appended; the kernel takes `end` for the file's, which others may have moved before that. */
   appended(ino: number, end: number): void {
-    if ((this.#ports.inode(ino)?.size ?? 0) > end) this.#tellSize(ino)
+    if ((this.#ports.inode(ino)?.size ?? 0) > end) this.tellSize(ino)
   }
 
   /**
@@ -170,7 +170,7 @@ export class KernelPages {
   /** What is shown is up to date. */
   viewChanged(): void {
     for (const [ino, size] of this.#unjudged) {
-      if ((this.#ports.inode(ino)?.size ?? 0) > size) this.#tellSize(ino)
+      if ((this.#ports.inode(ino)?.size ?? 0) > size) this.tellSize(ino)
     }
     this.#unjudged.clear()
   }
@@ -182,10 +182,13 @@ export class KernelPages {
 
   #sizeOf(ino: number): Invalidation[] {
     const size = this.#ports.inode(ino)?.size ?? 0
-    return size === 0 ? [] : [{ kind: 'size', ino, size, last: this.#ports.byte(ino, size - 1) }]
+    const last = size === 0 ? undefined : this.#ports.byte(ino, size - 1)
+    // the kernel shows what it is given until it reads the page again: nothing but what is there
+    return last === undefined ? [] : [{ kind: 'size', ino, size, last }]
   }
 
-  #tellSize(ino: number): void {
+  /** Mappings of a file reach to its end. */
+  tellSize(ino: number): void {
     const mounted = this.#ports.mounted()
     if (mounted !== undefined && this.#ports.isMappable(ino)) mounted.invalidate(this.#sizeOf(ino))
   }
@@ -299,7 +302,7 @@ export class KernelPages {
   #repeat(ino: number, offset: number): void {
     this.#ports.delay(answerMs, () => {
       this.announce([{ kind: 'inode', ino, offset, length: 0, changed: [] }])
-      if (offset >= 0) this.#tellSize(ino)
+      if (offset >= 0) this.tellSize(ino)
     })
   }
 }

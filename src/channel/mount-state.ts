@@ -10,6 +10,7 @@ import { AccessTimes } from './access-times.js'
 import type { Channel } from './channel.js'
 import { isOfPages } from './invalidations.js'
 import { KernelPages } from './kernel-pages.js'
+import { DamagedBlob } from './log-port.js'
 import type { Attributes, Caller, Entry, FileSystemStatistics, Mounted, Reply } from './mount-port.js'
 import type { MemberLocks } from './locks/member-locks.js'
 import { OpenFiles } from './open-files.js'
@@ -150,14 +151,17 @@ export class MountState {
     return { attributes, entryTtlMs: this.ttl, attributesTtlMs: isHeld ? 0 : this.ttl }
   }
 
-  #byte(ino: number, offset: number): number {
+  #byte(ino: number, offset: number): number | undefined {
     try {
       const parts = this.orphans.get(ino)?.read(offset, 1) ?? this.channel.blobs.read(this.view, ino, offset, 1)
-      return parts[0]?.[0] ?? 0
+      return parts[0]?.[0]
     } catch (error) {
       // who reads it is told
       if (!(error instanceof RkfsError)) throw error
-      return 0
+      if (error instanceof DamagedBlob) {
+        this.channel.heal(error, this.options.timeoutMs, left => left !== undefined && this.pages.tellSize(ino))
+      }
+      return undefined
     }
   }
 

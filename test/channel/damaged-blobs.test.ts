@@ -1,9 +1,10 @@
 import t from 'tap'
 import { EINTR, EIO } from '../../src/base/errno.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
-import type { Reply } from '../../src/channel/mount-port.js'
+import type { Invalidation, Mounted, Reply } from '../../src/channel/mount-port.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { ok } from './support/answers.js'
+import { call, caller } from './support/calls.js'
 import { Cluster, type ClusterOptions, type Member, type Three } from './support/cluster.js'
 import { trySnapshot } from './support/sim-disk.js'
 
@@ -35,6 +36,21 @@ function damaged(options: ClusterOptions = {}): Damaged {
   return { cluster, leader, bad, other, ino, blob }
 }
 
+const unmounted: Mounted = {
+  directory: '',
+  operations: 0,
+  errors: 0,
+  waiting: 0,
+  attached: true,
+  device: undefined,
+  ended: new Promise<void>(() => {}),
+  invalidate: () => {},
+  invalidateAll: () => {},
+  staleAttributes: () => {},
+  settled: done => done(),
+  unmount: () => Promise.resolve(),
+}
+
 /** A program's read: what it is told, and a way to give up. */
 function read(member: Member, ino: number): { text?: string; errno?: number; cancel: () => void } {
   const got: { text?: string; errno?: number; cancel: () => void } = { cancel: () => {} }
@@ -46,6 +62,23 @@ function read(member: Member, ino: number): { text?: string; errno?: number; can
   member.frontend.read({ uid: 0, gid: 0, pid: 1, umask: 0 } as never, ino, 1, 0, 4096, reply)
   return got
 }
+
+void t.test('a kernel is told how long a file is when its last byte can be read, and not of another byte', t => {
+  const { cluster, leader, bad, ino } = damaged()
+  const items: Invalidation[] = []
+  bad.frontend.mounted = { ...unmounted, invalidate: told => items.push(...told) }
+  // what is changed while nobody has it open is told with the next open
+  ok(t, cluster, leader.write(ino, 0, 'W', { durable: true }))
+  cluster.settle()
+  const opened = call<unknown>(cluster, reply => bad.frontend.open(caller, ino, 0, false, reply))
+  t.equal(opened.errno, undefined)
+  const sizes = (): Invalidation[] => items.filter(({ kind }) => kind === 'size')
+  t.same(sizes(), [])
+  cluster.until('it is told', () => sizes().length > 0)
+  t.same(sizes(), [{ kind: 'size', ino, size: text.length, last: text.charCodeAt(text.length - 1) }])
+  t.same(bad.channel.healing, { wanted: 0, healed: 1 })
+  t.end()
+})
 
 void t.test('a damaged blob is fetched from another member while its reader waits, and is whole from then on', t => {
   const { cluster, bad, ino, blob } = damaged()
