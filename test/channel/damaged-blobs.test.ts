@@ -1,12 +1,13 @@
 import t from 'tap'
 import { EINTR, EIO } from '../../src/base/errno.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
-import type { Invalidation, Mounted, Reply } from '../../src/channel/mount-port.js'
+import type { Invalidation, Reply } from '../../src/channel/mount-port.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
 import { ok } from './support/answers.js'
 import { call, caller } from './support/calls.js'
 import { Cluster, type ClusterOptions, type Member, type Three } from './support/cluster.js'
 import { trySnapshot } from './support/sim-disk.js'
+import { SlowKernel } from './support/slow-kernel.js'
 
 const text = 'what was written'
 const retention = { margin: 1, entriesMax: 5 }
@@ -36,21 +37,6 @@ function damaged(options: ClusterOptions = {}): Damaged {
   return { cluster, leader, bad, other, ino, blob }
 }
 
-const unmounted: Mounted = {
-  directory: '',
-  operations: 0,
-  errors: 0,
-  waiting: 0,
-  attached: true,
-  device: undefined,
-  ended: new Promise<void>(() => {}),
-  invalidate: () => {},
-  invalidateAll: () => {},
-  staleAttributes: () => {},
-  settled: done => done(),
-  unmount: () => Promise.resolve(),
-}
-
 /** A program's read: what it is told, and a way to give up. */
 function read(member: Member, ino: number): { text?: string; errno?: number; cancel: () => void } {
   const got: { text?: string; errno?: number; cancel: () => void } = { cancel: () => {} }
@@ -65,14 +51,13 @@ function read(member: Member, ino: number): { text?: string; errno?: number; can
 
 void t.test('a kernel is told how long a file is when its last byte can be read, and not of another byte', t => {
   const { cluster, leader, bad, ino } = damaged()
-  const items: Invalidation[] = []
-  bad.frontend.mounted = { ...unmounted, invalidate: told => items.push(...told) }
+  const kernel = new SlowKernel(bad)
   // what is changed while nobody has it open is told with the next open
   ok(t, cluster, leader.write(ino, 0, 'W', { durable: true }))
   cluster.settle()
   const opened = call<unknown>(cluster, reply => bad.frontend.open(caller, ino, 0, false, reply))
   t.equal(opened.errno, undefined)
-  const sizes = (): Invalidation[] => items.filter(({ kind }) => kind === 'size')
+  const sizes = (): Invalidation[] => kernel.items.filter(({ kind }) => kind === 'size')
   t.same(sizes(), [])
   cluster.until('it is told', () => sizes().length > 0)
   t.same(sizes(), [{ kind: 'size', ino, size: text.length, last: text.charCodeAt(text.length - 1) }])
