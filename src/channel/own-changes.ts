@@ -31,6 +31,13 @@ import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 import type { Waiters } from './waiters.js'
 
+/** What a leader of a term said of a change, and the index up to which its log was the reason. */
+interface Refusal {
+  readonly errno: number
+  readonly because: number
+  readonly term: number
+}
+
 /** A change that is not accepted yet: there is no leader, or no room. */
 interface Waiting {
   readonly operation: Operation
@@ -75,8 +82,8 @@ export class OwnChanges {
   #leaderlessSince: number | undefined
   /** Pending changes whose caller has no answer yet. */
   #unanswered = 0
-  /** Refused, since their file has lost its last name by the entry at an index: shown until that is seen here. */
-  readonly #refusedBy = new Map<PendingChange, number>()
+  /** Refused, though their programs were told of success: believed when what the refusal rests on is applied here. */
+  readonly #refusedBy = new Map<PendingChange, Refusal>()
 
   constructor(
     { self, session, ports, log, raft, views, pending, agenda, health, roster }: Core,
@@ -383,12 +390,13 @@ export class OwnChanges {
     }
   }
 
-  /** Of what was refused and is shown until this member has applied what that rests on: that is applied. */
+  /** Of what was refused and waits until this member has applied what that rests on: that is applied. */
   settleRefused(): void {
-    for (const [change, because] of this.#refusedBy) {
-      if (this.#pending.get(change.proposal.session, change.proposal.sequence) !== change)
-        this.#refusedBy.delete(change)
-      else if (because <= this.#views.applied.index) this.#refused(change, ENOENT, because)
+    for (const [change, { errno, because, term }] of this.#refusedBy) {
+      const isPending = this.#pending.get(change.proposal.session, change.proposal.sequence) === change
+      // another leader may have it in its log, or takes it
+      if (!isPending || term !== this.#raft.term) this.#refusedBy.delete(change)
+      else if (because <= this.#views.applied.index) this.#refused(change, errno, because)
     }
   }
 
@@ -453,9 +461,10 @@ export class OwnChanges {
   }
 
   #refused(change: PendingChange, errno: number, because: number): void {
-    // programs that have the file open keep it with this change: the loss of its name is seen first
-    if (errno === ENOENT && change.told && change.visible && this.#views.applied.index < because) {
-      this.#refusedBy.set(change, because)
+    // until the leader's log is committed, another one that has the change may win; and programs that have a file open keep
+    // it with this change: the loss of its name is seen first
+    if (change.told && this.#views.applied.index < because) {
+      this.#refusedBy.set(change, { errno, because, term: this.#raft.term })
       return
     }
     this.#refusedBy.delete(change)
