@@ -2,7 +2,7 @@ import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
-import type { BlobId } from '../../src/channel/log-port.js'
+import type { BlobId, LogStore } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
 import { Liars } from './liars.js'
 import { OldDisks } from './old-disks.js'
@@ -306,12 +306,26 @@ export class Faults {
     this.#after(ms, () => this.#start(member))
   }
 
-  /** Somebody puts a member's state away, once a run: that of another is needed to make it anew, and a majority with it. */
+  /** What one of these has damaged, another of them has whole. */
+  canHeal(members: readonly Member[]): boolean {
+    return [...this.#rotten].every(id => {
+      const copies = members.map(({ log }) => copyOf(log, id))
+      return copies.includes('whole') || !copies.includes('damaged')
+    })
+  }
+
+  /**
+   * Somebody puts a member's state away, once a run: that of another is needed to make it anew, where this one's log goes
+   * on, and a majority with it.
+   */
   #mayLoseState(member: Member): boolean {
     const { cluster, options } = this.#host
     const { disk, faults, leftOut } = options
     if (member.stalled || disk !== 'memory' || leftOut || this.#counts.has('bare')) return false
-    return cluster.members.length > 2 && !faults.includes('admit') && !faults.includes('remove')
+    const isMade = cluster.alive.some(
+      other => other !== member && other.channel.appliedIndex >= member.log.anchor.index,
+    )
+    return isMade && cluster.members.length > 2 && !faults.includes('admit') && !faults.includes('remove')
   }
 
   #partition(members: readonly Member[], ms: number): void {
@@ -394,7 +408,8 @@ export class Faults {
       if (current.members.some(({ id }) => id === member.id)) return withoutMember(current, member.id)
       // a state may have fallen back behind its admission
       if (this.#host.committed().members.some(({ id }) => id === member.id)) return 'later'
-      this.#leave(member)
+      // who must recover, for what a liar said, and knows nothing of the removal yet, needs its word
+      if (!this.#host.options.faults.includes('lie')) this.#leave(member)
       return undefined
     })
   }
@@ -475,13 +490,17 @@ export class Faults {
 function isWholeElsewhere(cluster: Cluster, member: Member, id: BlobId): boolean {
   const index = Math.floor(id / blobsPerEntryMax)
   return cluster.members.some(other => {
-    if (other === member || !other.alive || other.channel.appliedIndex < index) return false
-    try {
-      return other.log.blob(id) !== undefined
-    } catch {
-      return false
-    }
+    const isThere = other !== member && other.alive && other.channel.appliedIndex >= index
+    return isThere && copyOf(other.log, id) === 'whole'
   })
+}
+
+function copyOf(log: LogStore, id: BlobId): 'whole' | 'damaged' | undefined {
+  try {
+    return log.blob(id) === undefined ? undefined : 'whole'
+  } catch {
+    return 'damaged'
+  }
 }
 
 function pair(a: MemberId, b: MemberId): string {

@@ -95,7 +95,10 @@ export class OldDisks {
     const { cluster, rng } = this.#host
     const leader = cluster.alive.find(({ leads }) => leads)
     if (leader === undefined || !allFollow(cluster, leader, this.#host.isGone)) return false
-    const voters = cluster.members.filter(({ id }) => leader.channel.configuration.voters.includes(id))
+    // who has not heard yet that it has a vote helps nobody
+    const voters = cluster.alive.filter(({ id, channel }) =>
+      [leader.channel, channel].every(({ configuration }) => configuration.voters.includes(id)),
+    )
     const member = voters[rng.below(voters.length)]!
     if (voters.length < 2) return false
     // who came later is not named by what a home holds beside its log

@@ -273,8 +273,7 @@ export class Simulation {
       losesDisk: member => {
         this.#history.observe()
         this.#history.losesDisk(member)
-        // whom it had heard it does not know any more
-        for (const each of this.#cluster.members) this.#late.sessionMayEnd(each)
+        this.#late.losesDisk(member)
         this.#votes.losesDisk(member.id, term => this.#leaders.wasLed(term))
       },
       started: member => this.#settleIn(member),
@@ -432,7 +431,7 @@ export class Simulation {
     const out = members.filter(member => member === this.#faults!.liar).slice(0, count)
     for (const member of out) members.splice(members.indexOf(member), 1)
     while (out.length < count) out.push(...members.splice(rng.below(members.length), 1))
-    return out
+    return this.#faults!.canHeal(this.#cluster.members.filter(member => !out.includes(member))) ? out : []
   }
 
   #within(what: string, ms: number, condition: () => boolean): void {

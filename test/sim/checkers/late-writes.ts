@@ -79,6 +79,13 @@ export class LateWrites {
     if (needed > 0) this.#inTouch(leader, times[needed - 1] ?? 0)
   }
 
+  /** Whom it had heard, and when, it does not know any more: the next word of each may come after a silence. */
+  losesDisk(lost: Member): void {
+    for (const member of this.#members()) {
+      if (member !== lost) this.#pairs.set(`${member.slot} ${lost.slot}`, -Infinity)
+    }
+  }
+
   #inTouch(member: Member, at: number): void {
     const last = this.#ledAt.get(member) ?? 0
     if (this.#isSilence(at - last)) this.#wasSilent.add(member)
