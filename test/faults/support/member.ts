@@ -29,8 +29,7 @@ interface Ended {
 /** A machine whose node is a process of ours: its end is noticed, and its clock and its disk can be tampered with. */
 export class Member extends Machine {
   readonly log: string
-  /** How often its node was killed. */
-  kills = 0
+  wasKilled = false
   /** Ends of the node that nobody asked for. */
   readonly crashes: string[] = []
   readonly #options: MemberOptions
@@ -113,7 +112,7 @@ export class Member extends Machine {
     const { child, ended } = this.#node
     this.#endWanted = true
     this.#paused = false
-    this.kills++
+    this.wasKilled = true
     child.kill('SIGKILL')
     await ended
   }
