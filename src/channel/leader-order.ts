@@ -167,8 +167,10 @@ export class LeaderOrder {
     for (const member of replaced) this.#raft.forget(member)
     this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) own.ordered = index
+    // what this member has on its way and is given up with its session is shown until the end of that is committed
+    const endsOwn = operation.kind === 'end-session' && operation.member === this.#self
     if (shows) this.#views.shows(own, stale)
-    else if (own === undefined) this.#shown.conceal(index)
+    else if (own === undefined || endsOwn) this.#shown.conceal(index)
     return 0
   }
 

@@ -166,6 +166,31 @@ void t.test('what a fenced member has on its way is refused at once, and it goes
   t.end()
 })
 
+void t.test('who has fenced itself and leads then shows what it had on its way until that is given up', t => {
+  const cluster = new Cluster(3, 1)
+  const [leader, away, third] = cluster.roles() as Three
+  const { ino, answer } = leader.create('file')
+  ok(t, cluster, answer)
+  cluster.settle()
+  cluster.network.mute(away.id, leader.id, 100)
+  ok(t, cluster, away.write(ino, 0, 'AA'))
+  const fence = away.fence(away)
+  ok(t, cluster, away.write(ino, 2, 'BB'))
+  leader.kill()
+  third.syncMsMax = 1500
+  cluster.until('the other one leads', () => away.leads)
+  cluster.advance(1)
+  t.equal(fence.errno, undefined, 'the end of the session is not committed')
+  t.equal(away.content(ino), 'AABB')
+  third.syncMsMax = undefined
+  ok(t, cluster, fence)
+  cluster.settle()
+  for (const member of [away, third]) t.equal(member.content(ino), 'AA')
+  t.equal(away.lostText(), 'BB')
+  ok(t, cluster, away.write(ino, 0, 'CC'), away.durable())
+  t.end()
+})
+
 /** A lock of a whole file, on a member's own account. */
 function lock(cluster: Cluster, member: Member, ino: number, wait: boolean): { errno: number | undefined } {
   const asked: { errno: number | undefined } = { errno: undefined }
