@@ -27,7 +27,7 @@ export class Inbox {
     const { link, order, own, forwarding, digests, positions, healing, locks, resumptions, contact } = this.#parts
     this.#raft.heard(from)
     resumptions.heard(from)
-    if (from === this.#raft.leader) contact.heard()
+    contact.heard(from)
     if (message.kind === 'raft' && answersLeader(message.message)) contact.answered(from)
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {

@@ -21,7 +21,8 @@ export class OwnContact {
   readonly #views: Views
   readonly #pending: PendingChanges
   readonly #clock: LeaseClock
-  #isHeard = false
+  /** Who was heard since this member answered it last. */
+  readonly #heard = new Set<MemberId>()
   /** As leader: when each member answered last. */
   readonly #answers = new Map<MemberId, number>()
   #touchedAt: number
@@ -44,15 +45,14 @@ export class OwnContact {
     this.#touchedIndex = views.applied.index
   }
 
-  /** The leader is heard. */
-  heard(): void {
-    this.#isHeard = true
+  /** Somebody is heard: one that leads, or makes itself known as the leader with this. */
+  heard(from: MemberId): void {
+    this.#heard.add(from)
   }
 
-  /** The leader is answered. */
-  answers(): void {
-    if (!this.#isHeard) return
-    this.#isHeard = false
+  /** The leader is answered. One that was not heard since the last time may be gone. */
+  answers(leader: MemberId): void {
+    if (!this.#heard.delete(leader)) return
     this.#touch(this.#clock.now())
   }
 

@@ -136,7 +136,7 @@ export class RaftLink {
     for (const { to, message } of this.#raft.takeMessages()) {
       if (message.kind !== 'append' || message.last < message.first) {
         const isSent = transport.send(to, { kind: 'raft', message: message as RaftMessage<EncodedEntry> })
-        if (isSent && to === this.#raft.leader && answersLeader(message)) this.#contact.answers()
+        if (isSent && to === this.#raft.leader && answersLeader(message)) this.#contact.answers(to)
         continue
       }
       // the log may have been cut between the decision and now: what is gone is not sent
