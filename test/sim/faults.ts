@@ -262,6 +262,7 @@ export class Faults {
         if (options.disk === 'memory' && !this.#counts.has('rot')) this.#oldDisks.await(kind)
         return
       case 'lie':
+        if (this.#leaving.size > 0) return
         return this.#liars.lie(member, ms)
       case 'loss':
         // as often as `lossOneIn` says
@@ -393,23 +394,20 @@ export class Faults {
   }
 
   #remove(members: readonly Member[]): void {
-    // what one disk has lost, another must have
-    if (this.#counts.has('rot')) return
+    // what one disk has lost, another must have; who must recover, for what a liar said, may need the word of who is gone
+    if (this.#counts.has('rot') || this.liar !== undefined) return
     const at = this.#owner()
     if (at === undefined) return
     const { descriptor } = at
     const member = this.#pick(members)
     if (member.id === descriptor.owner || !descriptor.members.some(({ id }) => id === member.id)) return
-    // of two that must agree, one that has lied holds the other up
-    if (this.liar !== undefined && descriptor.members.length <= 3) return
     this.#note('remove', `m${member.slot - 1}`)
     this.#leaving.add(member.id)
     this.#change(current => {
       if (current.members.some(({ id }) => id === member.id)) return withoutMember(current, member.id)
       // a state may have fallen back behind its admission
       if (this.#host.committed().members.some(({ id }) => id === member.id)) return 'later'
-      // who must recover, for what a liar said, and knows nothing of the removal yet, needs its word
-      if (!this.#host.options.faults.includes('lie')) this.#leave(member)
+      this.#leave(member)
       return undefined
     })
   }

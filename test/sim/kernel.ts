@@ -331,14 +331,17 @@ export class Kernel implements Mounted {
     this.#dropEntry(parent, name)
   }
 
-  /** What a name leads to: the kernel looks it up before it takes it away. */
-  #find(parent: number, name: string, then: (ino: number | undefined) => void): void {
-    this.#lookup(parent, name, (_, found) => then(found?.attributes?.ino))
+  /** What a name leads to: the kernel looks it up before it takes it away, and fails if it cannot. */
+  #find(parent: number, name: string, answered: Answer<void>, then: (ino: number | undefined) => void): void {
+    this.#lookup(parent, name, (errno, found) => {
+      if (errno === 0) then(found?.attributes?.ino)
+      else answered(errno, undefined)
+    })
   }
 
   remove(kind: 'unlink' | 'rmdir', parent: number, name: string, answer: Answer<void>): void {
     this.#locked([parent], false, answer, answered => {
-      this.#find(parent, name, ino => {
+      this.#find(parent, name, answered, ino => {
         this.call<void>(
           `${kind} ${parent}/${name}`,
           reply => this.#frontend[kind](caller, parent, name, reply),
@@ -361,8 +364,8 @@ export class Kernel implements Mounted {
     answer: Answer<void>,
   ): void {
     this.#locked([parent, newParent], false, answer, answered => {
-      this.#find(parent, name, moved => {
-        this.#find(newParent, newName, replaced => {
+      this.#find(parent, name, answered, moved => {
+        this.#find(newParent, newName, answered, replaced => {
           // invalidations of names wait for the lock
           const kept = this.entries.get(`${parent}/${name}`)
           const other = this.entries.get(`${newParent}/${newName}`)
