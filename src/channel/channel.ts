@@ -406,6 +406,7 @@ export class Channel implements TransportEvents {
     this.#parts.lostVoter.tick()
     if (this.#ticks % reviewTicks === 0) this.#parts.proofs.review()
     this.#watchUsable()
+    this.#parts.interregnum.tick()
     if (!this.#parts.positions.maybeAnnounce(this.#ticks) && this.#ticks % idleTicks === 0) this.#parts.digests.idle()
     if (this.#ticks % keepAgainTicks === 0) this.#parts.givenUp.report()
     if (health.stateMissing && !health.restoring) this.#askForState()

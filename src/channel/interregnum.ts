@@ -9,16 +9,22 @@ const waitMsMax = 5000
 const silenceTicks = 2 * heartbeatTicks
 
 /**
- * The time between a leader's silence and the first entry of the next one. What was acknowledged last, by a member that is no
- * more, may not be shown here yet: the others have it, and only a leader knows that. A program that is started here in its
- * place must not begin with less, so that names and files are not looked up before this member has caught up. But reads go
- * on without a majority, and so they do when no leader is found in time.
+ * The time between a leader's silence and the first entry of the next one; and between the start of a node, or a silence of
+ * its own, and its having caught up. What was acknowledged last, by a member that is no more or by an earlier run of this
+ * one, may not be shown here yet: the others have it, and only a leader knows that. A program that is started here must not
+ * begin with less, so that names and files are not looked up before this member has caught up. But reads go on without a
+ * majority, and so they do when no leader is found in time.
  */
 export class Interregnum {
   readonly #core: Core
   readonly #waiters: Waiters
   /** It was waited in vain: nobody waits again before a leader is heard. */
   #isVain = false
+  /** No leader was heard, and none has said since what there is. */
+  #isBehind = true
+  /** Silences so far. */
+  #silences = 0
+  #isAsking = false
 
   constructor(core: Core, waiters: Waiters) {
     this.#core = core
@@ -28,7 +34,7 @@ export class Interregnum {
   get isOn(): boolean {
     const { raft, ports, self, views } = this.#core
     // with the first entry of a term all that was acknowledged before is applied (Raft §5.4.2)
-    const isLed = this.#hearsLeader && views.applied.term === raft.term
+    const isLed = this.#hearsLeader && views.applied.term === raft.term && !this.#isBehind
     if (isLed) this.#isVain = false
     if (isLed || this.#isVain) return false
     const { voters } = raft.configuration
@@ -41,6 +47,22 @@ export class Interregnum {
     const { leader } = raft
     if (raft.role === 'leader') return true
     return leader !== undefined && raft.silence <= silenceTicks && ports.transport.connected(leader)
+  }
+
+  tick(): void {
+    if (!this.#hearsLeader) {
+      this.#isBehind = true
+      this.#silences++
+    } else if (this.#isBehind && !this.#isAsking) this.#ask()
+  }
+
+  #ask(): void {
+    const silences = this.#silences
+    this.#isAsking = true
+    this.#waiters.readBarrier(waitMsMax, errno => {
+      this.#isAsking = false
+      if (errno === 0 && silences === this.#silences) this.#isBehind = false
+    })
   }
 
   /** Calls `done` with 0 when this member has caught up, or nobody leads in time; with EINTR when it was given up. */

@@ -49,6 +49,29 @@ void t.test('names, too', t => {
   t.end()
 })
 
+void t.test('who comes back begins with what there is, not with what there was when it went', t => {
+  for (const how of ['stopped', 'cut off'] as const) {
+    for (let seed = 1; seed <= 20; seed++) {
+      const cluster = new Cluster(3, seed)
+      const [leader, one] = cluster.roles() as Three
+      const { ino, answer } = leader.create('f')
+      ok(t, cluster, answer, leader.write(ino, 0, 'old', { durable: true }))
+      cluster.settle()
+      if (how === 'stopped') one.stop()
+      else cluster.network.isolate(one.id)
+      cluster.advance(1000)
+      for (let n = 0; n < 30; n++) ok(t, cluster, leader.write(ino, 10, 'x'.repeat(300_000)))
+      ok(t, cluster, leader.write(ino, 0, 'new', { durable: true }))
+      if (how === 'stopped') one.start()
+      cluster.network.connectAll()
+      cluster.until('a leader is heard', () => one.channel.leader === leader.id)
+      t.equal(open(cluster, one, ino), undefined)
+      t.equal(one.content(ino)?.slice(0, 3), 'new', `seed ${seed}, ${how}`)
+    }
+  }
+  t.end()
+})
+
 void t.test('without a majority reads go on at once; with a silent one after some seconds, once', t => {
   const cluster = new Cluster(3)
   const [leader, one, other] = cluster.roles() as Three
