@@ -99,10 +99,11 @@ export class Acknowledged {
   /** A program was told that a majority holds these; the history is up to date. */
   told(covered: readonly Made[]): void {
     for (const made of covered) {
-      if (made.durable || made.file === 'other') continue
+      // what was reported as lost, with an ended session, is not what a later sync is about
+      if (made.durable || made.excused || made.file === 'other') continue
       made.durable = true
       this.durable++
-      check(name, made.index !== undefined || made.excused, () => `said to be durable, but not ordered: ${brief(made)}`)
+      check(name, made.index !== undefined, () => `said to be durable, but not ordered: ${brief(made)}`)
     }
   }
 
