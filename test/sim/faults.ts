@@ -71,7 +71,7 @@ export class Faults {
       },
       start: member => this.#start(member),
       losesDisk: member => host.losesDisk(member),
-      isCalm: () => !this.#healed && cluster.clock.now >= this.#calmAt,
+      isCalm: () => this.#isCalm(),
       happened: kind => this.#note(kind, ''),
       isGone: member => this.isGone(member),
       calm: () => {
@@ -86,7 +86,7 @@ export class Faults {
       after: (ms, task) => this.#after(ms, task),
       isRecovering: () => this.#oldDisks.busy,
       isGone: member => this.isGone(member),
-      isCalm: () => !this.#healed && cluster.clock.now >= this.#calmAt,
+      isCalm: () => this.#isCalm(),
       calm: () => {
         this.#calm([])
         this.#connectAnew()
@@ -429,6 +429,12 @@ export class Faults {
     const wanted = next(at.descriptor)
     if (wanted === 'later') again()
     else if (wanted !== undefined) at.owner.channel.changeMembers(wanted, 5000, again)
+  }
+
+  /** All members may reach each other, and none is about to leave. */
+  #isCalm(): boolean {
+    const isNobodyLeaving = [...this.#leaving].every(id => this.#gone.has(id))
+    return !this.#healed && isNobodyLeaving && this.#host.cluster.clock.now >= this.#calmAt
   }
 
   isGone(member: Member): boolean {
