@@ -87,6 +87,7 @@ class SqliteDisk implements SimDisk {
     this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)
     const flags = {
       full: false,
+      failed: false,
       damage: (id: BlobId): boolean => damageBlob(this.#folder, id),
       fail: (kind: 'write' | 'sync' | undefined): void => {
         failing = kind
@@ -131,6 +132,9 @@ class SqliteDisk implements SimDisk {
     ) as Partial<LogStore>
     const log = intercept<SimDisk['log']>(Object.assign(store as LogStore, flags), {
       ...refusing,
+      get failed() {
+        return failure !== undefined
+      },
       commit: () => {
         check('write')
         store.commit()

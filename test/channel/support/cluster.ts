@@ -306,7 +306,8 @@ export class Member {
     this.#channel?.stop()
     this.#ended()
     this.log.fail(undefined)
-    const hasFailed = this.failed !== undefined
+    // also while it ended, which its channel was not told any more
+    const hasFailed = this.failed !== undefined || this.log.failed
     // the next process opens the files anew
     if (hasFailed) this.disk.powerLost(this.#cluster.rng)
     this.failed = undefined

@@ -30,6 +30,8 @@ export interface SimDisk {
     damage(id: BlobId): boolean
     /** The next write, or sync, fails; what is on the disk then, only opening it anew tells. Undefined: none does. */
     fail(kind: 'write' | 'sync' | undefined): void
+    /** One has failed: nothing may be built on what is here. */
+    readonly failed: boolean
   }
   readonly state: StateStore
   /** What the next process finds after the power went. */

@@ -75,6 +75,10 @@ export class SimLogStore implements LogStore {
     this.#live.failNext = kind
   }
 
+  get failed(): boolean {
+    return this.#live.failed
+  }
+
   #write(write: LogWrite): void {
     if (this.full) throw new RkfsError('disk-full', 'the disk of the log is full')
     write(this.#live)
