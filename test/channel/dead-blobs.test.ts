@@ -1,5 +1,6 @@
 import t from 'tap'
 import { blobsPerEntryMax, readableGhostsMax } from '../../src/base/limits.js'
+import { decodeRecord } from '../../src/fs/records.js'
 import { Program } from './support/calls.js'
 import { Cluster, type Member } from './support/cluster.js'
 import { takeSnapshot } from './support/sim-disk.js'
@@ -82,4 +83,29 @@ t.test('and goes after it when the state came with a snapshot meanwhile', async 
   t.equal(program.read(ino, handle), 'x'.repeat(100))
   program.close(ino, handle)
   cluster.until('nothing is left', () => stored(member) === 0)
+})
+
+t.test('what the state refers to as it was written out last stays until it is written out again', async t => {
+  const cluster = new Cluster(3, 1, { retention })
+  const leader = cluster.leader()
+  cluster.settle()
+  const program = new Program(cluster, leader)
+  const { ino, handle } = make(program, 'f')
+  const isSound = ({ state, log }: Member): boolean => {
+    const chunks = [...state.all()].filter(({ table }) => table === 'chunk')
+    return chunks.every(({ value }) => decodeRecord('chunk', value).every(({ blob }) => log.blob(blob) !== undefined))
+  }
+  // more than one step of compaction takes
+  const count = 1500
+  for (let n = 0; n < count; n++) program.write(ino, handle, n * 8, 'old!')
+  for (let round = 0; round < 300; round++) {
+    for (let n = round % 50; n < count; n += 50) program.write(ino, handle, n * 8, 'new!')
+    cluster.advance(19)
+    const lacking = cluster.members.find(member => !isSound(member))
+    if (lacking !== undefined) {
+      t.fail(`round ${round}: the state on the disk of m${lacking.slot - 1} lacks a blob`)
+      break
+    }
+  }
+  t.equal(program.read(ino, handle).slice(0, 4), 'new!')
 })

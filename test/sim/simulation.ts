@@ -18,6 +18,7 @@ import { Acknowledged } from './checkers/acknowledged.js'
 import { checkAnswers } from './checkers/answers.js'
 import { checkBounds, checkNetwork } from './checkers/bounds.js'
 import { checkFileTree } from './checkers/file-tree.js'
+import { checkKeptBlobs } from './checkers/kept-blobs.js'
 import { History } from './checkers/history.js'
 import { checkKernelCache } from './checkers/kernel-cache.js'
 import { Leaders } from './checkers/leaders.js'
@@ -286,6 +287,7 @@ export class Simulation {
 
   /** Programs begin at a member that runs, once it has a state. */
   #settleIn(member: Member): void {
+    checkKeptBlobs(member)
     const { lives } = member
     // a mount outlives the fault of a disk, not the process
     if (!member.isMounted) this.#kernels.delete(member)
