@@ -47,8 +47,17 @@ export class RawChanges {
     const operation = attempt(member, () => this.#operation(member, rng))
     if (operation === undefined) return
     const { kind } = operation
-    const done = (errno: number): void => this.#world.note(`m${member.slot - 1} raw ${kind}: ${errno}`)
+    const done = (errno: number): void => {
+      this.#world.note(`m${member.slot - 1} raw ${kind}: ${errno}`)
+      // a number that came to nothing may be given to another file, when a disk is lost
+      if (errno === 0 && operation.kind === 'make') this.#made(operation.ino)
+    }
     member.channel.change(operation, new Uint8Array(0), { timeoutMs, durable, done })
+  }
+
+  #made(ino: number): void {
+    this.#inodes.push(ino)
+    if (this.#inodes.length > 200) this.#inodes.splice(1, 1)
   }
 
   #operation(member: Member, rng: Rng): Operation {
@@ -58,8 +67,6 @@ export class RawChanges {
       case 0:
       case 1: {
         const made = member.nextInode()
-        this.#inodes.push(made)
-        if (this.#inodes.length > 200) this.#inodes.splice(1, 1)
         const mode = rng.below(2) === 0 ? 0o040755 : 0o100644
         return { kind: 'make', parent: ino(), name: name(), ino: made, mode, uid: 0, gid: 0, rdev: 0, target: '' }
       }
