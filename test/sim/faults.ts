@@ -262,7 +262,7 @@ export class Faults {
         if (options.disk === 'memory' && !this.#counts.has('rot')) this.#oldDisks.await(kind)
         return
       case 'lie':
-        if (this.#leaving.size > 0) return
+        if (this.#leaving.size > 0 || this.#mayHoldUp) return
         return this.#liars.lie(member, ms)
       case 'loss':
         // as often as `lossOneIn` says
@@ -429,6 +429,12 @@ export class Faults {
     const wanted = next(at.descriptor)
     if (wanted === 'later') again()
     else if (wanted !== undefined) at.owner.channel.changeMembers(wanted, 5000, again)
+  }
+
+  /** Of two that must agree, one that lies may hold up the other while somebody is being admitted, whom both must ask. */
+  get #mayHoldUp(): boolean {
+    const { members, learners, faults } = this.#host.options
+    return members - learners === 2 && faults.includes('admit')
   }
 
   /** All members may reach each other, and none is about to leave. */
