@@ -76,7 +76,7 @@ const mutations = {
   'a disk that says it has synced before it has': { make: early, checkers: ['history', 'acknowledged'] },
   'a vote that is not kept': { make: forgetful, checkers: ['votes'] },
   'sessions that are not kept': { make: sessionless, checkers: ['history', 'sessions', 'acknowledged', 'serving'] },
-  'invalidations that are swallowed': { make: silent, checkers: ['kernel-cache'] },
+  'invalidations that are swallowed': { make: silent, checkers: ['kernel-cache', 'pages'] },
 }
 
 for (const [what, { make, checkers }] of Object.entries(mutations)) {
