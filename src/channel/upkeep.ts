@@ -243,8 +243,8 @@ export class Upkeep {
     for (const id of ids) if (id < end && !this.#isLive(id)) this.#dead.add(id)
   }
 
-  /** The state as it is refers to it; or as it was written out last, which is what a process finds that is started anew. */
+  /** A process that is started anew finds the state as it was written out last: what that refers to stays, too. */
   #isLive(blob: BlobId): boolean {
-    return this.#views.table.liveBytes(blob) > 0 || this.#state.liveBytes(blob) > 0
+    return this.#views.table.refersTo(blob)
   }
 }

@@ -140,6 +140,11 @@ export class TableView implements View {
     return this.#store.liveBytes(blob) + (this.#live.get(blob) ?? 0)
   }
 
+  /** Whether the state refers to a blob: as it is, or as it was written out last. */
+  refersTo(blob: number): boolean {
+    return this.#store.liveBytes(blob) > 0 || (this.#live.get(blob) ?? 0) > 0
+  }
+
   /** The digest of all records as they are now; 32 bytes, not to be changed. */
   digest(): Uint8Array {
     if (this.#undigested.size > 0) {
