@@ -2,8 +2,9 @@ import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
-import type { BlobId, LogStore } from '../../src/channel/log-port.js'
+import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
+import { copyOf } from '../channel/support/sim-disk.js'
 import { Liars } from './liars.js'
 import { OldDisks } from './old-disks.js'
 import type { FaultKind, SimOptions } from './options.js'
@@ -503,14 +504,6 @@ function isWholeElsewhere(cluster: Cluster, member: Member, id: BlobId): boolean
     const isThere = other !== member && other.alive && other.channel.appliedIndex >= index
     return isThere && copyOf(other.log, id) === 'whole'
   })
-}
-
-function copyOf(log: LogStore, id: BlobId): 'whole' | 'damaged' | undefined {
-  try {
-    return log.blob(id) === undefined ? undefined : 'whole'
-  } catch {
-    return 'damaged'
-  }
 }
 
 function pair(a: MemberId, b: MemberId): string {

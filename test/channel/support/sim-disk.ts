@@ -83,6 +83,15 @@ export function trySnapshot(member: Member): Snapshot | undefined {
   }
 }
 
+/** How a log has a blob, if at all. */
+export function copyOf(log: LogStore, id: BlobId): 'whole' | 'damaged' | undefined {
+  try {
+    return log.blob(id) === undefined ? undefined : 'whole'
+  } catch {
+    return 'damaged'
+  }
+}
+
 export function anchorOf({ index, term, hash }: AppliedPosition): LogAnchor {
   return { index, term, hash }
 }
