@@ -29,6 +29,8 @@ export class TableView implements View {
   #older = new Map<string, AnyRecord | undefined>()
   readonly #dirty = new Map<string, Map<string, Dirty>>()
   #dirtyCount = 0
+  /** Inodes made since the last flush: the store has no records of theirs. */
+  readonly #fresh = new Set<number>()
   /** Records as they were when the digest was last brought up to date. */
   readonly #undigested = new Map<string, { readonly dirty: Dirty; readonly old: AnyRecord | undefined }>()
   #digest: Uint8Array
@@ -71,12 +73,16 @@ export class TableView implements View {
     }
     const dirty = this.#dirty.get(groupId(table, ino))?.get(key)
     if (dirty !== undefined) return dirty.record as Records[T] | undefined
-    const record = this.#reading(() => {
+    const record = this.#fresh.has(ino) ? undefined : this.#read(table, ino, key)
+    this.#remember(id, record)
+    return record
+  }
+
+  #read<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined {
+    return this.#reading(() => {
       const bytes = this.#store.get(table, ino, key)
       return bytes === undefined ? undefined : decodeRecord(table, bytes)
     })
-    this.#remember(id, record)
-    return record
   }
 
   #reading<R>(read: () => R): R {
@@ -113,7 +119,10 @@ export class TableView implements View {
     if (undigested === undefined) this.#undigested.set(id, { dirty, old })
     else if (undigested.dirty !== dirty) this.#undigested.set(id, { dirty, old: undigested.old })
     if (table === 'inode') {
-      if (old === undefined && record !== undefined) this.#inodes++
+      if (old === undefined && record !== undefined) {
+        this.#inodes++
+        this.#fresh.add(ino)
+      }
       if (old !== undefined && record === undefined) this.#inodes--
     }
     this.#older.delete(id)
@@ -122,9 +131,11 @@ export class TableView implements View {
 
   scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
     const stored = (from: string | undefined, count: number): [string, Records[T]][] =>
-      this.#reading(() =>
-        this.#store.scan(table, ino, from, count).map(({ key, value }) => [key, decodeRecord(table, value)]),
-      )
+      this.#fresh.has(ino)
+        ? []
+        : this.#reading(() =>
+            this.#store.scan(table, ino, from, count).map(({ key, value }) => [key, decodeRecord(table, value)]),
+          )
     const group = this.#dirty.get(groupId(table, ino))
     if (group === undefined) return stored(after, limit)
     return mergeScan(stored, group as unknown as Map<string, { record: Records[T] | undefined }>, after, limit)
@@ -180,6 +191,7 @@ export class TableView implements View {
     })
     this.#dirty.clear()
     this.#dirtyCount = 0
+    this.#fresh.clear()
     this.#live = new Map()
     return dead
   }

@@ -13,7 +13,7 @@ import { isDirectory, isRegular, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/fs/
 import type { TableView } from '../../src/fs/table-view.js'
 import type { View } from '../../src/fs/view.js'
 import { MemoryStateStore } from '../support/memory-state-store.js'
-import { BlobBook, newTable, treeOf, walk } from './support/machine.js'
+import { BlobBook, Machine, newTable, treeOf, walk } from './support/machine.js'
 import { ModelFs } from './support/model.js'
 
 // SEED=n replays a failure; RUNS=n runs more of them.
@@ -46,18 +46,11 @@ const make = fc.record({
   target: fc.constant(''),
   umask: fc.constantFrom(undefined, 0o022, 0o077),
 })
+const file = { kind: 'make' as const, mode: S_IFREG | 0o600, uid: 1, gid: 1, rdev: 0, target: '' }
 /** O_TMPFILE. */
-const makeNameless = fc.integer({ min: 2, max: 9 }).map(number => ({
-  kind: 'make' as const,
-  parent: nowhere,
-  name: namelessKey(number),
-  ino: number,
-  mode: S_IFREG | 0o600,
-  uid: 1,
-  gid: 1,
-  rdev: 0,
-  target: '',
-}))
+const makeNameless = fc
+  .integer({ min: 2, max: 9 })
+  .map(number => ({ ...file, parent: nowhere, name: namelessKey(number), ino: number }))
 const removeNameless = fc
   .integer({ min: 2, max: 9 })
   .map(number => ({ kind: 'unlink' as const, parent: nowhere, name: namelessKey(number) }))
@@ -386,6 +379,34 @@ void t.test('the digest depends on the history alone, not on flushes, reopenings
   })
   fc.assert(property, { numRuns: runs, seed })
   t.pass(`${runs} histories`)
+  t.end()
+})
+
+void t.test('of what was made since the last flush nothing is looked for in the store', t => {
+  const asked: string[] = []
+  class Store extends MemoryStateStore {
+    override get(...at: Parameters<MemoryStateStore['get']>): Uint8Array | undefined {
+      asked.push(`${at[0]} of ${at[1]}`)
+      return super.get(...at)
+    }
+    override scan(...at: Parameters<MemoryStateStore['scan']>): ReturnType<MemoryStateStore['scan']> {
+      asked.push(`${at[0]} of ${at[1]}`)
+      return super.scan(...at)
+    }
+  }
+  const table = newTable(new Store())
+  const machine = new Machine(table)
+  const data = new Uint8Array(10)
+  t.equal(machine.apply({ ...file, parent: 1, name: 'a', ino: 2 }), 0)
+  asked.length = 0
+  const write = { kind: 'write' as const, ino: 2, offset: 0, length: 10, killPrivileges: false }
+  t.equal(machine.apply(write, data), 0)
+  t.equal(table.get('xattr', 2, 'user.a'), undefined)
+  t.strictSame(asked, [])
+  table.flush(position(1))
+  t.equal(newTable(new Store()).get('xattr', 2, 'user.b'), undefined)
+  t.equal(table.get('xattr', 2, 'user.b'), undefined)
+  t.strictSame(asked, ['xattr of 2', 'xattr of 2'], 'what is in the store is looked for there')
   t.end()
 })
 
