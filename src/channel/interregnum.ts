@@ -22,9 +22,8 @@ export class Interregnum {
   #isVain = false
   /** No leader was heard, and none has said since what there is. */
   #isBehind = true
-  /** Silences so far. */
-  #silences = 0
-  #isAsking = false
+  /** The read barrier that is out for that; a silence voids it. */
+  #question: object | undefined
 
   constructor(core: Core, waiters: Waiters) {
     this.#core = core
@@ -52,16 +51,17 @@ export class Interregnum {
   tick(): void {
     if (!this.#hearsLeader) {
       this.#isBehind = true
-      this.#silences++
-    } else if (this.#isBehind && !this.#isAsking) this.#ask()
+      this.#question = undefined
+    } else if (this.#isBehind && this.#question === undefined) this.#ask()
   }
 
   #ask(): void {
-    const silences = this.#silences
-    this.#isAsking = true
+    const question = {}
+    this.#question = question
     this.#waiters.readBarrier(waitMsMax, errno => {
-      this.#isAsking = false
-      if (errno === 0 && silences === this.#silences) this.#isBehind = false
+      if (this.#question !== question) return
+      this.#question = undefined
+      if (errno === 0) this.#isBehind = false
     })
   }
 
