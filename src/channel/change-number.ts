@@ -72,7 +72,7 @@ export function rememberPlace(
   if (last !== undefined && last.session === session) {
     const made = madeInode(operation) ?? 0
     const isHigher = last.inode !== undefined && made > last.inode && made % inodesPerSlot < earlyInodes
-    view.set('session', 0, origin, { ...last, sequence, ...(isHigher ? { inode: made } : {}) })
+    view.set('session', 0, origin, isHigher ? { ...last, sequence, inode: made } : { ...last, sequence })
   } else {
     // before there were `open-session` operations, a process simply began with another number
     const names = operation.kind === 'open-session' && last !== undefined

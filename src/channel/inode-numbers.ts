@@ -13,7 +13,7 @@ export interface NumberSource {
   /** This run's session has been opened: the applied state shows whatever earlier runs have used. */
   readonly isCurrent: boolean
   /** The highest number that the applied state knows of this member's; 0: none. */
-  readonly highest: number
+  readonly highest: () => number
 }
 
 /**
@@ -41,7 +41,8 @@ export class InodeNumbers {
     this.#isCurrent ||= isCurrent
     if (!this.#isCurrent) return start + this.#drawEarly()
     if (this.#next === inodesPerBlock) {
-      const used = Math.floor(highest / inodesPerSlot) === slot ? Math.floor((highest - start) / inodesPerBlock) : 0
+      const known = highest()
+      const used = Math.floor(known / inodesPerSlot) === slot ? Math.floor((known - start) / inodesPerBlock) : 0
       this.#block = Math.max(Number(log.setting(setting) ?? '0'), this.#block, used) + 1
       log.setSetting(setting, String(this.#block))
       log.commit()

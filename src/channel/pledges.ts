@@ -22,6 +22,9 @@ export interface Committed {
   readonly term: number
 }
 
+/** Each acknowledgement changes it. */
+type Known = { -readonly [K in keyof Remembered]: Remembered[K] }
+
 const nobody: Incarnation = { start: 0, mark: '' }
 const formatVersion = 1
 /** What is remembered is written down so often, if it has changed. */
@@ -37,7 +40,7 @@ export class Pledges {
   readonly #memory: MemoryPort
   readonly #log: StagedLog
   readonly #raft: Raft<StoredEntry>
-  readonly #of: Map<MemberId, Remembered>
+  readonly #of: Map<MemberId, Known>
   #changed = false
   #savedCommit: number
 
@@ -51,7 +54,8 @@ export class Pledges {
   }
 
   of(member: MemberId): Remembered | undefined {
-    return this.#of.get(member)
+    const known = this.#of.get(member)
+    return known && { ...known }
   }
 
   /** A member says which run of which home it is. What it pledged in an earlier home counts no more. */
@@ -79,8 +83,8 @@ export class Pledges {
   }
 
   #hold(member: MemberId, term: number, index: number): void {
-    const known = this.#of.get(member) ?? { incarnation: nobody, slot: 0, pledge: noPledge }
-    const { pledge } = known
+    const known = this.#of.get(member)
+    const pledge = known?.pledge ?? noPledge
     if (term <= pledge.term && term <= pledge.heldTerm && index <= pledge.index) return
     if (term <= pledge.term && index === 0) return
     const indexTerm = this.#log.term(index) ?? 0
@@ -88,7 +92,8 @@ export class Pledges {
     const next = joinPledges(pledge, told)
     const isNews = next.term > pledge.term || next.heldTerm > pledge.heldTerm || next.index !== pledge.index
     if (!isNews) return
-    this.#of.set(member, { ...known, pledge: next })
+    if (known === undefined) this.#of.set(member, { incarnation: nobody, slot: 0, pledge: next })
+    else known.pledge = next
     this.#changed = true
   }
 

@@ -52,6 +52,14 @@ export interface ChannelHostOptions {
   readonly invitations?: Invitations
 }
 
+/** How far the time of day may be from the system's clock. */
+const wallDriftMsMax = 2
+
+/** A reading of the system's clock, `at` by the monotonic one. */
+function wallAt(at: number, ms: number): { readonly at: number; readonly ms: number; readonly time: bigint } {
+  return { at, ms, time: BigInt(ms) * 1_000_000n }
+}
+
 /** One channel on this node. What is open of it (`OpenChannel`) is closed after a fault of the disk, and opened again. */
 export class ChannelHost {
   readonly name: string
@@ -89,7 +97,7 @@ export class ChannelHost {
   #notKeptBecause: string | undefined
   /** What mounts were told of. */
   readonly #told = new WeakSet<LostChange>()
-  #wall = { at: performance.now(), time: BigInt(Date.now()) * 1_000_000n }
+  #wall = wallAt(performance.now(), Date.now())
 
   /** Throws what stands in its way, and leaves nothing open then. */
   constructor(options: ChannelHostOptions) {
@@ -237,22 +245,21 @@ export class ChannelHost {
   /** Wall clock in nanoseconds; finer than milliseconds between its readings of the system's clock. */
   now(): bigint {
     const at = performance.now()
-    const clock = BigInt(Date.now()) * 1_000_000n
-    const time = this.#wall.time + BigInt(Math.round((at - this.#wall.at) * 1e6))
-    const drift = clock - time
-    if (drift > 2_000_000n || drift < -2_000_000n) {
-      this.#wall = { at, time: clock }
-      return clock
+    const clock = Date.now()
+    const passed = at - this.#wall.at
+    if (Math.abs(clock - this.#wall.ms - passed) <= wallDriftMsMax) {
+      return this.#wall.time + BigInt(Math.round(passed * 1e6))
     }
-    return time
+    this.#wall = wallAt(at, clock)
+    return this.#wall.time
   }
 
   /** A number for a new inode, from this member's own range. */
   nextInode(): number {
     const { channel, logStore: log } = this
-    const { slot, hasSession: isCurrent, highestInode: highest } = channel
+    const { slot, hasSession: isCurrent } = channel
     if (slot === undefined) throw new RkfsError('not-member', `this node is not a member of ${this.name}`)
-    return this.#numbers.next({ slot, log, isCurrent, highest })
+    return this.#numbers.next({ slot, log, isCurrent, highest: () => channel.highestInode })
   }
 
   /** Whether an inode number was given out by this member before this run. */

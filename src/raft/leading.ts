@@ -179,6 +179,7 @@ export class Leading<D> {
   }
 
   #answerReads(): void {
+    if (this.#reads.isEmpty) return
     const { commitIndex, id, term, host } = this.#state
     // who may have forgotten a vote confirms no leader
     const confirmed = this.#quorumOf(Infinity, progress => (progress.counts ? progress.round : 0))

@@ -11,8 +11,15 @@ export function majority(voters: number): number {
  */
 export function quorumValue(voters: readonly MemberId[], valueOf: (voter: MemberId) => number): number {
   if (voters.length === 0) return -1
-  const values = voters.map(valueOf).sort((a, b) => b - a)
-  return values[majority(voters.length) - 1]!
+  // asked after every message: no sort with a callback, for a handful of values
+  const descending: number[] = []
+  for (const voter of voters) {
+    const value = valueOf(voter)
+    let at = descending.length
+    for (; at > 0 && descending[at - 1]! < value; at--) descending[at] = descending[at - 1]!
+    descending[at] = value
+  }
+  return descending[majority(voters.length) - 1]!
 }
 
 export type Tally = 'won' | 'lost' | 'open'

@@ -623,10 +623,10 @@ export class Raft<D> implements RaftCore<D> {
 }
 
 /** The term that the sender of a message is in, if it tells. */
-function shownTerm({ kind, term, ...message }: RaftMessage<unknown>): number | undefined {
-  if (kind === 'pre-vote') return term - 1
+function shownTerm(message: RaftMessage<unknown>): number | undefined {
+  if (message.kind === 'pre-vote') return message.term - 1
   // granted is the term that was asked for
-  return kind === 'pre-vote-reply' && 'granted' in message && message.granted ? undefined : term
+  return message.kind === 'pre-vote-reply' && message.granted ? undefined : message.term
 }
 
 /** Whether only a leader sends such a message. */

@@ -33,6 +33,10 @@ export class PendingReads {
     this.#pending.push({ from, context, index: lastIndex, round: this.#roundWanted })
   }
 
+  get isEmpty(): boolean {
+    return this.#pending.length === 0
+  }
+
   /** Whether a round after `lastRound` is waited for. */
   wantsRound(lastRound: number): boolean {
     return this.#roundWanted > lastRound && this.#pending.length > 0

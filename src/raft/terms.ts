@@ -15,7 +15,7 @@ interface Shown {
   /** Whom it follows, or has voted for, in that term, if it said so. */
   readonly leader: MemberId | undefined
   /** The tick when it said it. */
-  readonly at: number
+  at: number
   /** Since this tick it has been in later terms than this member; undefined: it is not. */
   readonly aheadSince: number | undefined
 }
@@ -60,7 +60,10 @@ export class Terms<D> {
     const told = leader ?? (known?.term === term ? known.leader : undefined)
     const before = known !== undefined && known.term > own ? known.aheadSince : undefined
     const aheadSince = term > own ? (before ?? now) : undefined
-    this.#shown.set(member, { term, leader: told, at: now, aheadSince })
+    // with each message: one that says the same again only says it later
+    if (known !== undefined && known.term === term && known.leader === told && known.aheadSince === aheadSince)
+      known.at = now
+    else this.#shown.set(member, { term, leader: told, at: now, aheadSince })
   }
 
   /** Whether a member has said nothing for an election timeout but that it is in a later term. */

@@ -147,7 +147,6 @@ export class MountLocks {
 
   /** close(2): the answer to FLUSH comes when the owner's locks on the file are given back. A signal ends the wait only. */
   flushing(ino: number, handle: number, owner: bigint, reply: Reply<void>): Reply<void> {
-    const place = this.#place('posix', ino, handle, owner)
     let listener: (() => void) | undefined
     let waits: (() => void) | undefined
     reply.onInterrupt(() => {
@@ -164,7 +163,8 @@ export class MountLocks {
         if (error === 0) reply.ok()
         else reply.fail(error)
       }
-      this.#drop(place, waits)
+      if (this.#holdsNone) waits()
+      else this.#drop(this.#place('posix', ino, handle, owner), waits)
     }
     return { ok: () => drop(0), fail: drop, onInterrupt: each => (listener = each) }
   }
@@ -172,10 +172,16 @@ export class MountLocks {
   /** The last close of an open file. */
   released(ino: number, handle: number): void {
     this.#spoilt.delete(handle)
+    if (this.#holdsNone) return
     this.#drop(this.#place('flock', ino, handle, 0n), () => {})
     for (const { place, handles } of this.#handles.values()) {
       if (place.ino === ino && handles.has(handle)) this.#drop(place, () => {})
     }
+  }
+
+  /** No program has locked anything through this mount: as a rule, and each close asks. */
+  get #holdsNone(): boolean {
+    return this.#locks === undefined && this.#handles.size === 0
   }
 
   #drop(place: LockPlace, done: () => void): void {

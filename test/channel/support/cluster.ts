@@ -329,8 +329,8 @@ export class Member {
   }
 
   nextInode(): number {
-    const { hasSession: isCurrent, highestInode: highest } = this.channel
-    return this.#numbers.next({ slot: this.slot, log: this.log, isCurrent, highest })
+    const { channel, slot, log } = this
+    return this.#numbers.next({ slot, log, isCurrent: channel.hasSession, highest: () => channel.highestInode })
   }
 
   change(
