@@ -1,6 +1,6 @@
 import type { Records } from './records.js'
 import type { Table } from './store-port.js'
-import { groupId, mergeScan, type View } from './view.js'
+import { groupId, type MapKey, mergeScan, type View } from './view.js'
 
 interface Layered {
   readonly record: Records[Table] | undefined
@@ -13,9 +13,9 @@ interface Layered {
  */
 export class OverlayView implements View {
   readonly #below: View
-  readonly #groups = new Map<string, Map<string, Layered>>()
+  readonly #groups = new Map<MapKey, Map<string, Layered>>()
   /** What was set, in order of tags, so that `drop` costs what it drops. */
-  #made: { readonly tag: number; readonly group: string; readonly key: string }[] = []
+  #made: { readonly tag: number; readonly group: MapKey; readonly key: string }[] = []
   #droppedMade = 0
   #tag = 0
 

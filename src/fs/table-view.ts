@@ -4,7 +4,7 @@ import { decodeRecord, encodeRecord, type Records } from './records.js'
 import { fromLatin1 } from '../base/bytes.js'
 import type { RecordWrite, StateStore, Table } from './store-port.js'
 import { tables } from './store-port.js'
-import { groupId, mergeScan, recordId, type View } from './view.js'
+import { groupId, type MapKey, mergeScan, recordId, type View } from './view.js'
 
 type AnyRecord = Records[Table]
 
@@ -25,14 +25,14 @@ interface Dirty {
 export class TableView implements View {
   readonly #store: StateStore
   readonly #hasher: Hasher
-  #cache = new Map<string, AnyRecord | undefined>()
-  #older = new Map<string, AnyRecord | undefined>()
-  readonly #dirty = new Map<string, Map<string, Dirty>>()
+  #cache = new Map<MapKey, AnyRecord | undefined>()
+  #older = new Map<MapKey, AnyRecord | undefined>()
+  readonly #dirty = new Map<MapKey, Map<string, Dirty>>()
   #dirtyCount = 0
   /** Inodes made since the last flush: the store has no records of theirs. */
   readonly #fresh = new Set<number>()
   /** Records as they were when the digest was last brought up to date. */
-  readonly #undigested = new Map<string, { readonly dirty: Dirty; readonly old: AnyRecord | undefined }>()
+  readonly #undigested = new Map<MapKey, { readonly dirty: Dirty; readonly old: AnyRecord | undefined }>()
   #digest: Uint8Array
   #live = new Map<number, number>()
   #inodes: number
@@ -63,7 +63,10 @@ export class TableView implements View {
   }
 
   get<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined {
-    const id = recordId(table, ino, key)
+    return this.#find(recordId(table, ino, key), table, ino, key)
+  }
+
+  #find<T extends Table>(id: MapKey, table: T, ino: number, key: string): Records[T] | undefined {
     const cached = this.#cache.get(id)
     if (cached !== undefined || this.#cache.has(id)) return cached as Records[T] | undefined
     if (this.#older.has(id)) {
@@ -95,7 +98,7 @@ export class TableView implements View {
   }
 
   /** Two generations stand in for an LRU: what is used moves to the younger, the older one goes whole. */
-  #remember(id: string, record: AnyRecord | undefined): void {
+  #remember(id: MapKey, record: AnyRecord | undefined): void {
     if (this.#cache.size >= recordCacheMax / 2) {
       this.#older = this.#cache
       this.#cache = new Map()
@@ -106,7 +109,7 @@ export class TableView implements View {
   set<T extends Table>(table: T, ino: number, key: string, record: Records[T] | undefined): void {
     this.onChange?.(table, ino, key)
     const id = recordId(table, ino, key)
-    const old = this.get(table, ino, key)
+    const old = this.#find(id, table, ino, key)
     const groupKey = groupId(table, ino)
     let group = this.#dirty.get(groupKey)
     if (group === undefined) this.#dirty.set(groupKey, (group = new Map()))

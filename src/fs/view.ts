@@ -12,12 +12,15 @@ export interface View {
   refer(blob: number, bytes: number): void
 }
 
-export function recordId(table: Table, ino: number, key: string): string {
-  return `${table}:${ino}:${key}`
+/** The key of a record, or of those of one inode in one table, in a `Map`. An inode's own has no string made for it. */
+export type MapKey = string | number
+
+export function recordId(table: Table, ino: number, key: string): MapKey {
+  return table === 'inode' && key === '' ? ino : `${table}:${ino}:${key}`
 }
 
-export function groupId(table: Table, ino: number): string {
-  return `${table}:${ino}`
+export function groupId(table: Table, ino: number): MapKey {
+  return table === 'inode' ? ino : `${table}:${ino}`
 }
 
 /**
