@@ -16,6 +16,9 @@ export class Roster {
   /** Later descriptors that members told. */
   readonly #told = new Map<MemberId, Descriptor>()
 
+  /** What the descriptor says of this member: each call of a mount asks. */
+  #own: Member | undefined
+
   /** `logged`: later descriptors, which stand in the log and are not applied yet. */
   constructor(
     self: MemberId,
@@ -26,6 +29,7 @@ export class Roster {
   ) {
     this.#self = self
     this.#descriptor = descriptor
+    this.#own = ownIn(descriptor, self)
     this.#logged = logged
     this.#transport = transport
     this.#changed = changed
@@ -36,6 +40,7 @@ export class Roster {
   }
   set descriptor(descriptor: Descriptor) {
     this.#descriptor = descriptor
+    this.#own = ownIn(descriptor, this.#self)
     this.#logged = this.#logged.filter(({ version }) => version > descriptor.version)
     // what one told that is removed now goes with it: it named itself, to be talked to for ever
     const named = new Set(descriptor.members.map(({ id }) => id))
@@ -58,10 +63,6 @@ export class Roster {
   /** The applied state names this member. */
   get isNamed(): boolean {
     return this.#own !== undefined
-  }
-
-  get #own(): Member | undefined {
-    return this.#descriptor.members.find(({ id }) => id === this.#self)
   }
 
   /**
@@ -130,4 +131,8 @@ export class Roster {
   tellOthers(message: PeerMessage): void {
     for (const { id } of this.#descriptor.members) if (id !== this.#self) this.tell(id, message)
   }
+}
+
+function ownIn({ members }: Descriptor, self: MemberId): Member | undefined {
+  return members.find(({ id }) => id === self)
 }

@@ -215,8 +215,10 @@ export class Dispatcher implements CallOwner {
       }
       case Op.FLUSH: {
         const call = this.#call(r, answers.done)
-        this.#interrupts.closing(call as unknown as Call<never>)
-        return handler.flush(r, r.nodeid, r.u64(0), r.big64(16), call)
+        handler.flush(r, r.nodeid, r.u64(0), r.big64(16), call)
+        // as a rule it is answered at once
+        if (!call.settled) this.#interrupts.closing(call as unknown as Call<never>)
+        return
       }
       case Op.RELEASE: {
         const flockOwner = r.u32(12) & RELEASE_FLOCK_UNLOCK ? r.big64(16) : undefined
