@@ -85,7 +85,6 @@ export class RaftLink {
       if (hash !== undefined && !equalBytes(data.entry.previousHash, hash)) return index
       hash = data.entry.hash
     }
-    if (entries.length === 0 || entries[0]!.index > this.#log.lastIndex) return undefined
     // of those that are here already the core looks at the terms alone
     const here = entries.findLast(({ index, term }) => this.#log.term(index) === term)
     if (here === undefined || equalBytes(here.data.entry.hash, this.#log.hash(here.index))) return undefined
