@@ -404,9 +404,8 @@ void t.test('of what was made since the last flush nothing is looked for in the 
   t.equal(table.get('xattr', 2, 'user.a'), undefined)
   t.strictSame(asked, [])
   table.flush(position(1))
-  t.equal(newTable(new Store()).get('xattr', 2, 'user.b'), undefined)
   t.equal(table.get('xattr', 2, 'user.b'), undefined)
-  t.strictSame(asked, ['xattr of 2', 'xattr of 2'], 'what is in the store is looked for there')
+  t.strictSame(asked, ['xattr of 2'], 'what is in the store is looked for there')
   t.end()
 })
 
