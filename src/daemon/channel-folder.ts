@@ -12,7 +12,7 @@ import { membersRecord } from '../fs/apply.js'
 import { rootDirectory, rootInode } from '../fs/records.js'
 import { TableView } from '../fs/table-view.js'
 import { channelFolder, channelsFolder, isClosed, readDescriptor } from './channels-on-disk.js'
-import { nodeHasher } from './hasher.js'
+import { nodeHasher } from '../adapters/host/hasher.js'
 
 export { channelFolder, isClosed, readDescriptor }
 

@@ -6,7 +6,7 @@ import { chunkBytes } from '../base/limits.js'
 import { DamagedBlob } from '../channel/log-port.js'
 import { decodeRecord, isRegular } from '../fs/records.js'
 import { recordHash } from '../fs/table-view.js'
-import { nodeHasher } from './hasher.js'
+import { nodeHasher } from '../adapters/host/hasher.js'
 
 /** What a member found when it read all that it holds. */
 export interface DeepResult {

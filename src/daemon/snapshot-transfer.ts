@@ -15,7 +15,7 @@ import { decodeRecord } from '../fs/records.js'
 import type { AppliedPosition } from '../fs/store-port.js'
 import { recordHash } from '../fs/table-view.js'
 import { termsPerTimeout } from '../raft/terms.js'
-import { nodeHasher } from './hasher.js'
+import { nodeHasher } from '../adapters/host/hasher.js'
 
 /** Kinds of chunks, in the order they come: one header, records, blobs, one end. */
 const kinds = { header: 1, records: 2, blob: 3, end: 4 }

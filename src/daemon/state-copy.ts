@@ -21,7 +21,7 @@ import { RkfsError } from '../base/errors.js'
 import type { LogOwner, LogStore } from '../channel/log-port.js'
 import { decodeRecord } from '../fs/records.js'
 import { recordHash } from '../fs/table-view.js'
-import { nodeHasher } from './hasher.js'
+import { nodeHasher } from '../adapters/host/hasher.js'
 import { decodePosition, encodePosition } from '../adapters/sqlite/state-format.js'
 import type { SnapshotPaths } from './snapshot-transfer.js'
 

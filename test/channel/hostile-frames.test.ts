@@ -2,7 +2,7 @@
 import t from 'tap'
 import { encodeDescriptor, withoutMember } from '../../src/channel/descriptor.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
-import { nodeHasher } from '../../src/daemon/hasher.js'
+import { nodeHasher } from '../../src/adapters/host/hasher.js'
 import { encodeOperation } from '../../src/fs/operation-codec.js'
 import { encodeEntry, zeroHash } from '../../src/oplog/codec.js'
 import type { EncodedEntry } from '../../src/oplog/entry.js'

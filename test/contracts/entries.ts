@@ -1,24 +1,14 @@
 /** Entries, blobs and places for the tests of the stores. */
-import { createHash } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import type { Hasher } from '../../src/base/hash.js'
+import { nodeHasher as hasher } from '../../src/adapters/host/hasher.js'
 import { chunkBytes } from '../../src/base/limits.js'
 import type { LogOwner, LogRecord, LogStore } from '../../src/channel/log-port.js'
 import type { RestoringChannel } from '../../src/daemon/snapshot-transfer.js'
 import { encodeEntry, hashOfEncoded, zeroHash } from '../../src/oplog/codec.js'
 
-export const hasher: Hasher = {
-  sha256(...parts) {
-    const hash = createHash('sha256')
-    for (const part of parts) hash.update(part)
-    return hash.digest()
-  },
-  crc32: (bytes, seed) => crc32(bytes, seed),
-}
-
+export { hasher }
 export const owner: LogOwner = { channelId: 'channel-a', member: '0123456789abcdef' }
 export const quiet = { info() {}, warn() {}, error() {} }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { RkfsError } from '../../src/base/errors.js'
 import { operationBytesMax, payloadBytesMax } from '../../src/base/limits.js'
-import { nodeHasher } from '../../src/daemon/hasher.js'
+import { nodeHasher } from '../../src/adapters/host/hasher.js'
 import {
   decodeEntry,
   encodeEntry,

@@ -1,6 +1,6 @@
 import type { Rng } from '../../src/base/rng.js'
 import { decodeDescriptor } from '../../src/channel/descriptor.js'
-import { nodeHasher } from '../../src/daemon/hasher.js'
+import { nodeHasher } from '../../src/adapters/host/hasher.js'
 import { membersDescriptor } from '../../src/fs/apply.js'
 import { TableView } from '../../src/fs/table-view.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'

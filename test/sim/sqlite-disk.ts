@@ -6,7 +6,7 @@ import { SqliteStateStore } from '../../src/adapters/sqlite/state-store.js'
 import { RkfsError } from '../../src/base/errors.js'
 import { KiB } from '../../src/base/limits.js'
 import type { BlobId, LogOwner, LogStore } from '../../src/channel/log-port.js'
-import { nodeHasher } from '../../src/daemon/hasher.js'
+import { nodeHasher } from '../../src/adapters/host/hasher.js'
 import {
   installSnapshot,
   resumeInstall,

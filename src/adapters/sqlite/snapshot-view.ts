@@ -1,26 +1,14 @@
 import Database from 'better-sqlite3'
-import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import type { Hasher } from '../../base/hash.js'
 import { blobsPerEntryMax } from '../../base/limits.js'
 import type { AppliedPosition, Table } from '../../fs/store-port.js'
 import { DamagedBlob } from '../../channel/log-port.js'
+import { nodeHasher } from '../host/hasher.js'
 import { type Place, stateRemedy, translate } from './failures.js'
 import { LogReader } from './log-reader.js'
 import { SegmentReader, segmentsName } from './segment-reader.js'
 import { blobBatchBytesMax, type BlobBatch, packRecords, recordBatchBytesMax } from './snapshot-protocol.js'
 import { StateReader, type StateRecord } from './state-reader.js'
-
-/** In a worker no function can be handed over. */
-export const workerHasher: Hasher = {
-  sha256(...parts) {
-    const hash = createHash('sha256')
-    for (const part of parts) hash.update(part)
-    return hash.digest()
-  },
-  crc32: (bytes, seed) => crc32(bytes, seed),
-}
 
 /** One moment of a channel's log and state, as `Snapshot.run` shows it to the function that it calls. */
 export interface SnapshotReader {
@@ -56,9 +44,9 @@ export class SnapshotView implements SnapshotReader {
     try {
       this.#stateDb = openReading(statePath)
       this.#logDb = openReading(logPath)
-      this.#state = new StateReader(this.#stateDb, statePlace, workerHasher)
+      this.#state = new StateReader(this.#stateDb, statePlace, nodeHasher)
       this.#segments = new SegmentReader(join(dirname(logPath), segmentsName))
-      this.#log = new LogReader(this.#logDb, this.#logPlace, workerHasher, this.#segments)
+      this.#log = new LogReader(this.#logDb, this.#logPlace, nodeHasher, this.#segments)
       this.position = this.#state.position()
     } catch (error) {
       this.close()

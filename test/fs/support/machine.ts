@@ -7,7 +7,7 @@ import { isDirectory, isRegular, isSymlink, rootInode, type Inode } from '../../
 import { TableView } from '../../../src/fs/table-view.js'
 import type { View } from '../../../src/fs/view.js'
 import { blobsPerEntryMax } from '../../../src/base/limits.js'
-import { nodeHasher } from '../../../src/daemon/hasher.js'
+import { nodeHasher } from '../../../src/adapters/host/hasher.js'
 import { MemoryStateStore } from '../../support/memory-state-store.js'
 
 /** The blobs of payloads, as the log would keep them. */

@@ -1,7 +1,7 @@
 import type { Rng } from '../../../src/base/rng.js'
 import { encodeDescriptor, type Descriptor } from '../../../src/channel/descriptor.js'
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
-import { nodeHasher } from '../../../src/daemon/hasher.js'
+import { nodeHasher } from '../../../src/adapters/host/hasher.js'
 import { encodeOperation } from '../../../src/fs/operation-codec.js'
 import type { Operation } from '../../../src/fs/operation.js'
 import { encodeEntry, zeroHash } from '../../../src/oplog/codec.js'

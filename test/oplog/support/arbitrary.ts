@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { nodeHasher } from '../../../src/daemon/hasher.js'
+import { nodeHasher } from '../../../src/adapters/host/hasher.js'
 import { zeroHash } from '../../../src/oplog/codec.js'
 import type { Proposal } from '../../../src/oplog/entry.js'
 

@@ -1,11 +1,11 @@
 import { createHash, hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import type { Hasher } from '../base/hash.js'
+import type { Hasher } from '../../base/hash.js'
 
 /** So many bytes are put together and hashed in one call: a hash that is fed part by part costs more than their copy. */
 const copiedMax = 4096
 
-/** The platform's hash functions for the pure layers. */
+/** The platform's hash functions for the pure layers. A worker imports it: no function can be handed over to one. */
 export const nodeHasher: Hasher = {
   sha256(...parts: Uint8Array[]): Uint8Array {
     if (parts.length === 1) return hash('sha256', parts[0]!, 'buffer')
