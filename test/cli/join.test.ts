@@ -46,7 +46,9 @@ async function nodeThatJoins(
       for (const pid of readdirSync('/proc').filter(each => /^\d+$/.test(each))) {
         try {
           const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-          if (words.startsWith('rkfs ')) found.commandLines.push(words.replaceAll('\0', ''))
+          // others may run on this machine
+          const isOwn = / \w (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1] === String(process.pid)
+          if (isOwn && words.startsWith('rkfs ')) found.commandLines.push(words.replaceAll('\0', ''))
         } catch {
           // it ended meanwhile
         }
