@@ -755,7 +755,13 @@ function findMember(descriptor: Descriptor, given: string): MemberId {
 /** Waits until a new member has the channel's state and is what its owner wants it to be. */
 async function caughtUp(host: ChannelHost, progress: (p: Progress) => void, signal: AbortSignal): Promise<void> {
   for (;;) {
-    if (signal.aborted) return
+    if (signal.aborted) {
+      throw new RkfsError(
+        'unavailable',
+        `the node was stopped, or nobody waits any more, before all of ${host.name} was here: this node is a member, and goes ` +
+          'on fetching the files whenever it runs',
+      )
+    }
     const { channel } = host
     const self = channel.descriptor.members.find(m => m.id === host.identity.memberId)
     if (!channel.serving && channel.failure !== undefined) throw new RkfsError('failed', channel.failure)

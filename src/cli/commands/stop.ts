@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { clearDeadMounts } from '../../adapters/fuse/mount-point.js'
 import { lockHolder } from '../../adapters/host/lock-holder.js'
-import { commandLine, isRunning } from '../../adapters/host/process.js'
+import { commandLine, identify, programName, stillRuns, type ProcessIdentity } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
-import { callDaemon, isNoNode } from '../../daemon/control-client.js'
+import { callDaemon, isLostNode, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
 import { recordedMounts } from '../../daemon/mount-record.js'
 import { parseDuration, timeForms } from '../arguments.js'
@@ -13,6 +13,8 @@ import { ProgressBar } from '../progress.js'
 import { hint, printable, say } from '../output.js'
 
 const LIMIT_SECONDS = 120
+/** Between two looks at a process that ends. */
+const POLL_MS = 50
 /** How long a killed node may take to be gone. */
 const KILL_MS = 5000
 
@@ -36,38 +38,69 @@ async function stop(options: { force?: boolean; timeout?: number }, command: Com
   const home = homeOf(command)
   const force = options.force === true
   inspectHome(home)
-  const holder = lockHolder(home)
   const timeout = options.timeout ?? LIMIT_SECONDS
   const deadline = performance.now() + timeout * 1000
-  const bar = new ProgressBar()
-  let pid = holder
-  try {
-    ;({ pid } = await callDaemon(home, 'ping', {}, { timeoutMs: quickSeconds * 1000 }))
-    await callDaemon(home, 'stop', { force }, { timeoutMs: timeout * 1000, onProgress: bar.update })
-  } catch (error) {
-    // It may close the connection before its answer is through.
-    const leaving = error instanceof RkfsError && error.code === 'failed' && pid !== undefined && !isRunning(pid)
-    if (isNoNode(error) && !isNode(pid)) {
-      say(`no node is running on ${home}`)
-      return clearDead(home)
-    }
-    if (!leaving && !force && !isNoNode(error)) throw error
-  } finally {
-    bar.end()
+  const node = await askToStop(home, force, deadline)
+  if (node === undefined) {
+    await clearDead(home)
+    say(`no node is running on ${home}`)
+    return
   }
-  while (pid !== undefined && isNode(pid) && performance.now() < deadline) await sleep(50)
-  if (pid !== undefined && isNode(pid)) {
+  while (stillRuns(node) && performance.now() < deadline) await sleep(POLL_MS)
+  if (stillRuns(node)) {
     if (!force) {
       throw new RkfsError(
         'timeout',
-        `the node (process ${pid}) did not end within ${timeout} s: \`rkfs stop --force\` ends it at once`,
+        `the node (process ${node.pid}) did not end within ${timeout} s: \`rkfs stop --force\` ends it at once`,
       )
     }
-    process.kill(pid, 'SIGKILL')
-    while (isNode(pid) && performance.now() < deadline + KILL_MS) await sleep(50)
+    await kill(node)
   }
   await clearDead(home)
   say(`the node on ${home} has stopped`)
+}
+
+/**
+ * Answers which process it is that ends now; undefined: none. Its identity is found once, while it runs: of what exits
+ * neither the command line nor the open files can be seen any more.
+ */
+async function askToStop(home: string, force: boolean, deadline: number): Promise<ProcessIdentity | undefined> {
+  const bar = new ProgressBar()
+  const leftMs = (limitMs: number): number => Math.max(1, Math.min(limitMs, deadline - performance.now()))
+  let node = nodeOf(home)
+  try {
+    const { pid } = await callDaemon(home, 'ping', {}, { timeoutMs: leftMs(quickSeconds * 1000) })
+    if (node?.pid !== pid) node = identify(pid)
+    await callDaemon(home, 'stop', { force }, { timeoutMs: leftMs(Infinity), onProgress: bar.update })
+  } catch (error) {
+    // it may close the connection before its answer is through, or be on its way out already
+    const isLeaving = isNoNode(error) || isLostNode(error) || isStopping(error)
+    if (!isLeaving && (!force || node === undefined)) throw error
+  } finally {
+    bar.end()
+  }
+  return node
+}
+
+/** It takes no commands any more. */
+function isStopping(error: unknown): boolean {
+  return error instanceof RkfsError && error.code === 'unavailable'
+}
+
+/** SIGKILL. What the kernel still does for it (a sync that the disk does not answer) may take longer than anybody waits. */
+async function kill(node: ProcessIdentity): Promise<void> {
+  process.kill(node.pid, 'SIGKILL')
+  const end = performance.now() + KILL_MS
+  while (stillRuns(node)) {
+    if (performance.now() > end) {
+      throw new RkfsError(
+        'failed',
+        `the node (process ${node.pid}) was killed, and the kernel has not let go of it after ${KILL_MS / 1000} s: a disk ` +
+          'or a network file system does not answer (dmesg tells more)',
+      )
+    }
+    await sleep(POLL_MS)
+  }
 }
 
 /** What a node that was killed, or died before, left mounted: who stops it wants it away. */
@@ -78,7 +111,13 @@ async function clearDead(home: string): Promise<void> {
   }
 }
 
-/** A pid from a file may be another program's by now. */
-function isNode(pid: number | undefined): boolean {
-  return pid !== undefined && isRunning(pid) && commandLine(pid).includes('serve')
+/** The process that the home's pid file names, where it is a node and not one that got the number of a dead one since. */
+function nodeOf(home: string): ProcessIdentity | undefined {
+  const pid = lockHolder(home)
+  const found = pid === undefined ? undefined : identify(pid)
+  if (found === undefined) return undefined
+  const words = commandLine(found.pid)
+  // one that exits has no command line any more
+  const isNode = words.length === 0 ? programName(found.pid) === programName(process.pid) : words.includes('serve')
+  return isNode ? found : undefined
 }
