@@ -2,21 +2,32 @@ import type { ChannelStatus, MemberStatus, StatusReport } from '../daemon/contro
 import { progressWords } from '../daemon/progress-words.js'
 import { bytes, counted, duration, printable, table } from './output.js'
 
-/** The report on one screen, for people. */
+/** The report on one screen, for people: how safe the files are, what is wrong, and then all the rest. */
 export function formatStatus(report: StatusReport): string {
-  const { node } = report
-  const lines = [
+  const { node, channels } = report
+  const lines = channels.flatMap(channel => [summaryLine(channel), ...warnings(channel)])
+  if (channels.length + report.closed.length === 0) {
+    lines.push('no channels: `rkfs channel create <channel>` makes one, `rkfs join` joins one')
+  }
+  if (lines.length > 0) lines.push('')
+  lines.push(
     `node ${printable(node.name)} (${node.id})  rkfs ${node.version}  listens on ${node.listen}  up ${duration(node.uptimeSeconds)}  process ${node.pid}`,
     `home ${printable(node.home)}`,
-  ]
-  if (report.channels.length + report.closed.length === 0) {
-    lines.push('', 'no channels: `rkfs channel create <channel>` makes one, `rkfs join` joins one')
-  }
-  for (const channel of report.channels) lines.push('', ...formatChannel(channel))
+  )
+  for (const channel of channels) lines.push('', ...formatChannel(channel))
   if (report.closed.length > 0) {
     lines.push('', `closed on this node: ${report.closed.join(', ')} (\`rkfs mount <channel> <dir>\` opens one again)`)
   }
   return lines.join('\n')
+}
+
+/** A node of another version may not say. */
+function summaryLine(c: ChannelStatus): string {
+  return `${c.name}: ${printable(c.summary ?? c.state)}`
+}
+
+function warnings(c: ChannelStatus): string[] {
+  return c.problems.map(problem => `  ! ${printable(problem)}`)
 }
 
 function formatChannel(c: ChannelStatus): string[] {
@@ -25,23 +36,29 @@ function formatChannel(c: ChannelStatus): string[] {
   const lines = [`channel ${c.name} (${c.id}): ${c.state}, ${leaderWords}, term ${c.term}, this node is its ${c.role}`]
   if (c.state === 'failed' && c.members.length === 0) {
     // it is not open, and nothing else is known
-    return [`channel ${c.name}: failed`, ...(c.mounts.length > 0 ? mountLines(c) : []), ...problems(c)]
+    return [`channel ${c.name}: failed`, ...(c.mounts.length > 0 ? mountLines(c) : [])]
   }
-  if (c.state === 'closed') return [...lines, ...problems(c)]
+  if (c.state === 'closed') return lines
   lines.push(
-    `  quorum     ${c.state === 'failed' ? 'this node takes no part: see below' : quorumWords(c)}`,
+    `  quorum     ${c.state === 'failed' ? 'this node takes no part: see above' : quorumWords(c)}`,
     ...(isFetching(c) ? [`  files      ${progressWords(c.fetching!)}`] : []),
     `  safe       ${safeWords(c)}`,
     `  pending    ${pendingWords(c)}`,
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
     ...healingLines(c),
     ...(c.locks > 0 ? [`  locks      ${counted(c.locks, 'range')} held by programs here`] : []),
-    `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
+    `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data${diskWords(c)}; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
     ...mountLines(c),
     ...table(memberHeader, c.members.map(memberRow)).map(line => `  ${line}`),
-    ...problems(c),
   )
   return lines
+}
+
+function diskWords({ disk }: ChannelStatus): string {
+  // a node of another version may not say
+  if (!disk) return ''
+  const state = disk.state === 'ok' ? '' : ` (${disk.state.toUpperCase()})`
+  return `, ${bytes(disk.freeBytes)} of ${bytes(disk.totalBytes)} free${state}`
 }
 
 const memberHeader = [
@@ -91,7 +108,7 @@ function quorumWords(c: ChannelStatus): string {
 }
 
 function safeWords(c: ChannelStatus): string {
-  if (c.state === 'quarantined' || c.state === 'failed') return 'not known here, see below'
+  if (c.state === 'quarantined' || c.state === 'failed') return 'not known here, see above'
   if (lacksFiles(c)) return 'not known here until the files are'
   const safe = `everything up to ${c.commitIndex} is on a majority`
   const newer = c.lastIndex - c.commitIndex
@@ -141,8 +158,4 @@ function mountWords(c: ChannelStatus, m: ChannelStatus['mounts'][number]): strin
       // A node of another version may not say.
       return counted(m.operations, 'operation')
   }
-}
-
-function problems(c: ChannelStatus): string[] {
-  return c.problems.map(problem => `  !          ${printable(problem)}`)
 }

@@ -22,6 +22,8 @@ import type { LostChange } from '../channel/ports.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts, inodeOf } from './conflicts.js'
 import type { Progress } from './control-protocol.js'
+import { CommitTrail } from './commit-trail.js'
+import { diskStandingOf, type DiskStanding } from './disk-standing.js'
 import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
 import { type Connect, OpenChannel } from './open-channel.js'
@@ -30,6 +32,9 @@ import { Retry } from './retry.js'
 import { snapshotPaths } from './snapshot-transfer.js'
 import { SpillFile } from './spill-file.js'
 import { Verification } from './verification.js'
+
+/** Who has what was committed so long ago is not behind. */
+const trailMs = 1000
 
 /** A disk did not do what it was asked. */
 export interface DiskFault {
@@ -97,6 +102,11 @@ export class ChannelHost {
   #notKeptBecause: string | undefined
   /** What mounts were told of. */
   readonly #told = new WeakSet<LostChange>()
+  readonly #trail = new CommitTrail(trailMs)
+  readonly #trailTimer = setInterval(
+    () => this.#trail.note(this.channel.commitIndex, performance.now()),
+    trailMs,
+  ).unref()
   #wall = wallAt(performance.now(), Date.now())
 
   /** Throws what stands in its way, and leaves nothing open then. */
@@ -171,6 +181,14 @@ export class ChannelHost {
   get bytes(): { log: number; data: number } {
     const { entries, blobs } = this.logStore.bytes
     return { log: entries + blobs, data: this.channel.table.dataBytes }
+  }
+  /** What was committed one to two seconds ago. */
+  get committedLately(): number {
+    return Math.min(this.#trail.index, this.channel.commitIndex)
+  }
+  /** How much room the disk of this member's copy has; undefined: it does not say. */
+  get disk(): DiskStanding | undefined {
+    return diskStandingOf(this.folder, this.channel.diskFull !== undefined)
   }
   get restore(): { bytes: number; total: number } | undefined {
     return this.#open.restore
@@ -344,7 +362,11 @@ export class ChannelHost {
     const errno = await new Promise<number>(done => {
       this.channel.change(operation, new Uint8Array(0), { timeoutMs, durable: true, done })
     })
-    if (errno !== 0) throw new RkfsError('no-quorum', `no majority of ${this.name} answers: nobody can be fenced now`)
+    if (errno !== 0)
+      throw new RkfsError(
+        'no-quorum',
+        `no majority of ${this.name} answers: nobody can be fenced now: \`rkfs status ${this.name}\` says what to do`,
+      )
   }
 
   #authorize(member: MemberId): string | undefined {
@@ -379,7 +401,10 @@ export class ChannelHost {
       if (errno === EPERM) throw new RkfsError('refused', `only the owner of ${this.name} may change its members`)
       if ((errno !== EAGAIN && errno !== EEXIST) || performance.now() > end) {
         if (errno === EROFS || errno === EAGAIN) {
-          throw new RkfsError('no-quorum', `no majority of ${this.name} answers: the members cannot be changed now`)
+          throw new RkfsError(
+            'no-quorum',
+            `no majority of ${this.name} answers: the members cannot be changed now: \`rkfs status ${this.name}\` says what to do`,
+          )
         }
         throw new RkfsError('failed', `the members of ${this.name} could not be changed: ${errnoName(errno)}`)
       }
@@ -429,7 +454,7 @@ export class ChannelHost {
           reject(
             new RkfsError(
               'no-quorum',
-              `${operations} changes of ${this.name} are not on a majority of its members yet`,
+              `${operations} changes of ${this.name} are not on a majority of its members yet: \`rkfs status ${this.name}\` says what to do`,
             ),
           )
         }
@@ -462,6 +487,7 @@ export class ChannelHost {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#trailTimer)
     await this.#reopening.close()
     this.verification.close()
     if (this.#fault === undefined) await this.#open.close()

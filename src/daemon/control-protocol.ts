@@ -4,6 +4,8 @@
  * `{ result }` or `{ error }`. Closing the connection cancels the request.
  */
 import type { ErrorCode } from '../base/errors.js'
+import type { DiskStanding } from './disk-standing.js'
+import type { Redundancy } from './redundancy.js'
 
 /** Arguments and result of each verb. Times in seconds, unless the name says otherwise. */
 export interface ControlVerbs {
@@ -40,8 +42,8 @@ export interface ControlVerbs {
   /** Ends the member's session: what it has on its way is refused. */
   'member.fence': { args: { channel: string; member: string }; result: { member: string } }
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
-  /** On a member: a new certificate, valid until `renewedUntil` (ISO date). */
-  join: { args: { token: string }; result: { channel: string; member: string; renewedUntil?: string } }
+  /** `voters`: how many the channel has now. On a member: a new certificate, valid until `renewedUntil` (ISO date). */
+  join: { args: { token: string }; result: { channel: string; member: string; voters: number; renewedUntil?: string } }
   /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted
    * there already (`already`). `wait`: for how many seconds, where this member is still fetching the files; 0 when it is left out. */
   mount: {
@@ -111,6 +113,11 @@ export interface ChannelStatus {
   readonly id: string
   readonly role: 'owner' | 'member'
   readonly state: ChannelState
+  /** How many copies are complete, and how many machines may fail, in words. */
+  readonly summary: string
+  readonly redundancy: Redundancy
+  /** Of this member's copy; null where it does not say. */
+  readonly disk: DiskStanding | null
   /** Why the state is `quarantined`, `failed` or `no-quorum`, or what else a user must know (disk full, expired certificate); empty when all is well. */
   readonly problems: readonly string[]
   /** Those of the problems that say what is wrong with the home of a member, this one's or another's. */

@@ -10,7 +10,8 @@ import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
 import { failedStatus } from './failed-status.js'
 import { checkRestorable, restoreConflict } from './restoring.js'
-import { channelStatus, describeMember, quorumOf } from './status.js'
+import { quorumOf } from './reach.js'
+import { channelStatus, describeMember } from './status.js'
 
 const pollMs = 50
 
@@ -54,7 +55,11 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
     'member.list': async ({ channel }) => ({
       members: node.host(channel).channel.descriptor.members.map(describeMember),
     }),
-    join: ({ token }, context) => node.join(token, p => context.progress(p), context.signal),
+    join: async ({ token }, context) => {
+      const joined = await node.join(token, p => context.progress(p), context.signal)
+      const voters = node.votersOf(joined.channel)
+      return { ...joined, voters }
+    },
     mount: async ({ channel, directory, options, create, wait }, context) => {
       const created = create && node.mayCreate(channel)
       if (created) await node.createChannel(channel)

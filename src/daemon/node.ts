@@ -30,7 +30,9 @@ import type { ChannelSummary, Progress } from './control-protocol.js'
 import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
 import { Retry } from './retry.js'
-import { channelStatus, wasRemoved } from './status.js'
+import { ownerAwayWords } from './problems.js'
+import { wasRemoved } from './reach.js'
+import { channelStatus } from './status.js'
 
 const changeMs = 30_000
 /** How long an orderly stop waits for a majority to hold what this node changed: while none of it gets there, and in all. */
@@ -199,6 +201,12 @@ export class Node {
       `this node has no channel ${channel}${known.length > 0 ? ` (it has: ${known.join(', ')})` : ''}: ` +
         `\`rkfs channel create ${channel}\` makes one, \`rkfs join\` joins another's`,
     )
+  }
+
+  /** How many voters a channel is to have when those that catch up have done so; 0: it is not open. */
+  votersOf(channel: string): number {
+    const members = this.#hosts.get(channel)?.channel.descriptor.members ?? []
+    return members.filter(member => member.role === 'voter').length
   }
 
   /** Whether all of a channel is here. */
@@ -386,7 +394,12 @@ export class Node {
     if (host.invitations === undefined) {
       const { owner, members } = host.channel.descriptor
       const ownerName = members.find(m => m.id === owner)?.name ?? owner
-      throw new RkfsError('refused', `only the owner of channel ${name} (${ownerName}) may ${what}`)
+      const words = `only the owner of channel ${name} (${ownerName}) may ${what}`
+      const mounted = this.mounts.of(host)[0]?.directory
+      const wayOut = host.transport.connected(owner)
+        ? ''
+        : `, and it is not connected. ${ownerAwayWords(host, mounted)}`
+      throw new RkfsError('refused', words + wayOut)
     }
     return host as ChannelHost & { invitations: Invitations }
   }

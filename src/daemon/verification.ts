@@ -277,7 +277,11 @@ export class Verification {
       const errno = await new Promise<number>(resolve => {
         channel.change({ kind: 'mark', id }, new Uint8Array(0), { timeoutMs: 30_000, durable: true, done: resolve })
       })
-      if (errno !== 0) throw new RkfsError('no-quorum', `no majority of ${name} answers: nothing can be verified now`)
+      if (errno !== 0)
+        throw new RkfsError(
+          'no-quorum',
+          `no majority of ${name} answers: nothing can be verified now: \`rkfs status ${name}\` says what to do`,
+        )
       await until(() => gathering.results.size === answering.length + 1, deep ? 3_600_000 : 30_000)
       return this.#report(
         gathering,

@@ -25,6 +25,8 @@ const descriptor = {
 }
 type Tap = { testdir(): string; teardown(fn: () => Promise<void>): void }
 
+t.setTimeout(120_000)
+
 t.test('status: exit code by state, text for people', async t => {
   let channels: ChannelStatus[] = []
   const home = await nodeWith(t, { status: () => Promise.resolve(report(channels)) })
@@ -42,6 +44,10 @@ t.test('status: exit code by state, text for people', async t => {
     ['no quorum', [channel, { ...noQuorum, name: 'other' }], 3],
     ['quarantined', [{ ...channel, state: 'quarantined' }, noQuorum], 1],
     ['closed', [{ ...noQuorum, state: 'closed' }], 0],
+    ['a voter is missing', [{ ...channel, quorum: { ...channel.quorum, reachable: 2 } }], 1],
+    ['its disk is short', [{ ...channel, disk: { ...channel.disk!, state: 'short' } }], 1],
+    ['its disk is full', [{ ...channel, disk: { ...channel.disk!, state: 'full' } }], 1],
+    ['a full disk and no quorum', [{ ...noQuorum, disk: { ...channel.disk!, state: 'full' } }], 3],
   ]
   for (const [what, state, code] of cases) {
     channels = state
@@ -62,7 +68,11 @@ t.test('status: exit code by state, text for people', async t => {
   const without = await rkfs(['status'], { home })
   t.match(without.stdout, /NO QUORUM: 1 of 3 voters reachable, 2 needed/)
   t.match(without.stdout, /2 newer entries are not yet/)
-  t.match(without.stdout, /no majority since 12:00/)
+  t.same(
+    without.stdout.split('\n').slice(0, 3),
+    [`demo: ${channel.summary}`, '  ! no majority since 12:00', ''],
+    'first',
+  )
   const fetching = { what: 'fetching the files', done: 120 * 2 ** 20, total: 204 * 2 ** 20, unit: 'bytes' }
   channels = [{ ...noQuorum, state: 'learner', complete: false, fetching }]
   const incomplete = await rkfs(['status'], { home })
@@ -291,7 +301,8 @@ t.test('stop without a node is done already', async t => {
 t.test('join on a member says until when its certificate holds', async t => {
   const home = await nodeWith(t, {
     ping: () => Promise.resolve({ version: '0', pid: 1 }),
-    join: () => Promise.resolve({ channel: 'demo', member: 'a'.repeat(16), renewedUntil: '2030-01-02T03:04:05.000Z' }),
+    join: () =>
+      Promise.resolve({ channel: 'demo', member: 'a'.repeat(16), voters: 2, renewedUntil: '2030-01-02T03:04:05.000Z' }),
   })
   const token = encodeToken({
     channel: 'demo',

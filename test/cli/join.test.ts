@@ -53,7 +53,7 @@ async function nodeThatJoins(
           // it ended meanwhile
         }
       }
-      return Promise.resolve({ channel: 'demo', member: 'a'.repeat(16) })
+      return Promise.resolve({ channel: 'demo', member: 'a'.repeat(16), voters: 2 })
     },
   })
   t.teardown(() => server.stop())

@@ -2,7 +2,8 @@ import t from 'tap'
 import type { RkfsError } from '../../src/base/errors.js'
 import type { Member } from '../../src/channel/descriptor.js'
 import { undrained } from '../../src/daemon/mounts.js'
-import { leaderless, wasRemoved, type RemovalSigns } from '../../src/daemon/status.js'
+import { leaderless } from '../../src/daemon/problems.js'
+import { wasRemoved, type RemovalSigns } from '../../src/daemon/reach.js'
 
 const [self, b, c] = ['a', 'b', 'c'].map(digit => digit.repeat(16)) as [string, string, string]
 

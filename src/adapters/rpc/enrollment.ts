@@ -120,7 +120,7 @@ export async function enroll(options: EnrollOptions): Promise<Enrolled> {
   const words = problems.map(({ message }) => message).join('; ')
   throw new RkfsError(
     refusal === undefined ? 'unavailable' : 'refused',
-    `nobody who could admit this node answers: ${words}`,
+    `nobody who could admit this node answers: ${words}. Only the channel's owner can: start its node, or, if it is gone for good, make a new channel from a copy (\`rkfs status\` on another member says how)`,
   )
 }
 

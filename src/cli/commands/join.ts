@@ -59,5 +59,11 @@ async function join(argument: string | undefined, options: Options, command: Com
     )
   }
   say(`this node (${joined.member}) is a member of ${joined.channel}`)
+  // a node of another version may not say
+  if (joined.voters === 2) {
+    hint(
+      `rkfs: warning: ${joined.channel} has two members now, and needs both: when one of them fails, nothing can be changed until it is back. Let a third one join`,
+    )
+  }
   hint(`mount it with \`rkfs mount ${joined.channel} <dir>\``)
 }

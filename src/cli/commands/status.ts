@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
-import type { StatusReport } from '../../daemon/control-protocol.js'
+import type { ChannelStatus, StatusReport } from '../../daemon/control-protocol.js'
 import { checkChannelName } from '../arguments.js'
 import { homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
@@ -22,8 +22,11 @@ export function addStatus(program: Command): void {
     .addHelpText(
       'after',
       `
-Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed,
-or a member's home went back in time, or its files are still being fetched, or no node runs.
+The first line of a channel says how many copies are complete and how many machines may fail; what is wrong comes
+next, with what to do.
+
+Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed, or degraded: a voter is
+missing, a disk is full or short, a member's home went back in time, files are still being fetched; or no node runs.
 
 Examples:
   rkfs status
@@ -83,5 +86,11 @@ export function exitCodeOfStatus(report: StatusReport): number {
   if (open.some(c => c.state === 'quarantined' || c.state === 'failed')) return exitCodes.failed
   // a node of another version may not say
   if (open.some(c => c.fetching || (c.findings ?? []).length > 0)) return exitCodes.failed
-  return open.some(c => c.state === 'no-quorum' || !c.quorum.ok) ? exitCodes.noQuorum : exitCodes.done
+  if (open.some(c => c.state === 'no-quorum' || !c.quorum.ok)) return exitCodes.noQuorum
+  return open.some(isDegraded) ? exitCodes.failed : exitCodes.done
+}
+
+/** All is served, and less may fail than should. */
+function isDegraded({ quorum, disk }: ChannelStatus): boolean {
+  return quorum.reachable < quorum.voters || (disk !== null && disk !== undefined && disk.state !== 'ok')
 }
