@@ -5,6 +5,10 @@ export const MiB = 1024 * 1024
 
 /** The unit of a file's extent map, and the largest blob (DESIGN §4). */
 export const chunkBytes = 256 * KiB
+/** Extents of a chunk that are one record; one of more is kept as pages (`fs/chunks.ts`). */
+export const chunkExtentsMax = 512
+/** A page of a chunk: at most so many extents are one record then. */
+export const chunkPageBytes = 4 * KiB
 /** The largest payload of one change: one FUSE write, or one extended attribute. */
 export const payloadBytesMax = MiB
 /** Separate runs of stored bytes in one write-back of a mapping's pages; one with more is made into several. */

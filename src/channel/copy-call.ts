@@ -1,14 +1,14 @@
 import { EAGAIN, EFBIG, EINVAL, ENOENT, EOPNOTSUPP, ESTALE } from '../base/errno.js'
-import { chunkBytes, cloneBytesMax, fileSizeMax, KiB } from '../base/limits.js'
+import { cloneBytesMax, fileSizeMax, KiB } from '../base/limits.js'
+import { lengthOfExtents } from '../fs/extents.js'
 import type { Operation } from '../fs/operation.js'
-import { chunkKey } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
 import type { Reply } from './mount-port.js'
 import type { MountState } from './mount-state.js'
 import { O_NOATIME, takeError } from './open-files.js'
 
 /** Extents that one change shares: it bounds its work where a file is made of very small ones. */
-const extentsMax = 8192
+const extentsMax = 2048
 /** A member that does not lead copies less than this faster than it waits for the order. */
 const worthwhileBytes = 64 * KiB
 /** The source is being made shorter by others. */
@@ -39,7 +39,9 @@ export function copyFileRange(
   if (wanted <= 0) return reply.ok(0)
   if (to.offset + wanted > fileSizeMax) return reply.fail(EFBIG)
   if (wanted < worthwhileBytes && mount.channel.role !== 'leader') return reply.fail(EOPNOTSUPP)
-  const count = sharable(mount.view, from.ino, from.offset, wanted)
+  const count = sharable(mount.view, from, to, wanted)
+  // made of so many small parts that a copy of the bytes is less work, here and for who reads it later
+  if (count < Math.min(wanted, worthwhileBytes)) return reply.fail(EOPNOTSUPP)
   const operation: Operation = {
     kind: 'clone',
     source: from.ino,
@@ -72,13 +74,8 @@ export function copyFileRange(
   )
 }
 
-/** How much of the range one change shares. */
-function sharable(view: View, ino: number, offset: number, length: number): number {
-  let extents = 0
-  for (let number = Math.floor(offset / chunkBytes); number * chunkBytes < offset + length; number++) {
-    extents += view.get('chunk', ino, chunkKey(number))?.length ?? 0
-    const end = (number + 1) * chunkBytes
-    if (extents > extentsMax) return Math.min(length, end - offset)
-  }
-  return length
+/** How much of the range one change shares: it bounds the extents that come, and those that go for them. */
+function sharable(view: View, from: CopyEnd, to: CopyEnd, length: number): number {
+  const coming = lengthOfExtents(view, from.ino, from.offset, from.offset + length, extentsMax)
+  return lengthOfExtents(view, to.ino, to.offset, to.offset + coming, extentsMax)
 }

@@ -22,6 +22,8 @@ export interface Core {
   readonly session: OwnSession
   /** How long a member may be silent before others may go on as if it were gone, in milliseconds. */
   readonly leaseMs: number
+  /** What this member's sessions say of the extents of a chunk (`fs/chunks.ts`). */
+  readonly chunkExtents: number
   readonly ports: ChannelPorts
   readonly events: ChannelEvents
   readonly log: StagedLog

@@ -2,7 +2,7 @@ import { EBADF, EEXIST, EFBIG, EINTR, EINVAL, EIO, ENFILE, ENOENT, ENOSPC, ENXIO
 import { RkfsError } from '../base/errors.js'
 import { accessReadBytesMax, fileSizeMax } from '../base/limits.js'
 import { inheritedOf } from '../fs/attributes.js'
-import { seek } from '../fs/extents.js'
+import { seekStep } from '../fs/extents.js'
 import { FALLOC_FL_PUNCH_HOLE, type Operation } from '../fs/operation.js'
 import { type Inode, isRegular, S_IFREG } from '../fs/records.js'
 import { DamagedBlob } from './log-port.js'
@@ -31,6 +31,8 @@ const noBytes = new Uint8Array(0)
 /** lseek(2) */
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
+/** Extents that one turn looks at for lseek(2). */
+const seekStepMax = 8192
 const pagesForgottenNs = 1_000_000_000n
 
 type CreateReply = Reply<{ entry: Entry; file: OpenFile }>
@@ -387,13 +389,23 @@ export class FileCalls {
   }
 
   lseek(ino: number, offset: number, whence: number, reply: Reply<number>): void {
-    const inode = this.#mount.inode(ino)
+    const mount = this.#mount
+    const inode = mount.inode(ino)
     if (inode === undefined) return reply.fail(ESTALE)
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return reply.fail(EINVAL)
     if (offset >= inode.size || offset < 0) return reply.fail(ENXIO)
-    const found = seek(this.#mount.viewOf(ino), ino, inode.size, offset, whence === SEEK_DATA)
-    if (found === undefined) reply.fail(ENXIO)
-    else reply.ok(found)
+    const sought = seekStep(mount.viewOf(ino), ino, inode.size, offset, whence === SEEK_DATA, seekStepMax)
+    if ('from' in sought) {
+      return mount.ports.delay(0, () => {
+        // what lay behind the place that it has come to may be cut off by now
+        const { size = 0 } = mount.inode(ino) ?? {}
+        if (sought.from < size) this.lseek(ino, sought.from, whence, reply)
+        else if (whence === SEEK_HOLE && offset < size) reply.ok(size)
+        else reply.fail(ENXIO)
+      })
+    }
+    if (sought.found === undefined) reply.fail(ENXIO)
+    else reply.ok(sought.found)
   }
 }
 

@@ -1,6 +1,7 @@
 import { EIO, ENOENT, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
+import { extentsMaxOf } from '../fs/chunks.js'
 import { placeOfBlob } from '../fs/extents.js'
 import { getInode } from '../fs/inodes.js'
 import { isContentOperation, type Operation, type SetAttributesOperation } from '../fs/operation.js'
@@ -430,6 +431,7 @@ function orphanPorts(current: () => Channel, ports: FrontendPorts): OrphanPorts 
   const { pinned } = current()
   return {
     blob: id => current().blobs.get(id),
+    extentsMax: () => extentsMaxOf(current().table),
     isSettled: id => id >= 0 && placeOfBlob(id).number <= current().appliedIndex,
     openSpill: () => ports.openSpill(),
     pin: ids => {

@@ -2,10 +2,12 @@ import { EFBIG } from '../base/errno.js'
 import { fileSizeMax } from '../base/limits.js'
 import { apply } from '../fs/apply.js'
 import { putPieces } from '../fs/content.js'
+import { pagesRecord } from '../fs/chunks.js'
 import { readPieces } from '../fs/extents.js'
 import { blocksOf, withoutPrivileges } from '../fs/inodes.js'
 import type { Operation } from '../fs/operation.js'
 import type { Chunk, Inode, Records } from '../fs/records.js'
+import { SortedRecords } from '../fs/sorted-records.js'
 import type { Table } from '../fs/store-port.js'
 import type { View } from '../fs/view.js'
 import { DamagedBlob } from './log-port.js'
@@ -23,6 +25,8 @@ export interface OrphanPorts {
   readonly blob: (id: number) => Uint8Array
   /** Whether a blob's number is its for good: its entry cannot be cut from the log any more. */
   readonly isSettled: (id: number) => boolean
+  /** Extents of a chunk that is one record. */
+  readonly extentsMax: () => number
   /** Throws `too-many-files`. */
   readonly openSpill: () => Spill
   readonly pin: (blobs: readonly number[]) => void
@@ -44,9 +48,10 @@ export class OrphanFile implements View {
   /** Counts what was done to it, which only this member has. */
   changes = 0
   #inode: Inode
-  readonly #chunks = new Map<string, Chunk>()
-  readonly #xattrs = new Map<string, Uint8Array>()
+  readonly #chunks = new SortedRecords<Chunk>()
+  readonly #xattrs = new SortedRecords<Uint8Array>()
   readonly #ports: OrphanPorts
+  readonly #extentsMax: number
   #spill: Spill | undefined
   readonly #pinned: number[] = []
   /** Blobs whose numbers may come to mean others: changes on their way, and entries that are not committed. */
@@ -58,6 +63,7 @@ export class OrphanFile implements View {
     this.isNew = view === undefined
     this.#inode = { ...inode, nlink: 0 }
     this.#ports = ports
+    this.#extentsMax = ports.extentsMax()
     if (view !== undefined) {
       each(view, 'chunk', ino, (key, chunk) => {
         this.#chunks.set(key, chunk)
@@ -86,12 +92,13 @@ export class OrphanFile implements View {
 
   // ---- the view ----
 
-  #records(table: Table): Map<string, Records[Table]> | undefined {
-    if (table === 'chunk') return this.#chunks as Map<string, Records[Table]>
-    return table === 'xattr' ? (this.#xattrs as Map<string, Records[Table]>) : undefined
+  #records(table: Table): SortedRecords<Records[Table]> | undefined {
+    if (table === 'chunk') return this.#chunks as SortedRecords<Records[Table]>
+    return table === 'xattr' ? (this.#xattrs as SortedRecords<Records[Table]>) : undefined
   }
 
   get<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined {
+    if (table === 'setting') return pagesRecord(key, this.#extentsMax) as Records[T] | undefined
     if (ino !== this.ino) return undefined
     const record = table === 'inode' ? this.#inode : this.#records(table)?.get(key)
     return record as Records[T] | undefined
@@ -103,11 +110,19 @@ export class OrphanFile implements View {
     else this.#records(table)?.set(key, record)
   }
 
-  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
-    const records = ino === this.ino ? this.#records(table) : undefined
-    if (records === undefined) return []
-    const keys = [...records.keys()].filter(key => after === undefined || key > after).sort()
-    return keys.slice(0, limit).map(key => [key, records.get(key) as Records[T]])
+  scan<T extends Table>(
+    table: T,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): [string, Records[T]][] {
+    const found: [string, Records[T]][] = []
+    for (const [key, record] of (ino === this.ino ? this.#records(table)?.after(after) : undefined) ?? []) {
+      if (found.length >= limit || (before !== undefined && key >= before)) break
+      found.push([key, record as Records[T]])
+    }
+    return found
   }
 
   refer(): void {

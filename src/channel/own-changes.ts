@@ -59,6 +59,7 @@ interface Waiting {
  */
 export class OwnChanges {
   readonly #self: MemberId
+  readonly #chunkExtents: number
   readonly #session: OwnSession
   readonly #ports: ChannelPorts
   readonly #log: StagedLog
@@ -86,7 +87,7 @@ export class OwnChanges {
   readonly #refusedBy = new Map<PendingChange, Refusal>()
 
   constructor(
-    { self, session, ports, log, raft, views, pending, agenda, health, roster }: Core,
+    { self, session, ports, log, raft, views, pending, agenda, health, roster, chunkExtents }: Core,
     shown: ShownChanges,
     writes: SmallWrites,
     appender: Appender,
@@ -97,6 +98,7 @@ export class OwnChanges {
     earlier: EarlierRuns,
   ) {
     this.#self = self
+    this.#chunkExtents = chunkExtents
     this.#session = session
     this.#ports = ports
     this.#log = log
@@ -205,7 +207,7 @@ export class OwnChanges {
       const order = ({ proposal, operation }: Leftover): number => this.#order.order(proposal, operation, undefined)
       this.#earlier.goOn(order, () => this.#log.lastIndex)
     }
-    const operation = { kind: 'open-session' } as const
+    const operation = { kind: 'open-session', chunkExtents: this.#chunkExtents } as const
     const change = newChange(
       this.#propose('change', operation, new Uint8Array(0)),
       operation,

@@ -1,7 +1,13 @@
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { appendBytesMax, electionTimeoutTicks, heartbeatTicks, inflightBytesMax } from '../base/limits.js'
+import {
+  appendBytesMax,
+  chunkExtentsMax,
+  electionTimeoutTicks,
+  heartbeatTicks,
+  inflightBytesMax,
+} from '../base/limits.js'
 import { membersDescriptor } from '../fs/apply.js'
 import type { TableView } from '../fs/table-view.js'
 import { Raft } from '../raft/raft.js'
@@ -38,6 +44,8 @@ export interface ChannelOptions {
   readonly retention?: Retention
   /** How long a member may be silent before its session is in doubt, in milliseconds; as for locks where it is undefined. */
   readonly leaseMs?: number
+  /** Chunks of more extents are kept as pages, if this member's session is the first that says so; else `chunkExtentsMax`. */
+  readonly chunkExtents?: number
   /** A copy of the state stands beside it, at this entry. */
   readonly copied?: number | undefined
   /** Blobs that open files without a name still show, of mounts that were there before the channel was opened. */
@@ -60,7 +68,7 @@ export interface CoreHost extends Omit<RaftHost<StoredEntry>, 'log' | 'saveHardS
 
 /** Opens what the stores hold. Throws `corrupt` when log and state do not belong together. */
 export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents, host: CoreHost): Core {
-  const { self, seed, leaseMs = lockTiming.leaderLeaseMs } = options
+  const { self, seed, leaseMs = lockTiming.leaderLeaseMs, chunkExtents = chunkExtentsMax } = options
   const agenda = new Agenda(
     ports,
     () => host.turn(),
@@ -105,7 +113,7 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   const pledges = new Pledges(ports.memory, log, raft)
   const homeSlot = new HomeSlot(ports.log, roster, health)
   const core = { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
-  return { ...core, findings, pledges, incarnations, homeSlot, base }
+  return { ...core, chunkExtents, findings, pledges, incarnations, homeSlot, base }
 }
 
 function baseOf(log: StagedLog, store: LogStore): Base {

@@ -4,7 +4,9 @@ import { messageOf } from '../base/errors.js'
 import { toHex } from '../base/bytes.js'
 import { chunkBytes } from '../base/limits.js'
 import { DamagedBlob } from '../channel/log-port.js'
-import { decodeRecord, isRegular } from '../fs/records.js'
+import { isPaged } from '../fs/chunks.js'
+import { type Chunk, decodeRecord, type Extent, isRegular } from '../fs/records.js'
+import { pageKey, pagesBegin, pagesPerChunk, placeOfChunk } from '../fs/store-port.js'
 import { recordHash } from '../fs/table-view.js'
 import { nodeHasher } from '../adapters/host/hasher.js'
 
@@ -87,11 +89,12 @@ async function fileHash(
   }
   let after: string | undefined
   for (;;) {
-    const chunks = reader.scan('chunk', ino, after, 256)
+    const chunks = reader.scan('chunk', ino, after, 64, pagesBegin)
     for (const { key, value } of chunks) {
       after = key
-      const base = parseInt(key, 16) * chunkBytes
-      for (const extent of decodeRecord('chunk', value)) {
+      const { chunk } = placeOfChunk(key)
+      const base = chunk * chunkBytes
+      for (const extent of extentsOf(reader, ino, chunk, decodeRecord('chunk', value))) {
         fill(base + extent.start)
         try {
           const blob = await readOrMend(reader, extent.blob, mend)
@@ -103,10 +106,19 @@ async function fileHash(
         at += extent.length
       }
     }
-    if (chunks.length < 256) break
+    if (chunks.length < 64) break
   }
   fill(size)
   return hash.digest('hex')
+}
+
+/** The extents of a chunk, which may be kept as pages. */
+function* extentsOf(reader: SnapshotReader, ino: number, chunk: number, record: Chunk): Generator<Extent> {
+  if (!isPaged(record)) return yield* record
+  for (let page = 0; page < pagesPerChunk; page++) {
+    const value = reader.get('chunk', ino, pageKey(chunk, page))
+    if (value !== undefined) yield* decodeRecord('chunk', value)
+  }
 }
 
 async function readOrMend(reader: SnapshotReader, id: number, mend: SnapshotReader['mend']): Promise<Uint8Array> {

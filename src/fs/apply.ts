@@ -1,6 +1,7 @@
 import { unreachable } from '../base/assert.js'
 import { EEXIST } from '../base/errno.js'
 import { removeXattr, setAccessTimes, setAttributes, setXattr } from './attributes.js'
+import { usePages } from './chunks.js'
 import { allocate, clone, write, writeBack } from './content.js'
 import { link, make, remove, rename } from './names.js'
 import type { Operation } from './operation.js'
@@ -57,8 +58,10 @@ export function apply(view: View, operation: Operation, place: Place): number {
       return 0
     }
     case 'mark':
+      return 0
     case 'open-session':
       // what it opens stands in its envelope (`rememberPlace`)
+      if (operation.chunkExtents !== undefined) usePages(view, operation.chunkExtents)
       return 0
     case 'end-session': {
       const session = view.get('session', 0, operation.member)

@@ -1,4 +1,5 @@
-import { chunkBytes, blobsPerEntryMax } from '../base/limits.js'
+import { blobsPerEntryMax, chunkBytes, fileSizeMax } from '../base/limits.js'
+import { replaceInChunk, visitChunk } from './chunks.js'
 import { hasPayload, type Operation } from './operation.js'
 import type { Chunk, Extent } from './records.js'
 import { chunkKey } from './store-port.js'
@@ -45,77 +46,71 @@ export function placeOfBlob(id: number): { readonly number: number; readonly par
   return { number: Math.trunc(id / blobsPerEntryMax), part: Math.abs(id % blobsPerEntryMax) }
 }
 
-/** Cuts `[from, to)` out of a chunk. Offsets within the chunk. */
-export function cutChunk(chunk: Chunk, from: number, to: number, removed: (extent: Extent) => void): Extent[] {
-  const kept: Extent[] = []
-  for (const extent of chunk) {
-    const end = extent.start + extent.length
-    if (end <= from || extent.start >= to) {
-      kept.push(extent)
-      continue
-    }
-    const cutFrom = Math.max(extent.start, from)
-    const cutTo = Math.min(end, to)
-    removed({
-      start: cutFrom,
-      length: cutTo - cutFrom,
-      blob: extent.blob,
-      offset: extent.offset + cutFrom - extent.start,
-    })
-    if (extent.start < from) kept.push({ ...extent, length: from - extent.start })
-    if (end > to) {
-      kept.push({ start: to, length: end - to, blob: extent.blob, offset: extent.offset + to - extent.start })
-    }
-  }
-  return kept
-}
-
-/** Puts an extent where the chunk has none, joining it with one that goes on in the same blob. */
-function insertExtent(chunk: Extent[], extent: Extent): void {
-  let at = chunk.length
-  while (at > 0 && chunk[at - 1]!.start > extent.start) at--
-  const before = chunk[at - 1]
-  if (
-    before !== undefined &&
-    before.start + before.length === extent.start &&
-    before.blob === extent.blob &&
-    before.offset + before.length === extent.offset
-  ) {
-    chunk[at - 1] = { ...before, length: before.length + extent.length }
-  } else chunk.splice(at, 0, extent)
-}
-
 /** Told of each run of a file's bytes that an extent covered and now does not. */
 export type Uncovered = (at: number, length: number) => void
 
+const chunksPerFileMax = fileSizeMax / chunkBytes
 /** Chunks that are read at once. */
-const scanMax = 1024
+const scanMax = 64
+/** Of so few chunks each is looked for. */
+const lookUpMax = 8
 
-/** The chunks that there are of `[from, to)` of a file, and the offset at which each begins. May be changed meanwhile. */
-function* chunksBetween(view: View, ino: number, from: number, to: number) {
+interface FoundChunk {
+  readonly number: number
+  /** The offset at which it begins. */
+  readonly base: number
+  readonly record: Chunk
+}
+
+/** The chunks that there are of `[from, to)` of a file. May be changed meanwhile. */
+function* chunksBetween(view: View, ino: number, from: number, to: number): Generator<FoundChunk, void, undefined> {
   const first = Math.floor(from / chunkBytes)
-  const limit = Math.min(scanMax, Math.ceil(to / chunkBytes) - first + 1)
+  const end = Math.min(chunksPerFileMax, Math.ceil(to / chunkBytes))
+  if (end - first <= lookUpMax) {
+    for (let number = first; number < end; number++) {
+      const record = view.get('chunk', ino, chunkKey(number))
+      if (record !== undefined) yield { number, base: number * chunkBytes, record }
+    }
+    return
+  }
+  const before = chunkKey(end)
   let after = first === 0 ? undefined : chunkKey(first - 1)
   for (;;) {
-    const found = view.scan('chunk', ino, after, limit)
-    for (const [key, chunk] of found) {
-      const base = parseInt(key, 16) * chunkBytes
-      if (base >= to) return
-      yield { key, base, chunk }
+    const found = view.scan('chunk', ino, after, scanMax, before)
+    for (const [key, record] of found) {
+      const number = parseInt(key, 16)
+      if (number >= end) return
+      yield { number, base: number * chunkBytes, record }
       after = key
     }
-    if (found.length < limit) return
+    if (found.length < scanMax) return
   }
+}
+
+/** Puts extents in place of what `[from, to)` of a chunk has. */
+function replace(
+  view: View,
+  ino: number,
+  chunk: FoundChunk | Omit<FoundChunk, 'record'>,
+  record: Chunk | undefined,
+  from: number,
+  to: number,
+  added: readonly Extent[],
+  uncovered: Uncovered | undefined,
+): void {
+  const { number, base } = chunk
+  replaceInChunk(view, ino, number, record, from, to, added, (start, length, { blob }) => {
+    uncovered?.(base + start, length)
+    view.refer(blob, -length)
+  })
+  for (const { blob, length } of added) view.refer(blob, length)
 }
 
 /** Removes the extents of `[from, to)` of a file. */
 export function removeRange(view: View, ino: number, from: number, to: number, uncovered?: Uncovered): void {
-  for (const { key, base, chunk } of chunksBetween(view, ino, from, to)) {
-    const kept = cutChunk(chunk, Math.max(0, from - base), Math.min(chunkBytes, to - base), extent => {
-      uncovered?.(base + extent.start, extent.length)
-      view.refer(extent.blob, -extent.length)
-    })
-    view.set('chunk', ino, key, kept.length === 0 ? undefined : kept)
+  for (const chunk of chunksBetween(view, ino, from, to)) {
+    const end = Math.min(chunkBytes, to - chunk.base)
+    replace(view, ino, chunk, chunk.record, Math.max(0, from - chunk.base), end, [], uncovered)
   }
 }
 
@@ -128,13 +123,28 @@ export function visitCovered(
   visit: (at: number, length: number, blob: number) => void,
 ): void {
   if (from >= to) return
-  for (const { base, chunk } of chunksBetween(view, ino, from, to)) {
-    for (const extent of chunk) {
-      const start = Math.max(from, base + extent.start)
-      const end = Math.min(to, base + extent.start + extent.length)
-      if (start < end) visit(start, end - start, extent.blob)
-    }
+  for (const { number, base, record } of chunksBetween(view, ino, from, to)) {
+    const end = Math.min(chunkBytes, to - base)
+    visitChunk(view, ino, number, record, Math.max(0, from - base), end, (start, length, { blob }) => {
+      visit(base + start, length, blob)
+    })
   }
+}
+
+/** How long a part of `[from, to)`, from its beginning on, has no more than `max` extents. It looks at no more than those. */
+export function lengthOfExtents(view: View, ino: number, from: number, to: number, max: number): number {
+  let left = max
+  let end = to
+  for (const { number, base, record } of chunksBetween(view, ino, from, to)) {
+    const until = Math.min(chunkBytes, to - base)
+    visitChunk(view, ino, number, record, Math.max(0, from - base), until, start => {
+      if (left-- > 0) return true
+      end = base + start
+      return false
+    })
+    if (left < 0) break
+  }
+  return end - from
 }
 
 /** Puts the bytes of one blob from `blobOffset` on over `[at, at + length)` of a file. */
@@ -147,27 +157,7 @@ export function placeExtent(
   blobOffset: number,
   uncovered: Uncovered,
 ): void {
-  for (let taken = 0; taken < length;) {
-    const number = Math.floor((at + taken) / chunkBytes)
-    const base = number * chunkBytes
-    const start = at + taken - base
-    const run = Math.min(length - taken, chunkBytes - start)
-    const key = chunkKey(number)
-    const old = view.get('chunk', ino, key) ?? []
-    const last = old.at(-1)
-    // a log that grows by small records: nothing is cut, and a plain copy costs little
-    const chunk =
-      last === undefined || last.start + last.length <= start
-        ? old.slice()
-        : cutChunk(old, start, start + run, extent => {
-            uncovered(base + extent.start, extent.length)
-            view.refer(extent.blob, -extent.length)
-          })
-    insertExtent(chunk, { start, length: run, blob, offset: blobOffset + taken })
-    view.refer(blob, run)
-    view.set('chunk', ino, key, chunk)
-    taken += run
-  }
+  placePieces(view, ino, at, [{ length, blob, offset: blobOffset }], uncovered)
 }
 
 /** Puts the blobs of the entry, or change, `number` over `[offset, offset + sum of cuts)` of a file. */
@@ -179,14 +169,16 @@ export function placeBlobs(
   number: number,
   uncovered: Uncovered,
 ): void {
-  let at = offset
-  cuts.forEach((cut, part) => {
-    placeExtent(view, ino, at, cut, blobId(number, part), 0, uncovered)
-    at += cut
-  })
+  placePieces(
+    view,
+    ino,
+    offset,
+    cuts.map((length, part) => ({ length, blob: blobId(number, part), offset: 0 })),
+    uncovered,
+  )
 }
 
-/** Puts pieces of another file (or of another part of this one) over a file from `offset` on; a hole makes a hole. */
+/** Puts pieces of blobs over a file from `offset` on; a hole makes a hole. Each chunk is changed once. */
 export function placePieces(
   view: View,
   ino: number,
@@ -195,11 +187,36 @@ export function placePieces(
   uncovered: Uncovered,
 ): void {
   let at = offset
-  for (const { length, blob, offset: blobOffset } of pieces) {
-    if (blob === undefined) removeRange(view, ino, at, at + length, uncovered)
-    else placeExtent(view, ino, at, length, blob, blobOffset, uncovered)
-    at += length
+  let from = offset
+  let added: Extent[] = []
+  const put = (): void => {
+    if (at === from) return
+    const number = Math.floor(from / chunkBytes)
+    const base = number * chunkBytes
+    const record = view.get('chunk', ino, chunkKey(number))
+    if (record !== undefined || added.length > 0) {
+      replace(view, ino, { number, base }, record, from - base, at - base, added, uncovered)
+    }
+    from = at
+    added = []
   }
+  for (const { length, blob, offset: blobOffset } of pieces) {
+    if (blob === undefined && length > lookUpMax * chunkBytes) {
+      put()
+      removeRange(view, ino, at, at + length, uncovered)
+      from = at += length
+      continue
+    }
+    for (let taken = 0; taken < length;) {
+      const start = at % chunkBytes
+      const run = Math.min(length - taken, chunkBytes - start)
+      if (blob !== undefined) added.push({ start, length: run, blob, offset: blobOffset + taken })
+      taken += run
+      at += run
+      if (start + run === chunkBytes) put()
+    }
+  }
+  put()
 }
 
 /** A piece of a file: bytes of a blob, or a hole of zeros (`blob` undefined). */
@@ -214,42 +231,60 @@ export function readPieces(view: View, ino: number, offset: number, length: numb
   const pieces: Piece[] = []
   const end = offset + length
   let at = offset
-  while (at < end) {
-    const number = Math.floor(at / chunkBytes)
-    const base = number * chunkBytes
-    const until = Math.min(end, base + chunkBytes)
-    for (const extent of view.get('chunk', ino, chunkKey(number)) ?? []) {
-      const from = Math.max(at, base + extent.start)
-      const to = Math.min(until, base + extent.start + extent.length)
-      if (to <= from) continue
-      if (from > at) pieces.push({ length: from - at, blob: undefined, offset: 0 })
-      pieces.push({ length: to - from, blob: extent.blob, offset: extent.offset + from - base - extent.start })
-      at = to
-    }
-    if (at < until) pieces.push({ length: until - at, blob: undefined, offset: 0 })
-    at = until
+  for (const { number, base, record } of chunksBetween(view, ino, offset, end)) {
+    const to = Math.min(chunkBytes, end - base)
+    visitChunk(view, ino, number, record, Math.max(0, offset - base), to, (start, run, extent) => {
+      if (base + start > at) pieces.push({ length: base + start - at, blob: undefined, offset: 0 })
+      pieces.push({ length: run, blob: extent.blob, offset: extent.offset + start - extent.start })
+      at = base + start + run
+    })
   }
+  if (at < end) pieces.push({ length: end - at, blob: undefined, offset: 0 })
   return pieces
 }
 
 /** lseek(2) with SEEK_DATA or SEEK_HOLE: the first offset from `offset` on with data (or none); undefined beyond the last data. */
 export function seek(view: View, ino: number, size: number, offset: number, data: boolean): number | undefined {
-  let at = offset
-  let after = at < chunkBytes ? undefined : chunkKey(Math.floor(at / chunkBytes) - 1)
-  for (;;) {
-    const found = view.scan('chunk', ino, after, 256)
-    for (const [key, chunk] of found) {
-      const base = parseInt(key, 16) * chunkBytes
-      for (const extent of chunk) {
-        const from = base + extent.start
-        const to = from + extent.length
-        if (to <= at) continue
-        if (data) return from >= size ? undefined : Math.max(at, from)
-        if (from > at) return at
-        at = to
-      }
-      after = key
-    }
-    if (found.length < 256) return data ? undefined : Math.min(at, size)
+  for (let from = offset; ;) {
+    const sought = seekStep(view, ino, size, from, data, Infinity)
+    if ('found' in sought) return sought.found
+    from = sought.from
   }
+}
+
+/** As `seek`, but looks at about `max` extents and chunks. `from`: where it is to go on. */
+export function seekStep(
+  view: View,
+  ino: number,
+  size: number,
+  offset: number,
+  data: boolean,
+  max: number,
+): { readonly found: number | undefined } | { readonly from: number } {
+  let at = offset
+  let left = max
+  let found: number | undefined
+  for (const { number, base, record } of chunksFrom(view, ino, offset)) {
+    if (left-- <= 0) return { from: at }
+    if (!data && base > at) return { found: at }
+    visitChunk(view, ino, number, record, Math.max(0, at - base), chunkBytes, (start, length) => {
+      if (data) found = base + start
+      else if (base + start > at) found = at
+      else at = base + start + length
+      return found === undefined && left-- > 0
+    })
+    if (found !== undefined) return { found: found < size ? found : undefined }
+    if (data) at = base + chunkBytes
+    // it ended within the chunk, and not because enough was looked at
+    else if (at < base + chunkBytes && left > 0) return { found: Math.min(at, size) }
+  }
+  if (!data && left <= 0 && at < size) return { from: at }
+  return { found: data ? undefined : Math.min(at, size) }
+}
+
+/** The chunk of an offset is looked for before others are read. */
+function* chunksFrom(view: View, ino: number, offset: number): Generator<FoundChunk, void, undefined> {
+  const next = (Math.floor(offset / chunkBytes) + 1) * chunkBytes
+  yield* chunksBetween(view, ino, offset, next)
+  yield* chunksBetween(view, ino, next, Infinity)
 }

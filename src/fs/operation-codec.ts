@@ -28,7 +28,9 @@ const kinds = [
   'open-session',
   'end-session',
   'write-back',
-] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout')[]
+  // an `open-session` that says of how many extents a chunk is kept as pages
+  'open-session-paged',
+] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout' | 'open-session-paged')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
 export function encodeOperation(operation: Operation): Uint8Array {
@@ -111,6 +113,7 @@ export function encodeOperation(operation: Operation): Uint8Array {
       for (const { ino, atime } of operation.times) writer.u64(ino).i64(atime)
       break
     case 'open-session':
+      if (operation.chunkExtents !== undefined) writer.u32(operation.chunkExtents)
       break
     case 'end-session':
       writer.raw(fromHex(operation.member))
@@ -210,6 +213,11 @@ function decodeFields(reader: ByteReader): Operation {
     }
     case 'open-session':
       return { kind }
+    case 'open-session-paged': {
+      const chunkExtents = reader.u32()
+      if (chunkExtents === 0) throw malformed('operation: pages of nothing')
+      return { kind: 'open-session', chunkExtents }
+    }
     case 'end-session':
       return { kind, member: toHex(reader.raw(memberIdBytes)) }
     case undefined:
@@ -264,6 +272,7 @@ function decodeCount(reader: ByteReader): number {
 function formOf(operation: Operation): (typeof kinds)[number] {
   if (operation.kind === 'make' && operation.umask !== undefined) return 'make-masked'
   if (operation.kind === 'rename' && operation.whiteout !== undefined) return 'rename-whiteout'
+  if (operation.kind === 'open-session' && operation.chunkExtents !== undefined) return 'open-session-paged'
   return operation.kind
 }
 

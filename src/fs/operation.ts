@@ -182,6 +182,11 @@ export interface MarkOperation {
  */
 export interface OpenSessionOperation {
   readonly kind: 'open-session'
+  /**
+   * Chunks of more extents are kept as pages from here on, unless that was said before (`chunks.ts`). Undefined: a member of
+   * protocol 2 opened it.
+   */
+  readonly chunkExtents?: number
 }
 
 /** No change of the member's session is taken any more. It goes on with a session that it opens after it has seen this. */

@@ -1,4 +1,5 @@
 import type { Records } from './records.js'
+import { SortedRecords } from './sorted-records.js'
 import type { Table } from './store-port.js'
 import { groupId, type MapKey, mergeScan, type View } from './view.js'
 
@@ -13,7 +14,7 @@ interface Layered {
  */
 export class OverlayView implements View {
   readonly #below: View
-  readonly #groups = new Map<MapKey, Map<string, Layered>>()
+  readonly #groups = new Map<MapKey, SortedRecords<Layered>>()
   /** What was set, in order of tags, so that `drop` costs what it drops. */
   #made: { readonly tag: number; readonly group: MapKey; readonly key: string }[] = []
   #droppedMade = 0
@@ -45,21 +46,28 @@ export class OverlayView implements View {
   set<T extends Table>(table: T, ino: number, key: string, record: Records[T] | undefined): void {
     const id = groupId(table, ino)
     let group = this.#groups.get(id)
-    if (group === undefined) this.#groups.set(id, (group = new Map()))
+    if (group === undefined) this.#groups.set(id, (group = new SortedRecords()))
     const before = group.get(key)
     group.set(key, { record, tag: this.#tag })
     if (before?.tag === this.#tag) return
     this.#made.push({ tag: this.#tag, group: id, key })
   }
 
-  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
+  scan<T extends Table>(
+    table: T,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): [string, Records[T]][] {
     const group = this.#groups.get(groupId(table, ino))
-    if (group === undefined) return this.#below.scan(table, ino, after, limit)
+    if (group === undefined) return this.#below.scan(table, ino, after, limit, before)
     return mergeScan(
-      (from, count) => this.#below.scan(table, ino, from, count),
-      group as Map<string, { record: Records[T] | undefined }>,
+      (from, count) => this.#below.scan(table, ino, from, count, before),
+      group as SortedRecords<{ record: Records[T] | undefined }>,
       after,
       limit,
+      before,
     )
   }
 

@@ -49,7 +49,10 @@ export interface Extent {
   readonly offset: number
 }
 
-/** INVARIANT: sorted by `start`, no two overlap, within `chunkBytes`. What no extent covers is zeros. */
+/**
+ * INVARIANT: sorted by `start`, no two overlap, within `chunkBytes`. What no extent covers is zeros. An empty list says that
+ * the chunk's extents stand in its pages, whose records are lists of the same kind (`chunks.ts`).
+ */
 export type Chunk = readonly Extent[]
 
 /** A member's newest session, and the newest change of it that was applied. */

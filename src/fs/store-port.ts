@@ -1,3 +1,5 @@
+import { chunkBytes, chunkPageBytes } from '../base/limits.js'
+
 /**
  * The port to a channel's applied state: records in tables by inode number and key, written in batches that move the
  * applied index with them. Implemented on SQLite (`state.db`) and in memory.
@@ -6,7 +8,7 @@
  * |---------|----------------|-------------------------------------------------|
  * | inode   | the inode      | ''                                              |
  * | entry   | the directory  | the name, a binary string                       |
- * | chunk   | the file       | the chunk's number, as `chunkKey`               |
+ * | chunk   | the file       | the chunk's number, as `chunkKey`; or `pageKey` |
  * | xattr   | the inode      | the attribute's name, a binary string           |
  * | session | 0              | the member's id                                 |
  * | setting | 0              | a name, e.g. `members`                          |
@@ -18,6 +20,25 @@ export type Table = (typeof tables)[number]
 export function chunkKey(chunk: number): string {
   return chunk.toString(16).padStart(12, '0')
 }
+
+export const pagesPerChunk = chunkBytes / chunkPageBytes
+/** Above the number of any chunk: a file has fewer than 2^34. */
+const firstPage = 2 ** 40
+
+/** The key of a part of a chunk that is kept as pages: they come after all chunks of a file, in order. */
+export function pageKey(chunk: number, page: number): string {
+  return chunkKey(firstPage + chunk * pagesPerChunk + page)
+}
+
+/** Where a record of a chunk stands: the chunk's number, and, of a page, the page's in it. */
+export function placeOfChunk(key: string): { readonly chunk: number; readonly page: number | undefined } {
+  const number = parseInt(key, 16)
+  if (number < firstPage) return { chunk: number, page: undefined }
+  return { chunk: Math.floor((number - firstPage) / pagesPerChunk), page: (number - firstPage) % pagesPerChunk }
+}
+
+/** All chunks of a file have keys before it, all pages after. */
+export const pagesBegin = chunkKey(firstPage - 1)
 
 export function isChunkKey(key: string): boolean {
   return /^[0-9a-f]{12}$/.test(key)
@@ -55,8 +76,17 @@ export interface StateStore {
   /** Undefined for a state that was never written. */
   readonly position: AppliedPosition | undefined
   get(table: Table, ino: number, key: string): Uint8Array | undefined
-  /** Records of one inode (or directory) in key order, after `after` (exclusive; undefined: from the start), at most `limit`. */
-  scan(table: Table, ino: number, after: string | undefined, limit: number): { key: string; value: Uint8Array }[]
+  /**
+   * Records of one inode (or directory) in key order, after `after` and before `before` (exclusive; undefined: from the
+   * start, to the end), at most `limit`. `before` is a `chunkKey`, and for chunks alone.
+   */
+  scan(
+    table: Table,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): { key: string; value: Uint8Array }[]
   /** One transaction. Answers the blobs whose count came to 0. Throws `disk-full`: then nothing is kept. */
   write(batch: StateBatch): number[]
   /** Bytes that extents refer to in a blob. */

@@ -2,6 +2,7 @@ import type { Hasher } from '../base/hash.js'
 import { recordCacheMax } from '../base/limits.js'
 import { decodeRecord, encodeRecord, type Records } from './records.js'
 import { fromLatin1 } from '../base/bytes.js'
+import { SortedRecords } from './sorted-records.js'
 import type { RecordWrite, StateStore, Table } from './store-port.js'
 import { tables } from './store-port.js'
 import { groupId, type MapKey, mergeScan, recordId, type View } from './view.js'
@@ -27,7 +28,7 @@ export class TableView implements View {
   readonly #hasher: Hasher
   #cache = new Map<MapKey, AnyRecord | undefined>()
   #older = new Map<MapKey, AnyRecord | undefined>()
-  readonly #dirty = new Map<MapKey, Map<string, Dirty>>()
+  readonly #dirty = new Map<MapKey, SortedRecords<Dirty>>()
   #dirtyCount = 0
   /** Inodes made since the last flush: the store has no records of theirs. */
   readonly #fresh = new Set<number>()
@@ -110,9 +111,10 @@ export class TableView implements View {
     this.onChange?.(table, ino, key)
     const id = recordId(table, ino, key)
     const old = this.#find(id, table, ino, key)
+    if (old === undefined && record === undefined) return
     const groupKey = groupId(table, ino)
     let group = this.#dirty.get(groupKey)
-    if (group === undefined) this.#dirty.set(groupKey, (group = new Map()))
+    if (group === undefined) this.#dirty.set(groupKey, (group = new SortedRecords()))
     let dirty = group.get(key)
     if (dirty === undefined) {
       group.set(key, (dirty = { table, ino, key, record }))
@@ -132,16 +134,23 @@ export class TableView implements View {
     this.#remember(id, record)
   }
 
-  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][] {
+  scan<T extends Table>(
+    table: T,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): [string, Records[T]][] {
     const stored = (from: string | undefined, count: number): [string, Records[T]][] =>
       this.#fresh.has(ino)
         ? []
         : this.#reading(() =>
-            this.#store.scan(table, ino, from, count).map(({ key, value }) => [key, decodeRecord(table, value)]),
+            this.#store.scan(table, ino, from, count, before).map(({ key, value }) => [key, decodeRecord(table, value)]),
           )
     const group = this.#dirty.get(groupId(table, ino))
     if (group === undefined) return stored(after, limit)
-    return mergeScan(stored, group as unknown as Map<string, { record: Records[T] | undefined }>, after, limit)
+    const newer = group as unknown as SortedRecords<{ record: Records[T] | undefined }>
+    return mergeScan(stored, newer, after, limit, before)
   }
 
   refer(blob: number, bytes: number): void {

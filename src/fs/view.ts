@@ -1,4 +1,5 @@
 import type { Records } from './records.js'
+import type { SortedRecords } from './sorted-records.js'
 import type { Table } from './store-port.js'
 
 /** What `apply` reads and changes: records by table, inode number and key. Records are immutable values. */
@@ -6,8 +7,17 @@ export interface View {
   get<T extends Table>(table: T, ino: number, key: string): Records[T] | undefined
   /** Undefined deletes. */
   set<T extends Table>(table: T, ino: number, key: string, record: Records[T] | undefined): void
-  /** Records of one inode in key order after `after` (exclusive; undefined: from the start), at most `limit`. */
-  scan<T extends Table>(table: T, ino: number, after: string | undefined, limit: number): [string, Records[T]][]
+  /**
+   * Records of one inode in key order after `after` and before `before` (both exclusive; undefined: from the start, to the
+   * end), at most `limit`.
+   */
+  scan<T extends Table>(
+    table: T,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): [string, Records[T]][]
   /** An extent that refers to `bytes` of a blob came (positive) or went (negative). */
   refer(blob: number, bytes: number): void
 }
@@ -25,27 +35,25 @@ export function groupId(table: Table, ino: number): MapKey {
 
 /**
  * Merges a sorted run of a base with the newer records of a layer above it: `newer` maps keys to a record, or to
- * undefined for a deleted one. `more(after)` reads on in the base when deletions used up a run.
+ * undefined for a deleted one. `more(after)` reads on in the base when deletions used up a run. It costs what it answers,
+ * and the deleted records between.
  */
 export function mergeScan<R>(
   more: (after: string | undefined, limit: number) => [string, R][],
-  newer: ReadonlyMap<string, { readonly record: R | undefined }>,
+  newer: SortedRecords<{ readonly record: R | undefined }>,
   after: string | undefined,
   limit: number,
+  before: string | undefined,
 ): [string, R][] {
-  const added: [string, R][] = []
-  for (const [key, { record }] of newer) {
-    if (record !== undefined && (after === undefined || key > after)) added.push([key, record])
-  }
-  added.sort((a, b) => (a[0] < b[0] ? -1 : 1))
   const merged: [string, R][] = []
+  const added = newer.after(after)
+  let next = nextAdded(added, before)
   let from = after
-  let next = 0
   for (;;) {
     const run = more(from, limit)
     for (const [key, record] of run) {
-      while (next < added.length && added[next]![0] < key) {
-        merged.push(added[next++]!)
+      for (; next !== undefined && next[0] < key; next = nextAdded(added, before)) {
+        merged.push(next)
         if (merged.length === limit) return merged
       }
       from = key
@@ -55,6 +63,19 @@ export function mergeScan<R>(
     }
     if (run.length < limit) break
   }
-  while (next < added.length && merged.length < limit) merged.push(added[next++]!)
+  for (; next !== undefined && merged.length < limit; next = nextAdded(added, before)) merged.push(next)
   return merged
+}
+
+/** The next record of a layer that is not deleted. */
+function nextAdded<R>(
+  added: Iterator<[string, { readonly record: R | undefined }]>,
+  before: string | undefined,
+): [string, R] | undefined {
+  for (let next = added.next(); next.done !== true; next = added.next()) {
+    const [key, { record }] = next.value
+    if (before !== undefined && key >= before) return undefined
+    if (record !== undefined) return [key, record]
+  }
+  return undefined
 }

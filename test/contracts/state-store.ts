@@ -75,6 +75,11 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
         store.scan('chunk', big, chunkKey(5), 10).map(one => one.key),
         [chunkKey(1000), chunkKey(2 ** 34)],
       )
+      const upTo = (after: string | undefined, limit: number, before: number): string[] =>
+        store.scan('chunk', big, after, limit, chunkKey(before)).map(one => one.key)
+      t.same(upTo(undefined, 10, 1000), [chunkKey(0), chunkKey(5)], 'before a key')
+      t.same(upTo(undefined, 1, 2 ** 34), [chunkKey(0)])
+      t.same(upTo(chunkKey(5), 10, 2 ** 34), [chunkKey(1000)])
       t.same(
         store.scan('inode', 1, undefined, 10).map(one => one.key),
         [''],

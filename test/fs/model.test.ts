@@ -2,14 +2,16 @@ import fc from 'fast-check'
 import t from 'tap'
 import { equalBytes } from '../../src/base/bytes.js'
 import { errnoName } from '../../src/base/errno.js'
-import { blobsPerEntryMax, chunkBytes } from '../../src/base/limits.js'
+import { blobsPerEntryMax, chunkBytes, chunkPageBytes } from '../../src/base/limits.js'
 import { apply } from '../../src/fs/apply.js'
 import { xattrNames } from '../../src/fs/attributes.js'
+import { extentsMaxOf } from '../../src/fs/chunks.js'
 import { payloadCuts, seek } from '../../src/fs/extents.js'
 import { namelessKey, nowhere, type Operation } from '../../src/fs/operation.js'
 import { decodeReserved, reservedWithin } from '../../src/fs/reserved.js'
 import { OverlayView } from '../../src/fs/overlay-view.js'
 import { isDirectory, isRegular, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/fs/records.js'
+import { chunkKey, pageKey, placeOfChunk } from '../../src/fs/store-port.js'
 import type { TableView } from '../../src/fs/table-view.js'
 import type { View } from '../../src/fs/view.js'
 import { MemoryStateStore } from '../support/memory-state-store.js'
@@ -21,16 +23,23 @@ const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
 const runs = Number(process.env['RUNS'] ?? 250)
 t.comment(`SEED=${seed}`)
 
-// A small world, so that operations meet: inodes 1 to 9 (10 never exists), three names, offsets near chunk borders.
+// A small world, so that operations meet: inodes 1 to 9 (10 never exists), three names, offsets near the borders of chunks and
+// their pages.
 const ino = fc.integer({ min: 1, max: 9 })
 const anyIno = fc.oneof({ weight: 20, arbitrary: ino }, { weight: 1, arbitrary: fc.constant(10) })
 const parent = fc.oneof({ weight: 1, arbitrary: fc.constant(1) }, { weight: 2, arbitrary: anyIno })
 const name = fc.constantFrom('a', 'b', 'c')
-const near = fc.tuple(fc.constantFrom(0, 0, 1, 2), fc.integer({ min: -20, max: 20 }))
-const offset = near.map(([chunk, delta]) => Math.max(0, chunk * chunkBytes + delta))
-const length = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, chunkBytes, chunkBytes + 1, 2 * chunkBytes))
+const near = fc.tuple(fc.constantFrom(0, 0, 1, 2), fc.constantFrom(0, 0, 1, 2, 40), fc.integer({ min: -20, max: 20 }))
+const offset = near.map(([chunk, page, delta]) => Math.max(0, chunk * chunkBytes + page * chunkPageBytes + delta))
+const length = fc.oneof(
+  fc.integer({ min: 1, max: 40 }),
+  fc.constantFrom(1, chunkPageBytes, 2 * chunkPageBytes + 1, chunkBytes, chunkBytes + 1, 2 * chunkBytes),
+)
 const mode = fc.constantFrom(0o755, 0o6755, 0o2644)
 const kill = fc.boolean()
+
+/** Of more extents than these a chunk is kept as pages: most histories come to some. */
+const extentsMax = fc.constantFrom(1, 2, 3, 6, 512)
 
 const make = fc.record({
   kind: fc.constant('make' as const),
@@ -220,22 +229,34 @@ function checkInvariants(table: TableView, store: MemoryStateStore, book: BlobBo
     let allocated = 0
     const reserved = isRegular(inode) ? decodeReserved(inode.target) : []
     for (const { from, to } of reserved) allocated += to - from
-    for (const [key, chunk] of table.scan('chunk', at, undefined, 1000)) {
-      let end = 0
-      for (const extent of chunk) {
+    for (const [key, record] of table.scan('chunk', at, undefined, 10_000)) {
+      const { chunk, page } = placeOfChunk(key)
+      let end = page === undefined ? 0 : page * chunkPageBytes
+      const limit = page === undefined ? chunkBytes : end + chunkPageBytes
+      for (const extent of record) {
         if (extent.start < end || extent.length <= 0) throw new Error(`extents of ${path} overlap in chunk ${key}`)
         end = extent.start + extent.length
-        if (end > chunkBytes) throw new Error(`an extent of ${path} leaves chunk ${key}`)
+        if (end > limit) throw new Error(`an extent of ${path} leaves chunk ${key}`)
         const blob = book.blobs.get(extent.blob)
         if (blob === undefined || extent.offset + extent.length > blob.length) {
           throw new Error(`an extent of ${path} leaves blob ${extent.blob}`)
         }
         live.set(extent.blob, (live.get(extent.blob) ?? 0) + extent.length)
-        const at = parseInt(key, 16) * chunkBytes + extent.start
+        const at = chunk * chunkBytes + extent.start
         allocated += extent.length - reservedWithin(reserved, at, at + extent.length)
       }
-      if (chunk.length === 0) throw new Error(`an empty chunk of ${path} is kept`)
-      if (parseInt(key, 16) * chunkBytes + end > inode.size) throw new Error(`an extent of ${path} lies after its end`)
+      const isMarked = table.get('chunk', at, chunkKey(chunk))!.length === 0
+      if (isMarked !== (page !== undefined || record.length === 0)) throw new Error(`pages of ${path} without a mark`)
+      if (record.length > extentsMaxOf(table) && page === undefined) throw new Error(`a long list in ${path}`)
+      if (record.length === 0) {
+        const [next] = table.scan('chunk', at, pageKey(chunk, -1), 1)
+        if (next === undefined || placeOfChunk(next[0]).chunk !== chunk) {
+          throw new Error(`an empty chunk of ${path} is kept`)
+        }
+        continue
+      }
+      if (page !== undefined && record.length === 0) throw new Error(`an empty page of ${path} is kept`)
+      if (chunk * chunkBytes + end > inode.size) throw new Error(`an extent of ${path} lies after its end`)
     }
     if (allocated !== inode.allocated) throw new Error(`${path} says ${inode.allocated} bytes, extents ${allocated}`)
   })
@@ -260,11 +281,11 @@ function getStored(table: TableView): boolean {
 }
 
 void t.test('apply does what the model does, over flushes and reopenings', t => {
-  const property = fc.property(history, steps => {
+  const property = fc.property(history, extentsMax, (steps, max) => {
     const store = new MemoryStateStore()
     const book = new BlobBook()
     const model = new ModelFs()
-    let table = newTable(store)
+    let table = newTable(store, max)
     const dead = new Set<number>()
     const flush = (index: number): void => {
       for (const blob of table.flush(position(index))) dead.add(blob)
@@ -277,12 +298,12 @@ void t.test('apply does what the model does, over flushes and reopenings', t => 
       const found = apply(table, operation, { time: BigInt(number), number })
       same(errnoName(found), errnoName(wanted), `step ${i}`)
       if (next < 2) flush(number)
-      if (next === 0) table = newTable(store)
+      if (next === 0) table = newTable(store, max)
     })
     compare(table, book, model)
     flush(steps.length)
     checkInvariants(table, store, book)
-    const reopened = newTable(store)
+    const reopened = newTable(store, max)
     compare(reopened, book, model)
     checkInvariants(reopened, store, book)
     same(equalBytes(reopened.digest(), table.digest()), true, 'digest')
@@ -294,13 +315,13 @@ void t.test('apply does what the model does, over flushes and reopenings', t => 
 })
 
 void t.test('an overlay of what is not committed shows what the table will show (the leader)', t => {
-  const property = fc.property(history, steps => {
+  const property = fc.property(history, extentsMax, (steps, max) => {
     const book = new BlobBook()
     const model = new ModelFs()
     const store = new MemoryStateStore()
-    const table = newTable(store)
+    const table = newTable(store, max)
     const overlay = new OverlayView(table)
-    const all = newTable()
+    const all = newTable(undefined, max)
     let log: { index: number; operation: Operation }[] = []
     let index = 0
     const commit = (count: number): void => {
@@ -352,31 +373,36 @@ function rebuild(overlay: OverlayView, log: readonly { index: number; operation:
 }
 
 void t.test('the digest depends on the history alone, not on flushes, reopenings or when it is asked for', t => {
-  const property = fc.property(history, fc.array(fc.nat(9), { minLength: 80, maxLength: 80 }), (steps, others) => {
-    const stores = [new MemoryStateStore(), new MemoryStateStore()]
-    const views = stores.map(store => newTable(store))
-    steps.forEach(({ operation, next }, i) => {
-      const number = i + 1
-      const schedules = [next, others[i]!]
-      const answers = views.map((view, which) => {
-        const answer = apply(view, operation, { time: BigInt(number), number })
-        const todo = schedules[which]!
-        if (todo < 3) view.flush(position(number))
-        if (todo < 2) views[which] = newTable(stores[which]!)
-        if (todo === 3) view.digest()
-        return answer
+  const property = fc.property(
+    history,
+    extentsMax,
+    fc.array(fc.nat(9), { minLength: 80, maxLength: 80 }),
+    (steps, max, others) => {
+      const stores = [new MemoryStateStore(), new MemoryStateStore()]
+      const views = stores.map(store => newTable(store, max))
+      steps.forEach(({ operation, next }, i) => {
+        const number = i + 1
+        const schedules = [next, others[i]!]
+        const answers = views.map((view, which) => {
+          const answer = apply(view, operation, { time: BigInt(number), number })
+          const todo = schedules[which]!
+          if (todo < 3) view.flush(position(number))
+          if (todo < 2) views[which] = newTable(stores[which]!, max)
+          if (todo === 3) view.digest()
+          return answer
+        })
+        same(answers[0], answers[1], `step ${i}`)
+        if (next === 4) same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, `digest at ${number}`)
       })
-      same(answers[0], answers[1], `step ${i}`)
-      if (next === 4) same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, `digest at ${number}`)
-    })
-    same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, 'digest')
-    // … and on nothing but the records: with all of them gone it is that of nothing
-    for (const [which, view] of views.entries()) {
-      view.flush(position(100))
-      for (const { table, ino: at, key } of stores[which]!.all()) view.set(table, at, key, undefined)
-      same(equalBytes(view.digest(), new Uint8Array(32)), true, 'digest of no records')
-    }
-  })
+      same(equalBytes(views[0]!.digest(), views[1]!.digest()), true, 'digest')
+      // … and on nothing but the records: with all of them gone it is that of nothing
+      for (const [which, view] of views.entries()) {
+        view.flush(position(100))
+        for (const { table, ino: at, key } of stores[which]!.all()) view.set(table, at, key, undefined)
+        same(equalBytes(view.digest(), new Uint8Array(32)), true, 'digest of no records')
+      }
+    },
+  )
   fc.assert(property, { numRuns: runs, seed })
   t.pass(`${runs} histories`)
   t.end()

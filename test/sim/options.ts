@@ -29,6 +29,8 @@ export interface SimOptions {
   readonly byteUsers: boolean
   /** How long a member may be silent before its session is in doubt. */
   readonly leaseMs: number
+  /** Chunks of more extents are kept as pages. */
+  readonly chunkExtents: number
   /** Programs on all members change one file in turn. */
   readonly turnTakers: boolean
   /** Programs that map files, and tell what they see of each other. */
@@ -94,5 +96,6 @@ export function drawOptions(rng: Rng): SimOptions {
     leaseMs: pick(rng, [3000, 3000, 5000, 10_000]),
     turnTakers: rng.below(2) === 0,
     pageUsers: rng.below(2) === 0,
+    chunkExtents: pick(rng, [1, 2, 4, 12, 512]),
   }
 }

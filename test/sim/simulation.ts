@@ -116,6 +116,7 @@ export class Simulation {
     this.#cluster = new Cluster(options.members, this.#rng.u32(), {
       learners: options.learners,
       leaseMs: options.leaseMs,
+      chunkExtents: options.chunkExtents,
       mountOptions: { sync: options.sync, timeoutMs: options.timeoutMs, latest: options.latest, channelLocks: false },
       hooks: {
         ports: (member, ports) => this.#ports(member, ports),

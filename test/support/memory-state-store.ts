@@ -1,4 +1,5 @@
 import { assert } from '../../src/base/assert.js'
+import { SortedRecords } from '../../src/fs/sorted-records.js'
 import { type AppliedPosition, type StateBatch, type StateStore, type Table, tables } from '../../src/fs/store-port.js'
 
 type StateRecord = { table: Table; ino: number; key: string; value: Uint8Array }
@@ -6,18 +7,20 @@ type StateRecord = { table: Table; ino: number; key: string; value: Uint8Array }
 /** A state in memory. */
 export class MemoryStateStore implements StateStore {
   position: AppliedPosition | undefined
-  #tables = new Map<Table, Map<number, Map<string, Uint8Array>>>(tables.map(table => [table, new Map()]))
+  #tables = new Map<Table, Map<number, SortedRecords<Uint8Array>>>(tables.map(table => [table, new Map()]))
   #live = new Map<number, number>()
 
   get(table: Table, ino: number, key: string): Uint8Array | undefined {
     return this.#tables.get(table)!.get(ino)?.get(key)
   }
 
-  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
-    const records = [...(this.#tables.get(table)!.get(ino) ?? [])]
-      .filter(([key]) => after === undefined || key > after)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-    return records.slice(0, limit).map(([key, value]) => ({ table, ino, key, value }))
+  scan(table: Table, ino: number, after: string | undefined, limit: number, before?: string): StateRecord[] {
+    const found: StateRecord[] = []
+    for (const [key, value] of this.#tables.get(table)!.get(ino)?.after(after) ?? []) {
+      if (found.length >= limit || (before !== undefined && key >= before)) break
+      found.push({ table, ino, key, value })
+    }
+    return found
   }
 
   write({ writes, position, liveBytes }: StateBatch): number[] {
@@ -27,7 +30,7 @@ export class MemoryStateStore implements StateStore {
         records.get(ino)?.delete(key)
         if (records.get(ino)?.size === 0) records.delete(ino)
       } else {
-        if (!records.has(ino)) records.set(ino, new Map())
+        if (!records.has(ino)) records.set(ino, new SortedRecords())
         records.get(ino)!.set(key, value.slice())
       }
     }

@@ -1,5 +1,5 @@
 /** Bounds and times of the network; those that other parts share stand in `base/limits.ts`. */
-export const protocolVersion = 2
+export const protocolVersion = 3
 
 /** The receive window of a client, by stream and connection: what makes bulk fast (COMMIT.md §4). */
 export const flowControlWindowBytes = 4 * 1024 * 1024

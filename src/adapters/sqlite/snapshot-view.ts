@@ -14,7 +14,7 @@ import { StateReader, type StateRecord } from './state-reader.js'
 export interface SnapshotReader {
   readonly position: AppliedPosition | undefined
   get(table: Table, ino: number, key: string): Uint8Array | undefined
-  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[]
+  scan(table: Table, ino: number, after: string | undefined, limit: number, before?: string): StateRecord[]
   /** All records, table by table in key order. */
   all(): Iterable<StateRecord>
   liveBytes(blob: number): number
@@ -57,8 +57,8 @@ export class SnapshotView implements SnapshotReader {
   get(table: Table, ino: number, key: string): Uint8Array | undefined {
     return this.#state.get(table, ino, key)
   }
-  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
-    return this.#state.scan(table, ino, after, limit)
+  scan(table: Table, ino: number, after: string | undefined, limit: number, before?: string): StateRecord[] {
+    return this.#state.scan(table, ino, after, limit, before)
   }
   all(): Iterable<StateRecord> {
     return this.#state.all()

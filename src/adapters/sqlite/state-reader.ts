@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { assert } from '../../base/assert.js'
 import type { Hasher } from '../../base/hash.js'
 import { type AppliedPosition, type Table, tables } from '../../fs/store-port.js'
 import { corrupt, type Place, readAgain, translate } from './failures.js'
@@ -21,6 +22,7 @@ export class StateReader {
   #get = {} as Record<Table, Database.Statement>
   #first = {} as Record<Table, Database.Statement>
   #next = {} as Record<Table, Database.Statement>
+  #chunksBefore: Database.Statement
   #live: Database.Statement
   #db: Database.Database
   #meta: Database.Statement
@@ -37,6 +39,9 @@ export class StateReader {
       this.#first[table] = db.prepare(`${columns} WHERE ino = ? ${order} LIMIT ?`).raw()
       if (!inode) this.#next[table] = db.prepare(`${columns} WHERE ino = ? AND key > ? ${order} LIMIT ?`).raw()
     }
+    this.#chunksBefore = db
+      .prepare('SELECT ino, key, value FROM chunk WHERE ino = ? AND key > ? AND key < ? ORDER BY ino, key LIMIT ?')
+      .raw()
     this.#live = db.prepare('SELECT bytes, crc FROM blob_live WHERE blob = ?').raw()
     this.#meta = db.prepare('SELECT value FROM meta WHERE name = ?').pluck()
   }
@@ -83,14 +88,18 @@ export class StateReader {
     return { table, ino, key, value: this.#value(table, ino, key, sealed) }
   }
 
-  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
+  scan(table: Table, ino: number, after: string | undefined, limit: number, before?: string): StateRecord[] {
     if (table === 'inode' && after !== undefined) return []
+    assert(before === undefined || table === 'chunk', 'only chunks are read up to a key')
     try {
-      const rows = readAgain(() =>
-        after === undefined
-          ? this.#first[table].all(ino, limit)
-          : this.#next[table].all(ino, storedKey(table, after), limit),
-      )
+      const rows = readAgain(() => {
+        if (before !== undefined) {
+          const from = after === undefined ? -1 : storedKey('chunk', after)
+          return this.#chunksBefore.all(ino, from, storedKey('chunk', before), limit)
+        }
+        if (after === undefined) return this.#first[table].all(ino, limit)
+        return this.#next[table].all(ino, storedKey(table, after), limit)
+      })
       return (rows as Row[]).map(row => this.#record(table, row))
     } catch (error) {
       throw translate(this.place, error)

@@ -66,8 +66,8 @@ export class SqliteStateStore implements StateStore {
     return this.#reader.get(table, ino, key)
   }
 
-  scan(table: Table, ino: number, after: string | undefined, limit: number): StateRecord[] {
-    return this.#reader.scan(table, ino, after, limit)
+  scan(table: Table, ino: number, after: string | undefined, limit: number, before?: string): StateRecord[] {
+    return this.#reader.scan(table, ino, after, limit, before)
   }
 
   liveBytes(blob: number): number {

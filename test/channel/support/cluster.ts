@@ -538,6 +538,7 @@ export interface ClusterOptions {
   readonly hooks?: ClusterHooks
   readonly retention?: Retention
   readonly leaseMs?: number
+  readonly chunkExtents?: number
   readonly mountOptions?: Partial<FrontendOptions>
   readonly openDisk?: (member: Member, schedule: (task: () => void) => void) => SimDisk
 }
@@ -552,14 +553,18 @@ export class Cluster {
   syncMsMax = 4
   onSnapshotNeeded: ((member: Member, from: MemberId, index: number) => void) | undefined
   readonly hooks: ClusterHooks | undefined
-  readonly limits: { readonly retention?: Retention; readonly leaseMs?: number }
+  readonly limits: { readonly retention?: Retention; readonly leaseMs?: number; readonly chunkExtents?: number }
   readonly mountOptions: Partial<FrontendOptions>
   readonly openDisk: NonNullable<ClusterOptions['openDisk']>
 
   constructor(count: number, seed = 1, options: ClusterOptions = {}) {
-    const { learners = 0, hooks, retention, leaseMs, mountOptions = {} } = options
+    const { learners = 0, hooks, retention, leaseMs, chunkExtents, mountOptions = {} } = options
     this.hooks = hooks
-    this.limits = { ...(retention === undefined ? {} : { retention }), ...(leaseMs === undefined ? {} : { leaseMs }) }
+    this.limits = {
+      ...(retention === undefined ? {} : { retention }),
+      ...(leaseMs === undefined ? {} : { leaseMs }),
+      ...(chunkExtents === undefined ? {} : { chunkExtents }),
+    }
     this.mountOptions = mountOptions
     this.openDisk = options.openDisk ?? ((_, schedule) => new MemoryDisk(schedule))
     this.rng = new Rng(seed)

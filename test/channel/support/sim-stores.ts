@@ -237,8 +237,14 @@ export class SimStateStore implements StateStore {
   get(table: Table, ino: number, key: string): Uint8Array | undefined {
     return this.#live.get(table, ino, key)
   }
-  scan(table: Table, ino: number, after: string | undefined, limit: number): { key: string; value: Uint8Array }[] {
-    return this.#live.scan(table, ino, after, limit)
+  scan(
+    table: Table,
+    ino: number,
+    after: string | undefined,
+    limit: number,
+    before?: string,
+  ): { key: string; value: Uint8Array }[] {
+    return this.#live.scan(table, ino, after, limit, before)
   }
   write(batch: StateBatch): number[] {
     const copy = { writes: [...batch.writes], position: batch.position, liveBytes: new Map(batch.liveBytes) }

@@ -1,4 +1,5 @@
 import { apply } from '../../../src/fs/apply.js'
+import { usePages } from '../../../src/fs/chunks.js'
 import { xattrNames } from '../../../src/fs/attributes.js'
 import { getInode } from '../../../src/fs/inodes.js'
 import { payloadCuts, readPieces } from '../../../src/fs/extents.js'
@@ -6,7 +7,7 @@ import { nowhere, type Operation } from '../../../src/fs/operation.js'
 import { isDirectory, isRegular, isSymlink, rootInode, type Inode } from '../../../src/fs/records.js'
 import { TableView } from '../../../src/fs/table-view.js'
 import type { View } from '../../../src/fs/view.js'
-import { blobsPerEntryMax } from '../../../src/base/limits.js'
+import { blobsPerEntryMax, chunkExtentsMax } from '../../../src/base/limits.js'
 import { nodeHasher } from '../../../src/adapters/host/hasher.js'
 import { MemoryStateStore } from '../../support/memory-state-store.js'
 
@@ -37,8 +38,11 @@ export class BlobBook {
   }
 }
 
-export function newTable(store = new MemoryStateStore()): TableView {
-  return new TableView(store, nodeHasher)
+/** `extentsMax`: of more extents a chunk is kept as pages. */
+export function newTable(store = new MemoryStateStore(), extentsMax = chunkExtentsMax): TableView {
+  const table = new TableView(store, nodeHasher)
+  usePages(table, extentsMax)
+  return table
 }
 
 /** A state machine with the blobs of what was written: entries count from 1, times are the entry's number. */

@@ -1,7 +1,7 @@
 import { nowhere } from '../../../src/fs/operation.js'
 import { decodeRecord, isDirectory, isRegular, rootInode, S_IFMT, type Inode } from '../../../src/fs/records.js'
-import type { StateStore } from '../../../src/fs/store-port.js'
-import { chunkBytes } from '../../../src/base/limits.js'
+import { chunkKey, pageKey, placeOfChunk, type StateStore } from '../../../src/fs/store-port.js'
+import { chunkBytes, chunkPageBytes } from '../../../src/base/limits.js'
 import { check } from './violation.js'
 
 const name = 'file-tree'
@@ -38,9 +38,18 @@ export function checkFileTree(state: StateStore, blob: (id: number) => Uint8Arra
     } else if (table === 'chunk') {
       const inode = inodes.get(ino)
       check(name, inode !== undefined && isRegular(inode), () => `inode ${ino} has content and is no file`)
-      const base = parseInt(key, 16) * chunkBytes
-      let end = 0
-      for (const extent of decodeRecord('chunk', value)) {
+      const { chunk, page } = placeOfChunk(key)
+      const base = chunk * chunkBytes
+      const extents = decodeRecord('chunk', value)
+      if (page !== undefined) {
+        check(name, pagedBy(state, ino, chunk), () => `a page of chunk ${chunk} of inode ${ino}, which has no pages`)
+        check(name, extents.length > 0, () => `an empty page of chunk ${chunk} of inode ${ino}`)
+      } else if (extents.length === 0) {
+        check(name, hasPages(state, ino, chunk), () => `chunk ${chunk} of inode ${ino} is empty`)
+      }
+      let end = page === undefined ? 0 : page * chunkPageBytes
+      const limit = page === undefined ? chunkBytes : end + chunkPageBytes
+      for (const extent of extents) {
         check(name, extent.start >= end && extent.length > 0, () => `the extents of inode ${ino} overlap`)
         end = extent.start + extent.length
         bytes += extent.length
@@ -52,7 +61,9 @@ export function checkFileTree(state: StateStore, blob: (id: number) => Uint8Arra
           () => `blob ${extent.blob} of inode ${ino} is too short`,
         )
       }
-      check(name, end <= chunkBytes && base + end <= inode.size, () => `inode ${ino} has content beyond its end`)
+      check(name, end <= limit, () => `the extents of inode ${ino} leave their record`)
+      const isWithin = extents.length === 0 || base + end <= inode.size
+      check(name, isWithin, () => `inode ${ino} has content beyond its end`)
     } else if (table === 'xattr') {
       check(name, inodes.has(ino), () => `an attribute of inode ${ino}, which is not there`)
     }
@@ -79,6 +90,15 @@ export function checkFileTree(state: StateStore, blob: (id: number) => Uint8Arra
   const position = state.position!
   check(name, position.inodes === inodes.size, () => `${position.inodes} inodes are counted, ${inodes.size} are there`)
   check(name, position.dataBytes === bytes, () => `${position.dataBytes} bytes are counted, ${bytes} are there`)
+}
+
+function pagedBy(state: StateStore, ino: number, chunk: number): boolean {
+  return state.get('chunk', ino, chunkKey(chunk))?.length === 0
+}
+
+function hasPages(state: StateStore, ino: number, chunk: number): boolean {
+  const [next] = state.scan('chunk', ino, pageKey(chunk, -1), 1)
+  return next !== undefined && placeOfChunk(next.key).chunk === chunk
 }
 
 function checkHangs(ino: number, inodes: ReadonlyMap<number, Inode>): void {
