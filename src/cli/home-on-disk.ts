@@ -25,6 +25,7 @@ export async function statusOnDisk(home: string): Promise<OfflineStatus> {
       name: nameOnDisk(home),
       pid: 0,
       uptimeSeconds: 0,
+      memory: null,
     },
     channels: found.flatMap(({ name, problem }) => (problem === null ? [] : [failedStatus(name, problem, [])])),
     closed: found.filter(c => c.state === 'closed').map(c => c.name),

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } fr
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { nodeEnvironment } from '../adapters/host/allocator.js'
 import { RkfsError } from '../base/errors.js'
 import { MiB } from '../base/limits.js'
 import { loadConfig, type ConfigFlags } from '../daemon/config.js'
@@ -53,6 +54,7 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
     {
       detached: true,
       cwd: '/',
+      env: nodeEnvironment(process.env),
       stdio: ['ignore', log, foreground ? 'inherit' : log],
     },
   )

@@ -1,3 +1,4 @@
+import type { MemoryUse } from '../adapters/host/allocator.js'
 import type { ChannelStatus, MemberStatus, StatusReport } from '../daemon/control-protocol.js'
 import { progressWords } from '../daemon/progress-words.js'
 import { bytes, counted, duration, printable, table } from './output.js'
@@ -11,7 +12,7 @@ export function formatStatus(report: StatusReport): string {
   }
   if (lines.length > 0) lines.push('')
   lines.push(
-    `node ${printable(node.name)} (${node.id})  rkfs ${node.version}  listens on ${node.listen}  up ${duration(node.uptimeSeconds)}  process ${node.pid}`,
+    `node ${printable(node.name)} (${node.id})  rkfs ${node.version}  listens on ${node.listen}  up ${duration(node.uptimeSeconds)}  process ${node.pid}${memoryWords(node.memory)}`,
     `home ${printable(node.home)}`,
   )
   for (const channel of channels) lines.push('', ...formatChannel(channel))
@@ -19,6 +20,13 @@ export function formatStatus(report: StatusReport): string {
     lines.push('', `closed on this node: ${report.closed.join(', ')} (\`rkfs mount <channel> <dir>\` opens one again)`)
   }
   return lines.join('\n')
+}
+
+/** A node of another version does not say, and one that does not run has none. */
+function memoryWords(memory: MemoryUse | null | undefined): string {
+  if (memory === null || memory === undefined) return ''
+  const { residentBytes, heapBytes, externalBytes } = memory
+  return `  memory ${bytes(residentBytes)} (heap ${bytes(heapBytes)}, external ${bytes(externalBytes)})`
 }
 
 /** A node of another version may not say. */

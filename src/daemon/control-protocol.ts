@@ -3,6 +3,7 @@
  * `{ verb, args }`; the daemon answers with any number of `{ progress }` and `{ item }` lines and ends with one
  * `{ result }` or `{ error }`. Closing the connection cancels the request.
  */
+import type { MemoryUse } from '../adapters/host/allocator.js'
 import type { ErrorCode } from '../base/errors.js'
 import type { DiskStanding } from './disk-standing.js'
 import type { Redundancy } from './redundancy.js'
@@ -99,6 +100,8 @@ export interface StatusReport {
     readonly name: string
     readonly pid: number
     readonly uptimeSeconds: number
+    /** Null where no node runs. */
+    readonly memory: MemoryUse | null
   }
   readonly channels: readonly ChannelStatus[]
   /** The names of channels that were closed on this node; empty when one channel was asked for. */

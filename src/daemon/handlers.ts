@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { memoryUse } from '../adapters/host/allocator.js'
 import { packageVersion } from '../adapters/host/version.js'
 import { toHex } from '../base/bytes.js'
 import { RkfsError } from '../base/errors.js'
@@ -117,6 +118,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
       name: node.config.name,
       pid: process.pid,
       uptimeSeconds: Math.floor((performance.now() - node.startedAt) / 1000),
+      memory: memoryUse(),
     },
     closed: channel === undefined ? node.closed : [],
     channels: [

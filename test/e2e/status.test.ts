@@ -1,4 +1,5 @@
 /** What `rkfs status` says is enough to know how safe the files are, and what to do. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { clusterOf, until, type Machine } from './support/cluster.js'
 
@@ -29,6 +30,15 @@ await t.test('one, two and three members', async t => {
   for (const machine of [a, b, c]) {
     t.equal((await says(machine, /^demo: all 3 copies are complete; 1 machine may fail$/)).code, 0)
   }
+})
+
+await t.test('what the node takes of memory, which it gives back', async t => {
+  const { memory, pid } = (await a.report())!.node
+  t.ok(memory!.residentBytes > memory!.heapBytes && memory!.heapBytes > 0 && memory!.externalBytes > 0)
+  t.match((await a.rkfs('status')).stdout, /process \d+  memory \d[\d.]* MiB \(heap \d.* MiB, external \d.*B\)\n/)
+  const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+  t.ok(environment.includes('MALLOC_ARENA_MAX=2'))
+  t.ok(environment.some(each => each.startsWith('MALLOC_MMAP_THRESHOLD_=')))
 })
 
 await t.test('a voter is missing: exit code 1, and the warning comes first', async t => {

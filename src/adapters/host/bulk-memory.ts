@@ -2,7 +2,7 @@ import { MiB } from '../../base/limits.js'
 import { collectGarbage } from './garbage.js'
 
 /** Garbage that may pile up before it is collected. */
-const bytesBetweenCollections = 128 * MiB
+const bytesBetweenCollections = 48 * MiB
 
 let bytes = 0
 

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander'
 import { spawn } from 'node:child_process'
+import { hasNodeEnvironment, nodeEnvironment } from '../../adapters/host/allocator.js'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
@@ -34,6 +35,7 @@ interface Options {
 }
 
 async function serve(options: Options, command: Command): Promise<void> {
+  beginAnewWithEnvironment()
   installFailpoint(process.env)
   // Whatever this process makes (keys, logs, databases, copies) is its owner's alone; what others may read says so.
   process.umask(0o077)
@@ -62,6 +64,15 @@ async function serve(options: Options, command: Command): Promise<void> {
   const code = await running.done
   log.info('ended', { code })
   leave(code)
+}
+
+/** The allocator reads its settings when a process begins: the same process begins once more, where Node can do that. */
+function beginAnewWithEnvironment(): void {
+  // execve(2) came with Node 22.15; before, who starts the node sets them (scripts/rkfs, a unit)
+  const { execve } = process as { execve?: (file: string, args: string[], env: NodeJS.ProcessEnv) => never }
+  if (execve === undefined || hasNodeEnvironment(process.env)) return
+  const args = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
+  execve.call(process, process.execPath, args, nodeEnvironment(process.env))
 }
 
 async function stop(running: Running, force: boolean, log: Log): Promise<void> {

@@ -77,7 +77,16 @@ export const channel: ChannelStatus = {
 
 export function report(channels: readonly ChannelStatus[]): StatusReport {
   const node = { id: 'aaaaaaaaaaaaaaaa', version: '0.1.0', listen: '127.0.0.1:7401', home: '/h', name: 'alpha' }
-  return { node: { ...node, pid: 1, uptimeSeconds: 61 }, channels, closed: [] }
+  return {
+    node: {
+      ...node,
+      pid: 1,
+      uptimeSeconds: 61,
+      memory: { residentBytes: 120 << 20, heapBytes: 30 << 20, externalBytes: 5 << 20 },
+    },
+    channels,
+    closed: [],
+  }
 }
 
 /** A control socket on which every verb that is not given fails with `not-found`. */
