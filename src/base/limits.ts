@@ -62,7 +62,7 @@ export const outboxBytesMax = 48 * MiB
 export const healingBlobsMax = 1024
 /** Cached blobs for reading. */
 export const blobCacheBytesMax = 64 * MiB
-/** Cached records of the applied state. */
+/** Cached records of the applied state; a chunk of many extents counts as several. */
 export const recordCacheMax = 100_000
 
 export const tickMs = 100

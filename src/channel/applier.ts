@@ -19,6 +19,8 @@ import type { StagedLog } from './staged-log.js'
 import type { DescribedEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 
+/** The turn ends when records have changed whose sums take some ten milliseconds. */
+const weightMax = 4096
 /** Entries applied in one turn. */
 const applyBudget = 512
 
@@ -78,6 +80,11 @@ export class Applier {
         return this.#health.fail(error)
       }
       this.#applyEntry(stored)
+      // few changes of long records may be more work than many others
+      if (this.#views.table.undigestedWeight > weightMax) {
+        this.#views.table.digest()
+        break
+      }
     }
     if (this.#views.leading) this.#views.ordered.drop(this.#views.applied.index)
     this.#digests.paused()

@@ -1,5 +1,5 @@
 import { blobCacheBytesMax } from '../base/limits.js'
-import { readPieces } from '../fs/extents.js'
+import { type Piece, readPieces } from '../fs/extents.js'
 import type { View } from '../fs/view.js'
 import { type BlobId, DamagedBlob, type LogStore } from './log-port.js'
 
@@ -40,6 +40,11 @@ export class Blobs {
     return data
   }
 
+  /** As `get`, of what is in memory alone. */
+  peek(id: BlobId): Uint8Array | undefined {
+    return this.#cache.get(id) ?? this.#inMemory(id)
+  }
+
   #remember(id: BlobId, data: Uint8Array): void {
     this.#cache.set(id, data)
     this.#bytes += data.length
@@ -66,7 +71,11 @@ export class Blobs {
 
   /** The bytes `[offset, offset + length)` of a file, which must lie within its size, as parts. */
   read(view: View, ino: number, offset: number, length: number): Uint8Array[] {
-    return readPieces(view, ino, offset, length).map(piece =>
+    return this.parts(readPieces(view, ino, offset, length))
+  }
+
+  parts(pieces: readonly Piece[]): Uint8Array[] {
+    return pieces.map(piece =>
       piece.blob === undefined
         ? zeros(piece.length)
         : this.get(piece.blob).subarray(piece.offset, piece.offset + piece.length),

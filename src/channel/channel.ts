@@ -541,8 +541,9 @@ export class Channel implements TransportEvents {
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
     }
+    const isWriting = this.#parts.upkeep.step()
     const hasMore = this.appliedIndex < this.#mayApply && !this.#parts.holds.standsStill
-    if (this.#rolePending !== undefined || hasMore) this.#turn()
+    if (this.#rolePending !== undefined || hasMore || isWriting) this.#turn()
   }
 
   /** Committed, and durable here: otherwise a power cut could take out of the log what the state holds. */

@@ -2,9 +2,10 @@ import { EBADF, EEXIST, EFBIG, EINTR, EINVAL, EIO, ENFILE, ENOENT, ENOSPC, ENXIO
 import { RkfsError } from '../base/errors.js'
 import { accessReadBytesMax, fileSizeMax } from '../base/limits.js'
 import { inheritedOf } from '../fs/attributes.js'
-import { seekStep } from '../fs/extents.js'
+import { readPieces, seekStep } from '../fs/extents.js'
 import { FALLOC_FL_PUNCH_HOLE, type Operation } from '../fs/operation.js'
 import { type Inode, isRegular, S_IFREG } from '../fs/records.js'
+import { ContentRead } from './content-read.js'
 import { DamagedBlob } from './log-port.js'
 import type { Caller, Entry, OpenFile, Reply } from './mount-port.js'
 import { losesSetGid, type MountState } from './mount-state.js'
@@ -31,6 +32,8 @@ const noBytes = new Uint8Array(0)
 /** lseek(2) */
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
+/** A range of more pieces than that is read over several turns, as far as it is not in memory. */
+const piecesPerTurn = 256
 /** Extents that one turn looks at for lseek(2). */
 const seekStepMax = 8192
 const pagesForgottenNs = 1_000_000_000n
@@ -261,21 +264,41 @@ export class FileCalls {
     if (inode === undefined) return reply.fail(ESTALE)
     const length = Math.min(size, inode.size - offset)
     if (length <= 0) return answer([])
-    try {
-      const orphan = mount.orphans.get(ino)
-      answer(orphan?.read(offset, length) ?? channel.blobs.read(channel.view, ino, offset, length))
-    } catch (error) {
+    const again = (left: number): void => this.#readWhole(ino, offset, size, reply, answer, left)
+    const failed = (error: unknown): void => {
       if (!(error instanceof RkfsError)) throw error
       if (!(error instanceof DamagedBlob) || leftMs <= 0) return reply.fail(EIO)
       let interrupted = false
       const cancel = channel.heal(error, leftMs, left => {
-        if (left !== undefined) this.#readWhole(ino, offset, size, reply, answer, left)
+        if (left !== undefined) again(left)
         else reply.fail(interrupted ? EINTR : EIO)
       })
       reply.onInterrupt(() => {
         interrupted = true
         cancel()
       })
+    }
+    const readOn = (reading: ContentRead): void => {
+      try {
+        const bytes = reading.step()
+        if (bytes !== undefined) return answer([bytes])
+      } catch (error) {
+        return failed(error)
+      }
+      mount.ports.delay(0, () => {
+        if (mount.channel === channel && channel.usable) return readOn(reading)
+        reading.close()
+        again(leftMs)
+      })
+    }
+    try {
+      const orphan = mount.orphans.get(ino)
+      if (orphan !== undefined) return answer(orphan.read(offset, length))
+      const pieces = readPieces(channel.view, ino, offset, length)
+      if (pieces.length <= piecesPerTurn) return answer(channel.blobs.parts(pieces))
+      readOn(new ContentRead(pieces, length, mount.contentPorts))
+    } catch (error) {
+      failed(error)
     }
   }
 

@@ -8,6 +8,7 @@ import { isContentOperation, type Operation, type SetAttributesOperation } from 
 import { isRegular, type Inode } from '../fs/records.js'
 import type { View } from '../fs/view.js'
 import { AccessTimes } from './access-times.js'
+import type { ContentPorts } from './content-read.js'
 import type { Channel } from './channel.js'
 import { isOfPages } from './invalidations.js'
 import { KernelPages } from './kernel-pages.js'
@@ -61,6 +62,8 @@ export class MountState {
    */
   readonly #ghosts = new Map<number, OrphanFile>()
   readonly #readableGhosts = new Set<number>()
+  /** For reads that take several turns. */
+  readonly contentPorts: ContentPorts
   readonly #orphanPorts: OrphanPorts
   /** Where invalidations go; set once the mount stands. */
   mounted: Mounted | undefined
@@ -69,7 +72,8 @@ export class MountState {
     this.#channel = channel
     this.options = options
     this.ports = ports
-    this.#orphanPorts = orphanPorts(() => this.#channel, ports)
+    this.contentPorts = contentPorts(() => this.#channel)
+    this.#orphanPorts = orphanPorts(() => this.#channel, ports, this.contentPorts)
     this.pages = new KernelPages({
       mounted: () => this.mounted,
       inode: ino => this.inode(ino),
@@ -426,14 +430,13 @@ function concernsOpenFiles(operation: Operation): operation is Operation & { rea
   )
 }
 
-function orphanPorts(current: () => Channel, ports: FrontendPorts): OrphanPorts {
+function contentPorts(current: () => Channel): ContentPorts {
   // the same ones in all its channels
   const { pinned } = current()
   return {
-    blob: id => current().blobs.get(id),
-    extentsMax: () => extentsMaxOf(current().table),
+    peek: id => current().blobs.peek(id),
+    get: id => current().blobs.get(id),
     isSettled: id => id >= 0 && placeOfBlob(id).number <= current().appliedIndex,
-    openSpill: () => ports.openSpill(),
     pin: ids => {
       for (const id of ids) pinned.set(id, (pinned.get(id) ?? 0) + 1)
     },
@@ -444,5 +447,17 @@ function orphanPorts(current: () => Channel, ports: FrontendPorts): OrphanPorts 
         else pinned.delete(id)
       }
     },
+  }
+}
+
+function orphanPorts(current: () => Channel, ports: FrontendPorts, content: ContentPorts): OrphanPorts {
+  const { get, isSettled, pin, release } = content
+  return {
+    blob: get,
+    extentsMax: () => extentsMaxOf(current().table),
+    isSettled,
+    openSpill: () => ports.openSpill(),
+    pin,
+    release,
   }
 }

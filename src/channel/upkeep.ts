@@ -15,6 +15,8 @@ import type { Views } from './views.js'
 
 const flushTicks = 5
 const flushRecords = 8192
+/** Records and counts that one turn writes: some ten milliseconds. */
+const flushStepMax = 1024
 const compactTicks = 30
 /** Blobs that one step of the search for forgotten ones looks at. */
 const sweepBlobs = 2000
@@ -57,6 +59,8 @@ export class Upkeep {
   readonly #holds: StateHolds
   /** The state is written out up to here … */
   #flushed: number
+  /** … it is being written out up to here, while the table says so … */
+  #flushing = 0
   /** … and on stable storage up to here; of what a process before this one wrote, no sync is known. */
   #synced = 0
   /** How far back the copy of an only member's state stands (0: there is none), and what is being done about it. */
@@ -98,7 +102,7 @@ export class Upkeep {
   }
 
   tick(ticks: number): void {
-    if (ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.flush()
+    if (ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.#beginFlush()
     if (ticks % compactTicks === 0 || this.#moreToCompact) this.compact()
   }
 
@@ -106,13 +110,44 @@ export class Upkeep {
     if (!this.#holds.held) this.#flush()
   }
 
+  get #mayFlush(): boolean {
+    return !this.#health.restoring && !this.#health.stateMissing
+  }
+
+  #beginFlush(): void {
+    const { applied, table } = this.#views
+    if (this.#holds.held || !this.#mayFlush || table.isFlushing || applied.index === this.#flushed) return
+    this.#attempt(() => table.beginFlush(applied))
+    this.#flushing = applied.index
+  }
+
+  /** Writes on what is being written out, as much as one turn may take. Answers whether there is more. */
+  step(): boolean {
+    const { table } = this.#views
+    if (!table.isFlushing || !this.#mayFlush) return false
+    this.#attempt(() => this.#written(table.stepFlush(flushStepMax), this.#flushing))
+    return table.isFlushing
+  }
+
+  #written(dead: readonly BlobId[] | undefined, index: number): void {
+    if (dead === undefined) return
+    this.#flushed = index
+    for (const blob of dead) this.#dead.add(blob)
+  }
+
+  /** All of it, now. */
   #flush(): void {
     const { applied, table } = this.#views
-    if (this.#health.restoring || this.#health.stateMissing || applied.index === this.#flushed) return
+    if (!this.#mayFlush || (applied.index === this.#flushed && !table.isFlushing)) return
+    this.#attempt(() => {
+      if (table.isFlushing) this.#written(table.stepFlush(Infinity), this.#flushing)
+      if (applied.index !== this.#flushed) this.#written(table.flush(applied), applied.index)
+    })
+  }
+
+  #attempt(work: () => void): void {
     try {
-      const dead = table.flush(applied)
-      this.#flushed = applied.index
-      for (const blob of dead) this.#dead.add(blob)
+      work()
     } catch (error) {
       this.#health.writeFailed(error)
     }

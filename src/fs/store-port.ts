@@ -72,6 +72,19 @@ export interface StateBatch {
   readonly liveBytes: ReadonlyMap<number, number>
 }
 
+/**
+ * A transaction in steps: nothing of it counts before its `commit`. Until then `liveBytes` of the store answers what was
+ * committed before, `get` and `scan` may show what was put. Whatever throws, `rollback` ends it.
+ */
+export interface StateWriter {
+  put(write: RecordWrite): void
+  /** Changes the count of bytes that extents refer to in a blob: once for each blob. */
+  count(blob: number, change: number): void
+  /** Answers the blobs whose count came to 0. */
+  commit(position: AppliedPosition): number[]
+  rollback(): void
+}
+
 export interface StateStore {
   /** Undefined for a state that was never written. */
   readonly position: AppliedPosition | undefined
@@ -89,6 +102,8 @@ export interface StateStore {
   ): { key: string; value: Uint8Array }[]
   /** One transaction. Answers the blobs whose count came to 0. Throws `disk-full`: then nothing is kept. */
   write(batch: StateBatch): number[]
+  /** Begins a transaction in steps: one at a time, and no `write` meanwhile. Stores that have none write all at once. */
+  begin?(): StateWriter
   /** Bytes that extents refer to in a blob. */
   liveBytes(blob: number): number
   /** What was written so far is on stable storage when it returns. */

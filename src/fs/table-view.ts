@@ -3,7 +3,7 @@ import { recordCacheMax } from '../base/limits.js'
 import { decodeRecord, encodeRecord, type Records } from './records.js'
 import { fromLatin1 } from '../base/bytes.js'
 import { SortedRecords } from './sorted-records.js'
-import type { RecordWrite, StateStore, Table } from './store-port.js'
+import type { AppliedPosition, RecordWrite, StateStore, StateWriter, Table } from './store-port.js'
 import { tables } from './store-port.js'
 import { groupId, type MapKey, mergeScan, recordId, type View } from './view.js'
 
@@ -27,13 +27,18 @@ export class TableView implements View {
   readonly #store: StateStore
   readonly #hasher: Hasher
   #cache = new Map<MapKey, AnyRecord | undefined>()
+  #cacheWeight = 0
   #older = new Map<MapKey, AnyRecord | undefined>()
-  readonly #dirty = new Map<MapKey, SortedRecords<Dirty>>()
+  #dirty = new Map<MapKey, SortedRecords<Dirty>>()
   #dirtyCount = 0
-  /** Inodes made since the last flush: the store has no records of theirs. */
+  /** Inodes made since the last flush began: the store has no records of theirs. */
   readonly #fresh = new Set<number>()
+  /** What is being written. */
+  #flushing: Flushing | undefined
   /** Records as they were when the digest was last brought up to date. */
   readonly #undigested = new Map<MapKey, { readonly dirty: Dirty; readonly old: AnyRecord | undefined }>()
+  /** What it takes to bring the digest up to date, as `weightOf` has it. */
+  #undigestedWeight = 0
   #digest: Uint8Array
   #live = new Map<number, number>()
   #inodes: number
@@ -75,7 +80,8 @@ export class TableView implements View {
       this.#remember(id, record)
       return record as Records[T] | undefined
     }
-    const dirty = this.#dirty.get(groupId(table, ino))?.get(key)
+    const group = groupId(table, ino)
+    const dirty = this.#dirty.get(group)?.get(key) ?? this.#flushing?.groups.get(group)?.get(key)
     if (dirty !== undefined) return dirty.record as Records[T] | undefined
     const record = this.#fresh.has(ino) ? undefined : this.#read(table, ino, key)
     this.#remember(id, record)
@@ -100,10 +106,12 @@ export class TableView implements View {
 
   /** Two generations stand in for an LRU: what is used moves to the younger, the older one goes whole. */
   #remember(id: MapKey, record: AnyRecord | undefined): void {
-    if (this.#cache.size >= recordCacheMax / 2) {
+    if (this.#cacheWeight >= recordCacheMax / 2) {
       this.#older = this.#cache
       this.#cache = new Map()
+      this.#cacheWeight = 0
     }
+    this.#cacheWeight += weightOf(record)
     this.#cache.set(id, record)
   }
 
@@ -120,6 +128,7 @@ export class TableView implements View {
       group.set(key, (dirty = { table, ino, key, record }))
       this.#dirtyCount++
     } else dirty.record = record
+    this.#undigestedWeight += weightOf(record)
     const undigested = this.#undigested.get(id)
     if (undigested === undefined) this.#undigested.set(id, { dirty, old })
     else if (undigested.dirty !== dirty) this.#undigested.set(id, { dirty, old: undigested.old })
@@ -147,10 +156,13 @@ export class TableView implements View {
         : this.#reading(() =>
             this.#store.scan(table, ino, from, count, before).map(({ key, value }) => [key, decodeRecord(table, value)]),
           )
-    const group = this.#dirty.get(groupId(table, ino))
-    if (group === undefined) return stored(after, limit)
-    const newer = group as unknown as SortedRecords<{ record: Records[T] | undefined }>
-    return mergeScan(stored, newer, after, limit, before)
+    const id = groupId(table, ino)
+    const merged = (below: typeof stored, group: SortedRecords<Dirty> | undefined): typeof stored =>
+      group === undefined
+        ? below
+        : (from, count) =>
+            mergeScan(below, group as unknown as SortedRecords<{ record: Records[T] | undefined }>, from, count, before)
+    return merged(merged(stored, this.#flushing?.groups.get(id)), this.#dirty.get(id))(after, limit)
   }
 
   refer(blob: number, bytes: number): void {
@@ -160,12 +172,17 @@ export class TableView implements View {
 
   /** Bytes that extents refer to in a blob, what is not flushed included. */
   liveBytes(blob: number): number {
-    return this.#store.liveBytes(blob) + (this.#live.get(blob) ?? 0)
+    return this.#store.liveBytes(blob) + (this.#flushing?.live.get(blob) ?? 0) + (this.#live.get(blob) ?? 0)
+  }
+
+  /** How much work `digest` has; the unit is a small record. */
+  get undigestedWeight(): number {
+    return this.#undigestedWeight
   }
 
   /** Whether the state refers to a blob: as it is, or as it was written out last. */
   refersTo(blob: number): boolean {
-    return this.#store.liveBytes(blob) > 0 || (this.#live.get(blob) ?? 0) > 0
+    return this.#store.liveBytes(blob) > 0 || this.liveBytes(blob) > 0
   }
 
   /** The digest of all records as they are now; 32 bytes, not to be changed. */
@@ -177,6 +194,7 @@ export class TableView implements View {
         if (dirty.record !== undefined) this.#toggle(digest, dirty, encodeRecord(dirty.table, dirty.record))
       }
       this.#undigested.clear()
+      this.#undigestedWeight = 0
       this.#digest = digest
     }
     return this.#digest
@@ -187,25 +205,113 @@ export class TableView implements View {
     for (let i = 0; i < 32; i++) digest[i]! ^= hash[i]!
   }
 
-  /** Writes what changed, with the position the state has reached. Answers the blobs that nothing refers to any more. */
-  flush(applied: { index: number; term: number; hash: Uint8Array }): number[] {
-    const digest = this.digest()
-    const writes: RecordWrite[] = []
-    for (const group of this.#dirty.values()) {
-      for (const { table, ino, key, record } of group.values()) {
-        writes.push({ table, ino, key, value: record === undefined ? undefined : encodeRecord(table, record) })
-      }
-    }
-    const dead = this.#store.write({
-      writes,
-      position: { ...applied, digest, inodes: this.#inodes, dataBytes: this.#dataBytes },
-      liveBytes: this.#live,
-    })
-    this.#dirty.clear()
+  // ---- flushing ----
+
+  /** What changed is being written, in steps. */
+  get isFlushing(): boolean {
+    return this.#flushing !== undefined
+  }
+
+  /** Begins to write what changed, with the position the state has reached. What changes meanwhile is written the next time. */
+  beginFlush(applied: { index: number; term: number; hash: Uint8Array }): void {
+    const position = { ...applied, digest: this.digest(), inodes: this.#inodes, dataBytes: this.#dataBytes }
+    const writer = this.#store.begin?.() ?? writerOf(this.#store)
+    const flushing = { writer, position, groups: this.#dirty, live: this.#live }
+    this.#flushing = { ...flushing, work: flushSteps(flushing) }
+    this.#dirty = new Map()
     this.#dirtyCount = 0
     this.#fresh.clear()
     this.#live = new Map()
-    return dead
+  }
+
+  /**
+   * Writes on: records and counts of about `max`, where a record counts by its size. Answers the blobs that nothing refers to
+   * any more when all is written, and undefined before. What throws ends it, and all of it counts as changed again.
+   */
+  stepFlush(max: number): number[] | undefined {
+    const flushing = this.#flushing!
+    try {
+      for (let left = max; left > 0;) {
+        const { done, value } = flushing.work.next()
+        if (done) {
+          const dead = flushing.writer.commit(flushing.position)
+          this.#flushing = undefined
+          return dead
+        }
+        left -= value
+      }
+      return undefined
+    } catch (error) {
+      flushing.writer.rollback()
+      this.#takeBack(flushing)
+      throw error
+    }
+  }
+
+  #takeBack({ groups, live }: Pick<Flushing, 'groups' | 'live'>): void {
+    this.#flushing = undefined
+    for (const [id, group] of groups) {
+      let dirty = this.#dirty.get(id)
+      if (dirty === undefined) this.#dirty.set(id, (dirty = new SortedRecords()))
+      for (const one of group.values()) {
+        if (dirty.has(one.key)) continue
+        dirty.set(one.key, one)
+        this.#dirtyCount++
+      }
+    }
+    for (const [blob, bytes] of live) this.#live.set(blob, (this.#live.get(blob) ?? 0) + bytes)
+  }
+
+  /** Writes all that changed at once. Answers the blobs that nothing refers to any more. */
+  flush(applied: { index: number; term: number; hash: Uint8Array }): number[] {
+    const dead = this.#flushing === undefined ? [] : this.stepFlush(Infinity)!
+    this.beginFlush(applied)
+    return [...dead, ...this.stepFlush(Infinity)!]
+  }
+}
+
+interface Flushing {
+  readonly writer: StateWriter
+  readonly position: AppliedPosition
+  readonly groups: Map<MapKey, SortedRecords<Dirty>>
+  readonly live: Map<number, number>
+  /** Yields the weight of what it has just written. */
+  readonly work: Generator<number, void, undefined>
+}
+
+/** Extents of a record that weigh as much as the record. */
+const extentsPerWeight = 16
+
+function weightOf(record: AnyRecord | undefined): number {
+  return Array.isArray(record) ? 1 + Math.floor(record.length / extentsPerWeight) : 1
+}
+
+function* flushSteps({
+  writer,
+  groups,
+  live,
+}: Omit<Flushing, 'work' | 'position'>): Generator<number, void, undefined> {
+  for (const group of groups.values()) {
+    for (const { table, ino, key, record } of group.values()) {
+      writer.put({ table, ino, key, value: record === undefined ? undefined : encodeRecord(table, record) })
+      yield weightOf(record)
+    }
+  }
+  for (const [blob, change] of live) {
+    writer.count(blob, change)
+    yield 1
+  }
+}
+
+/** For a store without steps: all is written with the commit. */
+function writerOf(store: StateStore): StateWriter {
+  const writes: RecordWrite[] = []
+  const liveBytes = new Map<number, number>()
+  return {
+    put: write => void writes.push(write),
+    count: (blob, change) => void liveBytes.set(blob, change),
+    commit: position => store.write({ writes, position, liveBytes }),
+    rollback: () => {},
   }
 }
 

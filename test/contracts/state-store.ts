@@ -1,6 +1,13 @@
 /** What every `StateStore` must do. */
 import t from 'tap'
-import { type AppliedPosition, chunkKey, type RecordWrite, type StateStore, tables } from '../../src/fs/store-port.js'
+import {
+  type AppliedPosition,
+  chunkKey,
+  type RecordWrite,
+  type StateStore,
+  type StateWriter,
+  tables,
+} from '../../src/fs/store-port.js'
 import { bytesOf } from './entries.js'
 
 export interface StateStoreSubject {
@@ -91,6 +98,34 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
       t.same(order, [...order].sort(), 'table by table')
       store = again(store)
     }
+    for (const ends of [false, true]) {
+      const writer = store.begin?.()
+      if (writer === undefined) break
+      writer.put({ table: 'entry', ino: 3, key: 'stepwise', value: value('step') })
+      writer.count(77, 5)
+      t.equal(store.liveBytes(77), 0, 'counts are as they were until the end')
+      if (ends) t.same(writer.commit(positionAt(1)), [])
+      else writer.rollback()
+      writer.rollback()
+      store = again(store)
+      t.equal(store.get('entry', 3, 'stepwise') !== undefined, ends)
+      t.equal(store.liveBytes(77), ends ? 5 : 0)
+    }
+    let torn: StateWriter | undefined
+    if (store.begin !== undefined) {
+      const writer = store.begin()
+      writer.put({ table: 'entry', ino: 3, key: 'stepwise', value: undefined })
+      writer.count(77, -5)
+      t.equal(store.liveBytes(77), 5)
+      t.same(writer.commit(positionAt(1)), [77])
+      // it is closed meanwhile: nothing of it counts
+      torn = store.begin()
+      torn.put({ table: 'entry', ino: 3, key: 'stepwise', value: value('step') })
+    }
+    const reopened = again(store)
+    if (reopened === store) torn?.rollback()
+    store = reopened
+    t.equal(store.get('entry', 3, 'stepwise'), undefined)
     store.write({
       writes: [
         { table: 'entry', ino: 1, key: 'a', value: undefined },

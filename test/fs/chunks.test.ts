@@ -117,6 +117,20 @@ void t.test('an extent that is cut where pages meet is one again when they are a
   t.end()
 })
 
+void t.test('a chunk that is a list again tells of each page that a change above it may have made', t => {
+  const table = newTable(undefined, 2)
+  const machine = machineWithFile(table)
+  for (const at of [0, 5000, 10_000]) write(machine, at)
+  const touched = new Set<string>()
+  table.onChange = (_, __, key) => touched.add(key)
+  t.equal(table.get('chunk', ino, pageKey(0, 9)), undefined)
+  write(machine, 0, chunkBytes)
+  // a member that has laid a write to this page over the state has to lay it anew
+  t.ok(touched.has(pageKey(0, 9)))
+  t.same(chunks(machine), [['0', 1]])
+  t.end()
+})
+
 void t.test('a channel from before there were pages has none until a session says so', t => {
   const table = new TableView(new MemoryStateStore(), nodeHasher)
   const machine = machineWithFile(table)

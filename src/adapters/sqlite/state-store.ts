@@ -5,7 +5,15 @@ import { failpoint } from '../../base/failpoint.js'
 import { RkfsError } from '../../base/errors.js'
 import type { Hasher } from '../../base/hash.js'
 import type { LogOwner } from '../../channel/log-port.js'
-import { type AppliedPosition, type StateBatch, type StateStore, type Table, tables } from '../../fs/store-port.js'
+import {
+  type AppliedPosition,
+  type RecordWrite,
+  type StateBatch,
+  type StateStore,
+  type StateWriter,
+  type Table,
+  tables,
+} from '../../fs/store-port.js'
 import { corrupt, type Place, stateRemedy, type StoreLog, translate } from './failures.js'
 import { encodeOwner, sealSetting } from './log-format.js'
 import { checkOwner } from './log-load.js'
@@ -24,6 +32,8 @@ export class SqliteStateStore implements StateStore {
   /** A write or a sync failed: what is in the files is not known. */
   #failed = false
   #closed = false
+  /** The counts, as they were before, of a transaction that is open. */
+  #counted: Map<number, number> | undefined
 
   /** Opens `state.db` at `path`, or makes it. Throws `corrupt`, `version`, `refused`, `disk-full` or `failed`. */
   static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog): SqliteStateStore {
@@ -71,54 +81,89 @@ export class SqliteStateStore implements StateStore {
   }
 
   liveBytes(blob: number): number {
-    return this.#reader.liveBytes(blob)
+    return this.#counted?.get(blob) ?? this.#reader.liveBytes(blob)
   }
 
   write(batch: StateBatch): number[] {
+    const writer = this.begin()
+    try {
+      for (const write of batch.writes) writer.put(write)
+      for (const [blob, change] of batch.liveBytes) writer.count(blob, change)
+      return writer.commit(batch.position)
+    } catch (error) {
+      writer.rollback()
+      throw error
+    }
+  }
+
+  begin(): StateWriter {
     failpoint('state-flushing')
     this.#check()
+    assert(this.#counted === undefined, 'two transactions of one state')
+    const counted = (this.#counted = new Map<number, number>())
+    const unused: number[] = []
+    this.#guard(() => this.#db.begin())
+    return {
+      put: write => this.#guard(() => this.#put(write)),
+      count: (blob, change) =>
+        this.#guard(() => {
+          const before = this.#reader.liveBytes(blob)
+          counted.set(blob, before)
+          if (this.#count(blob, before, change) === 0) unused.push(blob)
+        }),
+      commit: position => {
+        this.#guard(() => {
+          this.#sql.putPosition.run(sealSetting('position', encodePosition(position), this.#hasher))
+          failpoint('state-open')
+          this.#db.commit()
+        })
+        failpoint('state-committed')
+        this.#counted = undefined
+        this.#position = position
+        return unused
+      },
+      rollback: () => this.#rollback(),
+    }
+  }
+
+  #rollback(): void {
+    if (this.#counted === undefined) return
+    this.#counted = undefined
+    this.#db.rollback()
+  }
+
+  /** A step of a transaction: one that fails ends it. */
+  #guard(step: () => void): void {
     try {
-      this.#db.begin()
-      for (const { table, ino, key, value } of batch.writes) {
-        if (table === 'inode') assert(key === '', 'the key of an inode is empty')
-        const { put, drop } = this.#sql.tables[table]
-        const sealed = value && seal(table, ino, key, value, this.#hasher)
-        if (table === 'inode') {
-          if (sealed) put.run(ino, sealed)
-          else drop.run(ino)
-        } else {
-          if (sealed) put.run(ino, storedKey(table, key), sealed)
-          else drop.run(ino, storedKey(table, key))
-        }
-      }
-      const unused = this.#count(batch.liveBytes)
-      this.#sql.putPosition.run(sealSetting('position', encodePosition(batch.position), this.#hasher))
-      failpoint('state-open')
-      this.#db.commit()
-      failpoint('state-committed')
-      this.#position = batch.position
-      return unused
+      step()
     } catch (error) {
       const failure = translate(this.#place, error)
       if (failure instanceof RkfsError && failure.code !== 'disk-full') this.#failed = true
-      this.#db.rollback()
+      this.#rollback()
       throw failure
     }
   }
 
-  #count(changes: ReadonlyMap<number, number>): number[] {
-    const unused: number[] = []
-    for (const [blob, change] of changes) {
-      const bytes = this.#reader.liveBytes(blob) + change
-      assert(bytes >= 0, `extents refer to ${bytes} bytes of blob ${blob}`)
-      if (bytes > 0) {
-        if (change !== 0) this.#sql.putLive.run(blob, bytes, liveCrc(blob, bytes, this.#hasher))
-      } else {
-        this.#sql.dropLive.run(blob)
-        unused.push(blob)
-      }
+  #put({ table, ino, key, value }: RecordWrite): void {
+    if (table === 'inode') assert(key === '', 'the key of an inode is empty')
+    const { put, drop } = this.#sql.tables[table]
+    const sealed = value && seal(table, ino, key, value, this.#hasher)
+    if (table === 'inode') {
+      if (sealed) put.run(ino, sealed)
+      else drop.run(ino)
+    } else {
+      if (sealed) put.run(ino, storedKey(table, key), sealed)
+      else drop.run(ino, storedKey(table, key))
     }
-    return unused
+  }
+
+  /** Answers the new count. */
+  #count(blob: number, before: number, change: number): number {
+    const bytes = before + change
+    assert(bytes >= 0, `extents refer to ${bytes} bytes of blob ${blob}`)
+    if (bytes === 0) this.#sql.dropLive.run(blob)
+    else if (change !== 0) this.#sql.putLive.run(blob, bytes, liveCrc(blob, bytes, this.#hasher))
+    return bytes
   }
 
   syncNow(): void {
@@ -155,6 +200,7 @@ export class SqliteStateStore implements StateStore {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#rollback()
     if (this.#failed) this.#db.abandon()
     else this.#db.close(() => {})
   }

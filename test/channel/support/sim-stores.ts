@@ -1,7 +1,14 @@
 import { RkfsError } from '../../../src/base/errors.js'
 import type { Rng } from '../../../src/base/rng.js'
 import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../../src/channel/log-port.js'
-import type { AppliedPosition, StateBatch, StateStore, Table } from '../../../src/fs/store-port.js'
+import type {
+  AppliedPosition,
+  RecordWrite,
+  StateBatch,
+  StateStore,
+  StateWriter,
+  Table,
+} from '../../../src/fs/store-port.js'
 import type { EncodedEntry } from '../../../src/oplog/entry.js'
 import type { HardState } from '../../../src/raft/types.js'
 import { MemoryLogStore } from '../../support/memory-log-store.js'
@@ -250,6 +257,16 @@ export class SimStateStore implements StateStore {
     const copy = { writes: [...batch.writes], position: batch.position, liveBytes: new Map(batch.liveBytes) }
     this.#batches.push(copy)
     return this.#live.write(copy)
+  }
+  begin(): StateWriter {
+    const writes: RecordWrite[] = []
+    const liveBytes = new Map<number, number>()
+    return {
+      put: write => void writes.push(write),
+      count: (blob, change) => void liveBytes.set(blob, change),
+      commit: position => this.write({ writes, position, liveBytes }),
+      rollback: () => {},
+    }
   }
   liveBytes(blob: number): number {
     return this.#live.liveBytes(blob)
