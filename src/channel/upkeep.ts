@@ -18,6 +18,8 @@ const flushRecords = 8192
 /** Records and counts that one turn writes: some ten milliseconds. */
 const flushStepMax = 1024
 const compactTicks = 30
+/** Dead blobs that one step drops: some ten milliseconds. The next tick goes on. */
+const droppedBlobsMax = 1024
 /** Blobs that one step of the search for forgotten ones looks at. */
 const sweepBlobs = 2000
 /** How much of the log is kept. */
@@ -181,6 +183,7 @@ export class Upkeep {
     const target = this.#compactTarget()
     this.#sweep()
     const dead = this.#takeDead()
+    this.#moreToCompact = dead.length === droppedBlobsMax
     if (target < this.#log.firstIndex && dead.length === 0) return
     try {
       if (this.#synced < this.#flushed) {
@@ -195,12 +198,13 @@ export class Upkeep {
       }
       const pinned: BlobId[] = []
       if (target >= this.#log.firstIndex) {
-        this.#moreToCompact = this.#store.compact(target, blob => {
+        const isMore = this.#store.compact(target, blob => {
           if (this.#isLive(blob)) return true
           if (!this.#pinned.has(blob)) return false
           pinned.push(blob)
           return true
         })
+        if (isMore) this.#moreToCompact = true
       }
       this.#store.commit()
       for (const blob of pinned) this.#dead.add(blob)
@@ -259,11 +263,14 @@ export class Upkeep {
     return Math.max(Math.max(needed, this.#flushed - entriesMax) - margin, forsaken)
   }
 
-  /** Dead blobs whose entries are gone, and which no open file without a name shows. */
+  /** Dead blobs whose entries are gone, and which no open file without a name shows; no more than one step drops. */
   #takeDead(): BlobId[] {
     const end = this.#log.firstIndex * blobsPerEntryMax
     const dead: BlobId[] = []
-    for (const blob of this.#dead) if (blob < end && !this.#pinned.has(blob)) dead.push(blob)
+    for (const blob of this.#dead) {
+      if (dead.length === droppedBlobsMax) break
+      if (blob < end && !this.#pinned.has(blob)) dead.push(blob)
+    }
     for (const blob of dead) this.#dead.delete(blob)
     return dead
   }

@@ -70,9 +70,18 @@ export function joinNearest(reserved: Reserved, max: number): { reserved: Reserv
   return { reserved: ranges, filled }
 }
 
-/** Bytes of `[from, to)` that are reserved. */
+/** Bytes of `[from, to)` that are reserved; asked for each extent of a range, so it looks at few of them. */
 export function reservedWithin(reserved: Reserved, from: number, to: number): number {
+  let low = 0
+  let high = reserved.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (reserved[middle]!.to > from) high = middle
+    else low = middle + 1
+  }
   let bytes = 0
-  for (const range of reserved) bytes += Math.max(0, Math.min(to, range.to) - Math.max(from, range.from))
+  for (; low < reserved.length && reserved[low]!.from < to; low++) {
+    bytes += Math.min(to, reserved[low]!.to) - Math.max(from, reserved[low]!.from)
+  }
   return bytes
 }
