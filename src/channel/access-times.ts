@@ -7,6 +7,8 @@ export const accessDelayMs = 2000
 const dayNs = 86_400_000_000_000n
 
 export interface AccessPorts {
+  /** Every read counts, as with `strictatime`. */
+  readonly strict?: boolean
   now(): bigint
   delay(ms: number, callback: () => void): void
   /** Makes the change; `done` when it is made or given up. */
@@ -35,6 +37,7 @@ export class AccessTimes {
 
   /** Whether a read now would change the access time (relatime_need_update in the kernel). */
   isDue(ino: number, inode: Inode): boolean {
+    if (this.#ports.strict) return true
     const told = this.of(ino)
     const atime = told !== undefined && told > inode.atime ? told : inode.atime
     return atime <= inode.mtime || atime <= inode.ctime || this.#ports.now() - atime >= dayNs

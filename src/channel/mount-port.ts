@@ -290,6 +290,8 @@ export interface MountOptions {
   readonly suid: boolean
   /** Device nodes work (root only). */
   readonly dev: boolean
+  /** Nothing in it can be executed. */
+  readonly noExec?: boolean
   /** Threads of the driver write their problems here. */
   readonly log: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void
   /** Called before the first call is served: from then on the kernel may keep what it is answered, and must be told of changes. */

@@ -30,6 +30,8 @@ export interface FrontendOptions {
   readonly latest: boolean
   /** Reading leaves no trace (`noatime`, a read-only mount). */
   readonly noAccessTimes?: boolean
+  /** Each read that is seen is told (`strictatime`). */
+  readonly strictAccessTimes?: boolean
   /** `locks=channel`: locks hold between the programs of all members. */
   readonly channelLocks?: boolean
 }
@@ -86,6 +88,7 @@ export class MountState {
       delay: (ms, callback) => ports.delay(ms, callback),
     })
     this.accessTimes = new AccessTimes({
+      strict: options.strictAccessTimes === true,
       now: () => ports.now(),
       delay: (ms, callback) => ports.delay(ms, callback),
       change: (operation, done) => {

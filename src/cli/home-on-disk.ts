@@ -27,7 +27,7 @@ export async function statusOnDisk(home: string): Promise<OfflineStatus> {
       uptimeSeconds: 0,
       memory: null,
     },
-    channels: found.flatMap(({ name, problem }) => (problem === null ? [] : [failedStatus(name, problem, [])])),
+    channels: found.flatMap(({ name, problem }) => (problem === null ? [] : [failedStatus(name, problem)])),
     closed: found.filter(c => c.state === 'closed').map(c => c.name),
     running: false,
     channelsOnDisk: found.map(c => c.name),

@@ -10,6 +10,7 @@ import { loadConfig, type ConfigFlags } from '../daemon/config.js'
 import { callDaemon, isLostNode, isNoNode } from '../daemon/control-client.js'
 import { openHome } from '../daemon/home.js'
 import { exitCodes } from './exit-codes.js'
+import { StartNotice } from './start-notice.js'
 
 /** A node that replays a long log takes a while before it answers. */
 const START_TIMEOUT_MS = 120_000
@@ -36,8 +37,7 @@ export interface StartOptions {
  * with what it said.
  */
 export async function ensureNode(home: string, flags: ConfigFlags, options: StartOptions = {}): Promise<NodeStart> {
-  const { foreground = false, mounting } = options
-  if (await answers(home)) {
+  if (await nodeAnswers(home)) {
     await checkListen(home, flags)
     return { started: undefined }
   }
@@ -48,6 +48,28 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
   rotate(logPath)
   const log = openSync(logPath, 'a', 0o600)
   const logStart = fstatSync(log).size
+  const notice = new StartNotice(() => lastWords(logPath, logStart))
+  try {
+    return await start(home, flags, options, { log, logPath, logStart })
+  } finally {
+    notice.end()
+    closeSync(log)
+  }
+}
+
+interface StartLog {
+  readonly log: number
+  readonly logPath: string
+  /** Its length before the start. */
+  readonly logStart: number
+}
+
+async function start(
+  home: string,
+  flags: ConfigFlags,
+  { foreground = false, mounting }: StartOptions,
+  { log, logPath, logStart }: StartLog,
+): Promise<NodeStart> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords({ ...flags, mounting })],
@@ -58,12 +80,11 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
       stdio: ['ignore', log, foreground ? 'inherit' : log],
     },
   )
-  closeSync(log)
   let failure: Error | undefined
   child.once('error', error => (failure = error))
   const deadline = performance.now() + START_TIMEOUT_MS
   while (performance.now() < deadline) {
-    if (await answers(home)) {
+    if (await nodeAnswers(home)) {
       child.unref()
       return { started: child }
     }
@@ -81,7 +102,7 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
   )
 }
 
-async function answers(home: string): Promise<boolean> {
+export async function nodeAnswers(home: string): Promise<boolean> {
   try {
     await callDaemon(home, 'ping', {}, { timeoutMs: 15_000 })
     return true
@@ -96,7 +117,7 @@ async function answersWithin(home: string, limitMs: number, child: ChildProcess)
   if (child.exitCode !== exitCodes.failed) return false
   const deadline = performance.now() + limitMs
   while (performance.now() < deadline) {
-    if (await answers(home)) return true
+    if (await nodeAnswers(home)) return true
     await sleep(POLL_MS)
   }
   return false
@@ -136,6 +157,20 @@ function readLog(path: string, start: number): string {
     return readFileSync(path).subarray(start).toString('utf8')
   } catch {
     return ''
+  }
+}
+
+/** What the node logged last, for who waits. */
+function lastWords(path: string, start: number): string | undefined {
+  const line = readLog(path, start)
+    .split('\n')
+    .findLast(each => each.startsWith('{'))
+  try {
+    const { msg, channel } = JSON.parse(line ?? '') as { msg?: unknown; channel?: unknown }
+    if (typeof msg !== 'string') return undefined
+    return typeof channel === 'string' ? `${msg} (${channel})` : msg
+  } catch {
+    return undefined
   }
 }
 

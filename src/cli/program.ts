@@ -8,7 +8,9 @@ import { addJoin } from './commands/join.js'
 import { addLog } from './commands/log.js'
 import { addMember } from './commands/member.js'
 import { addMount } from './commands/mount.js'
+import { addMountHelper } from './commands/mount-helper.js'
 import { addServe } from './commands/serve.js'
+import { addService } from './commands/service.js'
 import { addStatus } from './commands/status.js'
 import { addStop } from './commands/stop.js'
 import { addSync } from './commands/sync.js'
@@ -35,6 +37,7 @@ With others:      rkfs member invite photos      here, and  rkfs join  there, wh
     addUmount,
     addServe,
     addStop,
+    addService,
     addStatus,
     addChannel,
     addMember,
@@ -45,6 +48,7 @@ With others:      rkfs member invite photos      here, and  rkfs join  there, wh
     addConflicts,
     addDoctor,
     addConfig,
+    addMountHelper,
   ]
   for (const addCommand of add) addCommand(program)
   prepare(program)

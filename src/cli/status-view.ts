@@ -160,6 +160,8 @@ function mountWords(c: ChannelStatus, m: ChannelStatus['mounts'][number]): strin
       const dir = printable(m.dir)
       return `DEAD: ${printable(m.problem ?? '')}; \`rkfs mount ${c.name} ${dir}\` takes its place, \`rkfs umount ${dir}\` clears it`
     }
+    case 'waiting':
+      return `NOT MOUNTED YET: ${printable(m.problem ?? '')}; it is tried again and again, \`rkfs umount ${printable(m.dir)}\` forgets it`
     case 'detached':
       return `no longer mounted there, but programs or another mount namespace (a container) still use it, ${counted(m.operations, 'operation')}`
     default:

@@ -46,9 +46,10 @@ export interface ControlVerbs {
   /** `voters`: how many the channel has now. On a member: a new certificate, valid until `renewedUntil` (ISO date). */
   join: { args: { token: string }; result: { channel: string; member: string; voters: number; renewedUntil?: string } }
   /** On a node without that channel: an error `not-found`, unless `create`: then a channel of one is made. Harmless when it is mounted
-   * there already (`already`). `wait`: for how many seconds, where this member is still fetching the files; 0 when it is left out. */
+   * there already (`already`). `wait`: for how many seconds, where this member is still fetching the files; 0 when it is left out.
+   * `temporary`: it does not come back when the node is started again. */
   mount: {
-    args: { channel: string; directory: string; options: string[]; create: boolean; wait?: number }
+    args: { channel: string; directory: string; options: string[]; create: boolean; wait?: number; temporary?: boolean }
     /** `conflicts`: how many of the changes that the node had taken in its last run are kept as copies now. */
     result: { directory: string; driver: string; created: boolean; already: boolean; conflicts: number }
   }
@@ -158,10 +159,11 @@ export interface MountStatus {
   readonly driver: string
   /**
    * `detached`: no longer at its directory (umount -l), and served for programs, or another mount namespace, that still use
-   * it. `dead`: at its directory, and served by nobody, so that all calls fail with ENOTCONN.
+   * it. `dead`: at its directory, and served by nobody, so that all calls fail with ENOTCONN. `waiting`: remembered, and not
+   * there yet.
    */
-  readonly state: 'mounted' | 'detached' | 'dead'
-  /** Why it is dead. */
+  readonly state: 'mounted' | 'detached' | 'dead' | 'waiting'
+  /** Why it is dead, or not there yet. */
   readonly problem: string | null
   /** What programs cannot do in this mount, and can with the usual driver. */
   readonly limits: readonly string[]

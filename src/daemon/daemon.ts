@@ -20,6 +20,8 @@ export interface RunningDaemon {
   stop(force: boolean): Promise<void>
   /** Where it listens: with the port that the system chose, if it was 0. */
   readonly listen: string
+  /** Resolves when each of the mounts that come back was tried once. */
+  readonly mounted: Promise<void>
   /** Resolves with the exit code when the node has ended. */
   readonly done: Promise<number>
 }
@@ -31,6 +33,8 @@ export async function runDaemon(options: {
   log: Log
   /** Where the command that starts this node is about to mount: what an earlier run left dead there is left to it. */
   mounting?: string | undefined
+  /** Called once, when it begins to stop, whoever asked for that. */
+  stopping?: () => void
 }): Promise<RunningDaemon> {
   const { home, config, log, mounting } = options
   const lock = acquireHomeLock(home)
@@ -42,6 +46,7 @@ export async function runDaemon(options: {
     let stopping: Promise<void> | undefined
     let forced: Promise<void> | undefined
     const finish = async (force: boolean): Promise<void> => {
+      options.stopping?.()
       await node.stop(force)
       await control.stop()
       lock.release()
@@ -59,8 +64,8 @@ export async function runDaemon(options: {
       await node.stop(true)
       throw error
     }
-    node.restoreMounts(mounting)
-    return { stop, done, listen: node.listen }
+    const mounted = node.restoreMounts(mounting)
+    return { stop, done, listen: node.listen, mounted }
   } catch (error) {
     lock.release()
     throw error

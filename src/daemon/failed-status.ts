@@ -1,9 +1,10 @@
 import type { ChannelStatus, MountStatus } from './control-protocol.js'
 import type { DeadMount } from './dead-mounts.js'
+import type { WaitingMount } from './waiting-mounts.js'
 import { parseMountOptions } from './mount-options.js'
 
 /** A channel that is not open: something is wrong with it, or missing. */
-export function failedStatus(name: string, reason: string, dead: readonly DeadMount[]): ChannelStatus {
+export function failedStatus(name: string, reason: string, mounts?: AbsentMounts): ChannelStatus {
   return {
     name,
     id: '',
@@ -30,15 +31,29 @@ export function failedStatus(name: string, reason: string, dead: readonly DeadMo
     healing: { wanted: 0, healed: 0 },
     locks: 0,
     bytes: { log: 0, data: 0 },
-    mounts: dead.map(deadMountStatus),
+    mounts: mounts === undefined ? [] : absentMountsStatus(name, mounts),
   }
 }
 
-export function deadMountStatus({ directory, options, problem }: DeadMount): MountStatus {
+/** What of a channel's mounts nobody serves. */
+export interface AbsentMounts {
+  deadOf(channel: string): readonly DeadMount[]
+  waitingOf(channel: string): readonly WaitingMount[]
+}
+
+export function absentMountsStatus(channel: string, mounts: AbsentMounts): MountStatus[] {
+  const dead = mounts.deadOf(channel).map(mount => absentMountStatus(mount, 'dead'))
+  return [...dead, ...mounts.waitingOf(channel).map(mount => absentMountStatus(mount, 'waiting'))]
+}
+
+function absentMountStatus(
+  { directory, options, problem }: DeadMount | WaitingMount,
+  state: 'dead' | 'waiting',
+): MountStatus {
   return {
     dir: directory,
     driver: parseMountOptions(options).driver,
-    state: 'dead',
+    state,
     problem,
     limits: [],
     options: options.join(','),

@@ -61,14 +61,14 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       const voters = node.votersOf(joined.channel)
       return { ...joined, voters }
     },
-    mount: async ({ channel, directory, options, create, wait }, context) => {
+    mount: async ({ channel, directory, options, create, wait, temporary }, context) => {
       const created = create && node.mayCreate(channel)
       if (created) await node.createChannel(channel)
       const host = await node.reopen(channel)
       const before = node.mounts.all
       const { progress, signal } = context
       const patience = { seconds: wait ?? 0, progress: (p: Progress) => progress(p), signal }
-      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds, patience)
+      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds, patience, temporary)
       await host.settledEarlierRuns()
       const already = before.includes(mount)
       return { directory: mount.directory, driver: mount.driver, created, already, conflicts: host.keptOfEarlierRuns }
@@ -123,7 +123,7 @@ function statusReport(node: Node, channel: string | undefined): StatusReport {
     closed: channel === undefined ? node.closed : [],
     channels: [
       ...hosts.map(host => channelStatus(host, node.mounts)),
-      ...broken.map(([name, reason]) => failedStatus(name, reason, node.mounts.deadOf(name))),
+      ...broken.map(([name, reason]) => failedStatus(name, reason, node.mounts)),
     ],
   }
 }

@@ -27,12 +27,27 @@ export interface MountChoices {
   readonly suid: boolean
   /** Device nodes open devices of this machine, whichever member made them. */
   readonly dev: boolean
+  /** Nothing in the mount can be executed. */
+  readonly noExec: boolean
+  /** Every read that is seen changes the access time. */
+  readonly strictAccessTimes: boolean
 }
 
 export const timeoutSecondsMax = 3600
 
-const flags = ['ro', 'rw', 'allow_other', 'nonempty', 'noatime', 'relatime', 'suid', 'nosuid', 'dev', 'nodev'] as const
-const known = ['sync', 'timeout', 'read', 'driver', 'locks', ...flags]
+const flags = (
+  'ro rw allow_other nonempty noatime relatime strictatime atime norelatime nostrictatime suid nosuid dev nodev exec noexec ' +
+  'async defaults auto noauto _netdev nofail user nouser users owner group silent loud'
+).split(' ')
+const known = (
+  'sync timeout read driver locks ro rw allow_other nonempty noatime relatime strictatime suid nosuid dev nodev exec noexec ' +
+  'defaults _netdev nofail user x-*'
+).split(' ')
+
+/** Words for mount(8), fstab(5) and systemd, which say nothing to the file system (systemd.mount(5)). */
+function isForMount(option: string): boolean {
+  return /^(?:[xX]-|comment=|user=|uhelper=|helper=)/.test(option)
+}
 
 /** Each element is one `-o` as it was given: options separated by commas. Fails with `usage`, naming option and remedy. */
 export function parseMountOptions(given: readonly string[], timeoutSeconds = defaultTimeoutSeconds): MountChoices {
@@ -47,16 +62,20 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
   let locks: 'local' | 'channel' = 'local'
   let suid = false
   let dev = false
+  let noExec = false
+  let strictAccessTimes = false
   for (const option of splitMountOptions(given)) {
+    if (isForMount(option)) continue
     const equals = option.indexOf('=')
     const key = equals < 0 ? option : option.slice(0, equals)
     const value = equals < 0 ? undefined : option.slice(equals + 1)
-    if ((flags as readonly string[]).includes(key) && value !== undefined) {
+    if (flags.includes(key) && value !== undefined) {
       throw new RkfsError('usage', `the mount option ${key} takes no value (given: ${option})`)
     }
     switch (key) {
       case 'sync':
-        sync = oneOf(key, value, syncModes)
+        // without a value it is mount(8)'s, all changes at once
+        sync = equals < 0 ? 'always' : oneOf(key, value, syncModes)
         break
       case 'timeout':
         timeout = seconds(value)
@@ -80,10 +99,40 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
         nonEmpty = true
         break
       case 'noatime':
-        noAccessTimes = true
-        break
       case 'relatime':
+      case 'strictatime':
+        noAccessTimes = key === 'noatime'
+        strictAccessTimes = key === 'strictatime'
+        break
+      case 'atime':
         noAccessTimes = false
+        break
+      case 'norelatime':
+      case 'nostrictatime':
+        strictAccessTimes = false
+        break
+      case 'exec':
+      case 'noexec':
+        noExec = key === 'noexec'
+        break
+      case 'user':
+      case 'users':
+      case 'owner':
+      case 'group':
+        // mount(8): these imply it, unless what follows says otherwise
+        noExec = true
+        suid = false
+        dev = false
+        break
+      case 'async':
+      case 'defaults':
+      case 'auto':
+      case 'noauto':
+      case '_netdev':
+      case 'nofail':
+      case 'nouser':
+      case 'silent':
+      case 'loud':
         break
       case 'suid':
       case 'nosuid':
@@ -112,6 +161,8 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
     locks,
     suid,
     dev,
+    noExec,
+    strictAccessTimes,
   }
 }
 
@@ -152,6 +203,8 @@ export function formatMountOptions(choices: MountChoices): string {
   if (choices.locks === 'channel') words.push('locks=channel')
   if (choices.suid) words.push('suid')
   if (choices.dev) words.push('dev')
+  if (choices.noExec) words.push('noexec')
+  if (choices.strictAccessTimes) words.push('strictatime')
   return words.join(',')
 }
 

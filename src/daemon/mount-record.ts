@@ -10,8 +10,10 @@ export interface RecordedMount {
   readonly channel: string
   /** As they were given. */
   readonly options: readonly string[]
-  /** `major:minor` in the kernel's table. */
+  /** `major:minor` in the kernel's table; empty: it was not there when the node ended. */
   readonly device: string
+  /** It is made anew after a crash, and not when the node is started again: its maker sees to that (fstab, `-f`). */
+  readonly temporary?: boolean
 }
 
 const version = 1
@@ -32,6 +34,20 @@ export function recordedMounts(home: string): RecordedMount[] {
   )
 }
 
+/** Those that come back when the node starts, whatever the kernel's table has. */
+export function rememberedMounts(home: string): RecordedMount[] {
+  return readRecord(home).filter(mount => mount.temporary !== true)
+}
+
+/** While no node runs. Answers whether it was remembered. */
+export function forgetMount(home: string, directory: string): boolean {
+  const mounts = readRecord(home)
+  const others = mounts.filter(mount => mount.directory !== directory)
+  if (others.length === mounts.length) return false
+  writeMountRecord(home, others)
+  return true
+}
+
 /** A record that cannot be read counts as empty: it is a convenience, and the dead mounts are there all the same. */
 function readRecord(home: string): RecordedMount[] {
   try {
@@ -45,10 +61,11 @@ function readRecord(home: string): RecordedMount[] {
 
 function isRecordedMount(value: unknown): value is RecordedMount {
   if (typeof value !== 'object' || value === null) return false
-  const { directory, channel, options, device } = value as Record<string, unknown>
+  const { directory, channel, options, device, temporary } = value as Record<string, unknown>
   const texts = [directory, channel, device]
   return (
     texts.every(text => typeof text === 'string') &&
+    (temporary === undefined || typeof temporary === 'boolean') &&
     Array.isArray(options) &&
     options.every(option => typeof option === 'string') &&
     areMountOptions(options)

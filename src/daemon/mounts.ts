@@ -10,8 +10,10 @@ import type { ChannelHost } from './channel-host.js'
 import type { Progress } from './control-protocol.js'
 import { DeadMounts, type DeadMount } from './dead-mounts.js'
 import type { Log } from './log.js'
-import { writeMountRecord, type RecordedMount } from './mount-record.js'
+import { prepareAgain } from './mount-directory.js'
+import { recordedMounts, rememberedMounts, writeMountRecord, type RecordedMount } from './mount-record.js'
 import { checkChoices, formatMountOptions, parseMountOptions, type MountChoices } from './mount-options.js'
+import { WaitingMounts, type WaitingMount } from './waiting-mounts.js'
 
 export interface ActiveMount {
   readonly directory: string
@@ -23,6 +25,8 @@ export interface ActiveMount {
   readonly host: ChannelHost
   readonly mounted: Mounted
   readonly frontend: Frontend
+  /** It does not come back when the node is started again. */
+  readonly temporary: boolean
 }
 
 /** A mount on its way. */
@@ -42,6 +46,8 @@ export interface Patience {
 
 const impatient: Patience = { seconds: 0, progress: () => undefined, signal: new AbortController().signal }
 const drainSeconds = 30
+/** What somebody else unmounts (umount(8)) is forgotten after so long: at a shutdown the node is told to stop meanwhile. */
+const forgetMs = 10_000
 const catchUpMs = 5000
 /** Beyond the handler's own limits, of which one call can meet two (`read=latest`, then a change). */
 const deadlineGraceMs = 10_000
@@ -53,13 +59,19 @@ function driverOf({ driver, timeoutSeconds }: MountChoices): MountDriver {
 
 /**
  * The mounts of this node. One goes away only where somebody asks for it; what a crash or an abort leaves in the kernel's
- * table is a dead mount, and the next mount at that directory takes its place.
+ * table is a dead mount, and the next mount at that directory takes its place. What was not unmounted by anybody's wish when
+ * the node stops comes back when it starts.
  */
 export class Mounts {
   readonly #home: string
   readonly #log: Log
   readonly #active = new Set<ActiveMount>()
   readonly #dead: DeadMounts
+  readonly #waiting: WaitingMounts
+  /** What is not there and comes back at the next start, by directory. */
+  readonly #kept = new Map<string, RecordedMount>()
+  /** Those that are unmounted for good. */
+  readonly #asked = new WeakSet<ActiveMount>()
   /** By directory. */
   readonly #starting = new Map<string, Starting>()
   #closed = false
@@ -69,6 +81,7 @@ export class Mounts {
     this.#home = home
     this.#log = log
     this.#dead = new DeadMounts(log)
+    this.#waiting = new WaitingMounts(log)
   }
 
   of(host: ChannelHost): ActiveMount[] {
@@ -84,18 +97,24 @@ export class Mounts {
     return this.#dead.all.filter(mount => mount.channel === channel)
   }
 
+  /** What is to be there, and is not yet. */
+  waitingOf(channel: string): WaitingMount[] {
+    return this.#waiting.all.filter(mount => mount.channel === channel)
+  }
+
   /** The mount that a directory shows; not one that was detached from it, and lives on for who uses it. */
   #at(directory: string): ActiveMount | undefined {
     return this.all.find(mount => mount.directory === directory && mount.mounted.attached)
   }
 
-  /** Mounts a channel. Harmless when it is mounted there already with the same options. */
+  /** Mounts a channel. Harmless when it is mounted there already with the same options. `temporary`: it is not remembered. */
   async mount(
     host: ChannelHost,
     directory: string,
     given: readonly string[],
     timeoutSeconds: number,
     patience: Patience = impatient,
+    temporary = false,
   ): Promise<ActiveMount> {
     const choices = parseMountOptions(given, timeoutSeconds)
     checkChoices(choices)
@@ -107,7 +126,7 @@ export class Mounts {
     requireDescriptors(`${directory} is not mounted`)
     const cancel = new AbortController()
     const signal = AbortSignal.any([patience.signal, cancel.signal])
-    const starting = this.#start(host, directory, given, choices, { ...patience, signal })
+    const starting = this.#start(host, directory, given, choices, { ...patience, signal }, temporary)
     this.#starting.set(directory, { host, cancel, settled: starting.catch(() => undefined) })
     try {
       return await starting
@@ -133,6 +152,7 @@ export class Mounts {
     given: readonly string[],
     choices: MountChoices,
     patience: Patience,
+    temporary: boolean,
   ): Promise<ActiveMount> {
     const options = formatMountOptions(choices)
     // a mount without the files behind it would show less than there is
@@ -145,6 +165,7 @@ export class Mounts {
         timeoutMs: choices.timeoutSeconds * 1000,
         latest: choices.read === 'latest',
         noAccessTimes: choices.noAccessTimes || choices.readOnly,
+        strictAccessTimes: choices.strictAccessTimes,
         channelLocks: choices.locks === 'channel',
       },
       {
@@ -168,16 +189,30 @@ export class Mounts {
       frontend.close()
     }
     const log: MountOptions['log'] = (level, message, fields) => this.#log[level](message, { directory, ...fields })
-    const { readOnly, allowOther, suid, dev } = choices
+    const { readOnly, allowOther, suid, dev, noExec } = choices
     const mounted = await driverOf(choices)
-      .mount({ directory, source: `rkfs:${host.name}`, readOnly, allowOther, suid, dev, log, started }, frontend)
+      .mount(
+        { directory, source: `rkfs:${host.name}`, readOnly, allowOther, suid, dev, noExec, log, started },
+        frontend,
+      )
       .catch((error: unknown) => {
         ended()
         throw error
       })
-    const active: ActiveMount = { directory, driver: choices.driver, options, given, host, mounted, frontend }
+    const active: ActiveMount = {
+      directory,
+      driver: choices.driver,
+      options,
+      given,
+      host,
+      mounted,
+      frontend,
+      temporary,
+    }
     this.#active.add(active)
     this.#dead.delete(directory)
+    this.#waiting.delete(directory)
+    this.#kept.delete(directory)
     void mounted.ended.then(() => {
       ended()
       this.#ended(active)
@@ -196,33 +231,73 @@ export class Mounts {
       this.#log.error('a mount is dead', { directory, channel: host.name })
     } else {
       this.#log.info('unmounted', { directory, channel: host.name })
+      if (!this.#asked.has(active)) this.#keep(recordOf(active))
       // one that this mount came over (`takePlace`)
       void clearDeadMounts(directory).catch(error => this.#log.warn(messageOf(error)))
     }
     this.#record()
   }
 
-  /** What a crash leaves dead is found again by this. Without it (a full disk) a mount works all the same. */
+  /** It went without anybody's wish, or with one that did not come to this node: a start of the node brings it back. */
+  #keep(mount: RecordedMount): void {
+    const { directory, temporary } = mount
+    if (temporary === true || this.#at(directory) !== undefined) return
+    const kept = { ...mount, device: '' }
+    this.#kept.set(directory, kept)
+    if (this.#closed) return
+    setTimeout(() => {
+      if (this.#closed || this.#kept.get(directory) !== kept) return
+      this.#kept.delete(directory)
+      this.#record()
+    }, forgetMs).unref()
+  }
+
+  /** What a start makes anew is found by this. Without it (a full disk) a mount works all the same. */
   #record(): void {
-    const mounts = [...this.all.filter(mount => mount.mounted.attached).map(recordOf), ...this.#dead.all]
+    const there = [...this.all.filter(mount => mount.mounted.attached).map(recordOf), ...this.#dead.all]
+    const mounts = new Map<string, RecordedMount>(this.#kept)
+    for (const mount of [...this.#waiting.all, ...there]) mounts.set(mount.directory, mount)
     try {
       writeMountRecord(
         this.#home,
-        mounts.map(({ directory, channel, options, device }) => ({ directory, channel, options, device })),
+        [...mounts.values()].map(({ directory, channel, options, device, temporary }) => ({
+          directory,
+          channel,
+          options,
+          device,
+          ...(temporary === true ? { temporary } : {}),
+        })),
       )
     } catch (error) {
-      this.#log.warn('the mounts could not be noted down: after a crash they must be mounted by hand', { error })
+      this.#log.warn('the mounts could not be noted down: after a restart they must be mounted by hand', { error })
     }
   }
 
   /**
-   * Mounts anew what an earlier run of this node left dead; `open` fails until a channel can be mounted. `except`: the
-   * directory that somebody is about to mount at.
+   * Mounts anew what an earlier run of this node left dead, and what it had mounted when it stopped or the machine went down;
+   * `open` fails until a channel can be mounted. `except`: the directory that somebody is about to mount at. Resolves when
+   * each was tried once.
    */
-  restore(open: (channel: string) => ChannelHost, timeoutSeconds: number, except: string | undefined): void {
-    const mount = async ({ channel, directory, options }: RecordedMount): Promise<unknown> =>
-      this.mount(open(channel), directory, options, timeoutSeconds)
+  async restore(
+    open: (channel: string) => ChannelHost,
+    timeoutSeconds: number,
+    except: string | undefined,
+  ): Promise<void> {
+    const mount = async ({ channel, directory, options, temporary }: RecordedMount): Promise<unknown> =>
+      this.mount(open(channel), directory, options, timeoutSeconds, impatient, temporary)
+    const dead = new Set(recordedMounts(this.#home).map(({ directory }) => directory))
+    const waiting = rememberedMounts(this.#home).filter(({ directory }) => !dead.has(directory))
     this.#dead.restore(this.#home, mount, except)
+    await Promise.all(
+      waiting.map(found => {
+        if (found.directory === except) return void this.#kept.set(except, found)
+        return this.#waiting.restore(found, async remembered => {
+          const host = open(remembered.channel)
+          prepareAgain(remembered.directory, parseMountOptions(remembered.options).nonEmpty)
+          return this.mount(host, remembered.directory, remembered.options, timeoutSeconds)
+        })
+      }),
+    )
   }
 
   /**
@@ -234,8 +309,13 @@ export class Mounts {
     const active = this.#at(directory) ?? this.all.find(mount => mount.directory === directory)
     if (active !== undefined) {
       if (!force) await drain(active, timeout)
-      await active.mounted.unmount(force)
+      await this.#unmountForGood(active, force)
+      // it is gone, whether or not its changes get through
+      await this.#clearDead(directory)
       if (!force) await drain(active, timeout)
+      return
+    } else if (this.#forget(directory)) {
+      return this.#record()
     } else if (!this.#dead.has(directory)) {
       const known = this.all.map(mount => mount.directory).join(', ')
       throw new RkfsError(
@@ -244,6 +324,22 @@ export class Mounts {
       )
     }
     await this.#clearDead(directory)
+  }
+
+  async #unmountForGood(active: ActiveMount, force: boolean): Promise<void> {
+    this.#asked.add(active)
+    try {
+      await active.mounted.unmount(force)
+    } catch (error) {
+      this.#asked.delete(active)
+      throw error
+    }
+  }
+
+  /** It does not come back. Answers whether it would have. */
+  #forget(directory: string): boolean {
+    const wasWaiting = this.#waiting.delete(directory)
+    return this.#kept.delete(directory) || wasWaiting
   }
 
   async #clearDead(directory: string): Promise<void> {
@@ -261,30 +357,41 @@ export class Mounts {
     }
     await Promise.all(starting.map(({ settled }) => settled))
     const all = this.all.filter(concerns)
+    // those of a channel that is closed are not wanted any more; the node's own come back when it starts
+    const unmount = (active: ActiveMount, byForce: boolean): Promise<void> =>
+      channel === undefined ? active.mounted.unmount(byForce) : this.#unmountForGood(active, byForce)
     await Promise.all(
-      all.map(async ({ mounted, directory }) => {
+      all.map(async active => {
         try {
-          await mounted.unmount(force)
+          await unmount(active, force)
         } catch (error) {
           if (force) throw error
-          this.#log.warn('the mount is in use and is taken away from its users', { directory })
-          await mounted.unmount(true)
+          this.#log.warn('the mount is in use and is taken away from its users', { directory: active.directory })
+          await unmount(active, true)
         }
       }),
     )
     const dead = this.#dead.all.filter(mount => channel === undefined || mount.channel === channel)
+    if (channel === undefined) for (const mount of dead) this.#keep(mount)
+    else for (const mount of [...this.#waiting.all, ...this.#kept.values()]) this.#forgetOf(channel, mount)
     await Promise.all(dead.map(({ directory }) => this.#clearDead(directory)))
+    this.#record()
+  }
+
+  #forgetOf(channel: string, mount: RecordedMount): void {
+    if (mount.channel === channel) this.#forget(mount.directory)
   }
 
   /** Nothing is mounted any more. */
   close(): void {
     this.#closed = true
     this.#dead.close()
+    this.#waiting.close()
   }
 }
 
-function recordOf({ directory, host, given, mounted }: ActiveMount): RecordedMount {
-  return { directory, channel: host.name, options: given, device: mounted.device ?? '' }
+function recordOf({ directory, host, given, mounted, temporary }: ActiveMount): RecordedMount {
+  return { directory, channel: host.name, options: given, device: mounted.device ?? '', temporary }
 }
 
 function alreadyThere(there: ActiveMount, host: ChannelHost, choices: MountChoices): ActiveMount {

@@ -238,6 +238,7 @@ export class Node {
       )
     }
     const folder = channelFolder(this.home, name)
+    this.#log.info('opening a channel', { channel: name })
     const owner = readDescriptor(folder).owner === identity.memberId
     const invitations = owner ? await Invitations.open(folder) : undefined
     const host = new ChannelHost({
@@ -720,13 +721,16 @@ export class Node {
     })
   }
 
-  /** Mounts that an earlier run left dead come back; but for the one at `except`, where somebody is about to mount. */
-  restoreMounts(except: string | undefined): void {
+  /**
+   * Mounts that an earlier run left, or had when it stopped, come back; but for the one at `except`, where somebody is about to
+   * mount. Resolves when each was tried once.
+   */
+  restoreMounts(except: string | undefined): Promise<void> {
     const open = (channel: string): ChannelHost => {
       this.#checkIdle(channel)
       return this.host(channel)
     }
-    this.mounts.restore(open, this.config.timeoutSeconds, except)
+    return this.mounts.restore(open, this.config.timeoutSeconds, except)
   }
 
   async stop(force: boolean): Promise<void> {

@@ -4,7 +4,7 @@ import type { MemberId } from '../base/ids.js'
 import type { Member } from '../channel/descriptor.js'
 import type { ChannelHost } from './channel-host.js'
 import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
-import { deadMountStatus } from './failed-status.js'
+import { absentMountsStatus } from './failed-status.js'
 import { findingsOf, problemsOf } from './problems.js'
 import { quorumOf, wasRemoved } from './reach.js'
 import { redundancyOf, summaryWords } from './redundancy.js'
@@ -72,7 +72,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     healing: channel.healing,
     locks: channel.locks.heldCount,
     bytes: host.bytes,
-    mounts: [...mounts.of(host).map(mountStatus), ...mounts.deadOf(host.name).map(deadMountStatus)],
+    mounts: [...mounts.of(host).map(mountStatus), ...absentMountsStatus(host.name, mounts)],
   }
 }
 

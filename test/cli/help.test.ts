@@ -3,6 +3,7 @@ import t from 'tap'
 import { createProgram } from '../../src/cli/program.js'
 
 function leaves(command: Command, path: string[] = []): { path: string; command: Command }[] {
+  if (command.name() === 'mount-helper') return []
   if (command.commands.length === 0) return [{ path: path.join(' '), command }]
   return command.commands.flatMap(child => leaves(child, [...path, child.name()]))
 }
@@ -37,6 +38,9 @@ t.test('every command of the design is there, with a description and an example'
     'member remove',
     'mount',
     'serve',
+    'service install',
+    'service show',
+    'service uninstall',
     'status',
     'stop',
     'sync',

@@ -13,6 +13,8 @@ const defaults = {
   locks: 'local',
   suid: false,
   dev: false,
+  noExec: false,
+  strictAccessTimes: false,
 }
 
 t.test('what is accepted', async t => {
@@ -42,9 +44,24 @@ t.test('what is accepted', async t => {
   t.same(parseMountOptions(['locks=channel']), { ...defaults, locks: 'channel' })
 })
 
+t.test('the words of mount(8), fstab(5) and systemd.mount(5)', async t => {
+  t.same(
+    parseMountOptions(['defaults,auto,noauto,_netdev,nofail,async,exec,nouser,x-systemd.automount,X-a=b,comment=c']),
+    defaults,
+  )
+  t.same(parseMountOptions(['sync']), { ...defaults, sync: 'always' })
+  t.same(parseMountOptions(['noexec', 'strictatime']), { ...defaults, noExec: true, strictAccessTimes: true })
+  t.same(parseMountOptions(['strictatime', 'noatime']), { ...defaults, noAccessTimes: true })
+  t.same(parseMountOptions(['strictatime', 'nostrictatime', 'noexec', 'exec']), defaults)
+  for (const word of ['user', 'users', 'owner', 'group']) {
+    t.same(parseMountOptions([`suid,dev,${word}`]), { ...defaults, noExec: true }, word)
+    t.same(parseMountOptions([`${word},exec,suid`]), { ...defaults, suid: true }, word)
+  }
+  t.equal(formatMountOptions(parseMountOptions(['noexec,strictatime'])), 'rw,sync=close,timeout=30,noexec,strictatime')
+})
+
 t.test('what is refused', async t => {
   const cases: [string, RegExp][] = [
-    ['sync', /sync must be close, fsync or always \(given: no value\)/],
     ['sync=', /sync must be/],
     ['sync=Close', /sync must be/],
     ['timeout', /timeout must be .* \(given: no value\)/],
@@ -55,11 +72,12 @@ t.test('what is refused', async t => {
     ['timeout=-1', /1 to 3600/],
     ['ro=1', /ro takes no value/],
     ['suid=1', /suid takes no value/],
-    ['exec', /unknown mount option "exec"/],
+    ['exec=1', /exec takes no value/],
+    ['dirsync', /unknown mount option "dirsync"/],
     ['read=newest', /read must be local or latest/],
     ['driver=fuse', /driver must be kernel or fuse-native/],
     ['locks=x', /locks must be/],
-    ['async', /unknown mount option "async": known are sync/],
+    ['iversion', /unknown mount option "iversion": known are sync/],
     ['=', /unknown mount option/],
   ]
   for (const [option, message] of cases) {

@@ -11,7 +11,7 @@ export const WRITE_BYTES_MAX = 131_072
  * character for each byte: the native part takes names for UTF-8, and would lose the others.
  */
 export function libfuseOptions(
-  options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther' | 'suid' | 'dev'>,
+  options: Pick<MountOptions, 'source' | 'readOnly' | 'allowOther' | 'suid' | 'dev' | 'noExec'>,
   root: boolean,
 ): string {
   const list = [
@@ -34,6 +34,7 @@ export function libfuseOptions(
     'to_code=ISO-8859-1',
   ]
   if (options.readOnly) list.push('ro')
+  if (options.noExec) list.push('noexec')
   if (options.allowOther) list.push('allow_other')
   // Without these words libfuse mounts with nosuid and nodev.
   if (root && options.suid) list.push('suid')

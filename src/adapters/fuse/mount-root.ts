@@ -45,6 +45,7 @@ export async function mountAsRoot(directory: string, options: MountOptions): Pro
   if (options.readOnly) mountOptions.push('ro')
   if (!options.suid) mountOptions.push('nosuid')
   if (!options.dev) mountOptions.push('nodev')
+  if (options.noExec) mountOptions.push('noexec')
   // -i: mount(8) must not run the helper mount.fuse.
   const args = ['-i', '-t', RKFS_TYPE, '-o', mountOptions.join(','), '--', options.source, directory]
   const { status, stderr } = await run('mount', args, { timeoutMs: MOUNT_TIMEOUT_MS, extraFd: fd })

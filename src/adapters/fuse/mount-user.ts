@@ -64,6 +64,7 @@ function userMountOptions(options: MountOptions): string {
   const list = ['default_permissions', 'subtype=rkfs', `fsname=${options.source.replace(/[,\\]/g, '_')}`]
   if (options.allowOther) list.push('allow_other')
   if (options.readOnly) list.push('ro')
+  if (options.noExec) list.push('noexec')
   return list.join(',')
 }
 

@@ -6,6 +6,7 @@ import { lockHolder } from '../../adapters/host/lock-holder.js'
 import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
+import { inspectHome } from '../../daemon/home.js'
 import { checkChoices, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
 import { checkChannelName, collect, parseDuration, timeForms } from '../arguments.js'
 import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
@@ -43,12 +44,19 @@ Options for -o:
   read=local|latest         latest: open and path lookup first catch up with all that is committed, and
                             all changes but writes wait for a majority
   ro, rw                    ro: refuse changes through this mount (default: rw)
+  noexec, exec              noexec: nothing in it can be executed (default: exec)
+  noatime, relatime, strictatime
+                            whether reading a file changes its access time (default: relatime)
   allow_other               other users may use the mount; a mount made by root is always open to all
   suid, dev                 set-uid files and file capabilities, or device nodes, have effect here (default: nosuid,nodev):
                             every member can make them, so whoever has a member's key is then root here
   nonempty                  mount over a directory that is not empty
   locks=local|channel       whether locks hold between the programs here alone, or on all members (default: local)
   driver=kernel|fuse-native how to speak to the kernel; fuse-native (libfuse 2) can do less: native-deps.md
+
+The words that fstab(5) and systemd have for themselves are taken, too: defaults, _netdev, nofail, user, x-systemd.*.
+
+The mount is remembered: it comes back when the node is started again, until \`rkfs umount\` forgets it.
 
 Examples:
   rkfs mount photos ~/photos
@@ -64,7 +72,36 @@ interface Options {
   timeout?: number
 }
 
+/** As /sbin/mount.rkfs: who called mount(8) sees to it that the mount comes back. */
+export async function mountForHelper(
+  channel: string,
+  dir: string,
+  options: readonly string[],
+  command: Command,
+): Promise<void> {
+  const home = homeOf(command)
+  if (inspectHome(home)?.version === undefined) {
+    // at boot a home may be missing since its disk is
+    throw new RkfsError(
+      'not-found',
+      `${home} is no home of a node yet: \`rkfs mount\` or \`rkfs join\` makes one, home=DIR names another`,
+    )
+  }
+  await mountAt(channel, dir, { o: [...options] }, command, { temporary: true, byHelper: true })
+}
+
+interface How {
+  /** It does not come back when the node is started again. */
+  readonly temporary: boolean
+  /** Makes no channel, and says nothing when all is well. */
+  readonly byHelper: boolean
+}
+
 async function mount(channel: string, dir: string, options: Options, command: Command): Promise<void> {
+  await mountAt(channel, dir, options, command, { temporary: options.foreground === true, byHelper: false })
+}
+
+async function mountAt(channel: string, dir: string, options: Options, command: Command, how: How): Promise<void> {
   checkChannelName(channel)
   const choices = parseMountOptions(options.o ?? [])
   checkChoices(choices)
@@ -77,7 +114,7 @@ async function mount(channel: string, dir: string, options: Options, command: Co
   try {
     const wait = options.timeout ?? (process.stderr.isTTY ? WAIT_SECONDS : BRIEF_SECONDS)
     await mountWithPatience(wait, isToldToEnd, slice =>
-      mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice),
+      mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice, how),
     )
   } catch (error) {
     if (foreground && started !== undefined) await stopNode(home, started)
@@ -116,23 +153,25 @@ async function mountOnNode(
   directory: string,
   options: string[],
   wait: number,
+  { temporary, byHelper }: How,
 ): Promise<void> {
   const { channels } = await ask(home, 'channel.list', {}, { timeoutSeconds: quickSeconds })
   const known = channels.map(c => c.name)
-  const create = known.every(name => name === channel)
+  const create = !byHelper && known.every(name => name === channel)
   if (!create && !known.includes(channel)) {
     throw new RkfsError(
       'not-found',
-      `this node has no channel ${channel} (it has ${known.join(', ')}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,
+      `this node has no channel ${channel} (it has ${known.join(', ') || 'none'}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,
     )
   }
   const mounted = await ask(
     home,
     'mount',
-    { channel, directory, options, create, wait },
+    { channel, directory, options, create, wait, temporary },
     { timeoutSeconds: wait + agreeSeconds },
   )
   await checkVisible(home, channel, mounted)
+  if (byHelper) return
   say(
     `${channel} is mounted at ${mounted.directory}${mounted.created ? ' (a new channel; this node is its owner and only member)' : ''}`,
   )

@@ -1,7 +1,9 @@
 import { Option, type Command } from 'commander'
 import { spawn } from 'node:child_process'
 import { hasNodeEnvironment, nodeEnvironment } from '../../adapters/host/allocator.js'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
+import { sdNotify } from '../../adapters/host/sd-notify.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
 import { openHome } from '../../daemon/home.js'
@@ -58,8 +60,10 @@ async function serve(options: Options, command: Command): Promise<void> {
   }
   // Loaded here alone: the other commands start in a fraction of the time without it.
   const { runDaemon } = await import('../../daemon/daemon.js')
-  running = await runDaemon({ home, config, log, mounting: options.mounting })
+  const stopping = (): void => void sdNotify(process.env['NOTIFY_SOCKET'], { STOPPING: '1' })
+  running = await runDaemon({ home, config, log, mounting: options.mounting, stopping })
   log.info('ready', { listen: running.listen, home })
+  void tellManager(running)
   if (stopRequests > 0) void stop(running, false, log)
   const code = await running.done
   log.info('ended', { code })
@@ -73,6 +77,16 @@ function beginAnewWithEnvironment(): void {
   if (execve === undefined || hasNodeEnvironment(process.env)) return
   const args = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   execve.call(process, process.execPath, args, nodeEnvironment(process.env))
+}
+
+/** Mounts that cannot be made yet (a learner fetches its files) do not keep what comes after this service waiting. */
+const mountsMs = 20_000
+
+/** The service manager hears that the node is ready when its mounts are there. */
+async function tellManager({ mounted, listen }: Running): Promise<void> {
+  const socket = process.env['NOTIFY_SOCKET']
+  await Promise.race([mounted, sleep(mountsMs, undefined, { ref: false })])
+  await sdNotify(socket, { READY: '1', MAINPID: String(process.pid), STATUS: `listens on ${listen}` })
 }
 
 async function stop(running: Running, force: boolean, log: Log): Promise<void> {

@@ -4,6 +4,7 @@ import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
 import { runUnmount } from '../../adapters/fuse/mount-point.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { isNoNode } from '../../daemon/control-client.js'
+import { forgetMount } from '../../daemon/mount-record.js'
 import { parseDuration, timeForms } from '../arguments.js'
 import { ask, homeOf } from '../context.js'
 import { locateMountPoint } from '../mount-point.js'
@@ -45,7 +46,8 @@ async function umount(dir: string, options: { force?: boolean; timeout?: number 
     if (code === 'busy') nameUsers(point.path)
     // A node that is stopped, or dies over it, must not keep its mount for ever.
     if (!notOfThisNode && !force) throw error
-    await detach(point.path, isNoNode(error) || force, force, error)
+    await detach(home, point.path, isNoNode(error) || force, force, error)
+    if (isNoNode(error)) forgetMount(home, point.path)
   }
   say(`${point.path} is unmounted`)
 }
@@ -60,9 +62,13 @@ function nameUsers(path: string): void {
  * Without a node's help, by umount -l, which never looks into the mount. `abort`: programs that wait for the node are told
  * at once; without it they would wait on, in a mount that nobody can find any more.
  */
-async function detach(path: string, allowed: boolean, abort: boolean, cause: unknown): Promise<void> {
+async function detach(home: string, path: string, allowed: boolean, abort: boolean, cause: unknown): Promise<void> {
   const mounts = mountsAt(path).filter(m => m.type === RKFS_TYPE)
   const count = mounts.length
+  if (count === 0 && allowed && forgetMount(home, path)) {
+    hint(`rkfs: nothing is mounted at ${path}, and nothing will be when the node starts`)
+    return
+  }
   if (count === 0) throw new RkfsError('not-found', `no rkfs mount is at ${path}: \`rkfs status\` lists the mounts`)
   if (!allowed) {
     throw new RkfsError(
