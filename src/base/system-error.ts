@@ -11,6 +11,13 @@ export function isSystemError(error: unknown): boolean {
   return codeOf(error) !== undefined && words[codeOf(error)!] !== undefined
 }
 
+/** What this machine refused, for people: what was done, to which file, and why it could not be. */
+export function machineWords(error: unknown): string {
+  const { syscall, path } = error as { syscall?: unknown; path?: unknown }
+  const done = typeof syscall === 'string' ? ` (${syscall})` : ''
+  return `this machine refused something that rkfs needs${typeof path === 'string' ? `, at ${path}` : ''}: ${systemError(error)}${done}`
+}
+
 function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined
@@ -29,8 +36,9 @@ const words: Readonly<Record<string, string>> = {
   ENOMEM: 'no memory is left, or the limit for it is reached (ulimit -v, a container’s limit)',
   EIO: 'the disk failed (input/output error; see dmesg)',
   ENOTDIR: 'a part of the path is not a directory',
+  EEXIST: 'a part of the path is not a directory',
   EISDIR: 'it is a directory',
-  ENOENT: 'it does not exist',
+  ENOENT: 'it does not exist, or cannot be made there',
   ELOOP: 'too many symbolic links',
   ENAMETOOLONG: 'the name is too long',
   ENOTCONN: 'it is in a dead mount (`rkfs umount` clears it)',

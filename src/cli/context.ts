@@ -1,13 +1,30 @@
 import type { Command } from 'commander'
+import { RkfsError } from '../base/errors.js'
 import { chooseHome, inspectHome } from '../daemon/home.js'
 import { callDaemon } from '../daemon/control-client.js'
 import type { ControlVerb, ControlVerbs } from '../daemon/control-protocol.js'
+import { checkChannelName } from './arguments.js'
 import { ProgressBar } from './progress.js'
 
 /** The home that this command is about, by `--home` and the environment. It need not exist. */
 export function homeOf(command: Command): string {
   const { home } = command.optsWithGlobals<{ home?: string }>()
   return chooseHome(home, process.env)
+}
+
+/**
+ * The channel that is meant by a name or an id, or the beginning of either. Where no node answers it is what was given: what
+ * is asked next says what is wrong.
+ */
+export async function channelOf(home: string, given: string): Promise<string> {
+  checkChannelName(given)
+  inspectHome(home)
+  try {
+    return (await callDaemon(home, 'channel.meant', { channel: given }, { timeoutMs: quickSeconds * 1000 })).channel
+  } catch (error) {
+    if (error instanceof RkfsError && error.code === 'not-found') throw error
+    return given
+  }
 }
 
 export interface AskOptions {

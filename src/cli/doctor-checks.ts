@@ -13,6 +13,8 @@ import { MiB } from '../base/limits.js'
 import { loadConfig, parseAddress } from '../daemon/config.js'
 import { callDaemon, isNoNode } from '../daemon/control-client.js'
 import { inspectHome } from '../daemon/home.js'
+import { parseMountOptions } from '../daemon/mount-options.js'
+import { rememberedMounts } from '../daemon/mount-record.js'
 import { channelNames, lackOf, tracesOf } from '../daemon/channel-traces.js'
 import { certificatesOnDisk } from './home-on-disk.js'
 import { bytes, printable } from './output.js'
@@ -38,7 +40,7 @@ export async function examine(home: string): Promise<Finding[]> {
     nodeVersion(),
     ...fuse(),
     ...nativeModules.map(nativeModule),
-    ...fuseNative(),
+    ...fuseNative(home),
     ...homeFindings(home),
     ...settings(home),
     disk(home),
@@ -96,11 +98,15 @@ function nativeModule(name: (typeof nativeModules)[number]): Finding {
   return fail('module', `${name}: ${problem}`, `npm rebuild ${name} (see native-deps.md)`)
 }
 
-/** The second mount driver: missing is no fault, since it is only needed when it is chosen. */
-function fuseNative(): Finding[] {
+/** The second mount driver: nothing is said of it where no mount has chosen it. */
+function fuseNative(home: string): Finding[] {
+  const isChosen = rememberedMounts(home).some(({ options }) => parseMountOptions(options).driver === 'fuse-native')
+  if (!isChosen) return []
   const problem = fuseNativeProblem()
   const info = (found: string): Finding => ({ level: 'info', what: 'driver', found, remedy: '' })
-  if (problem !== undefined) return [info(`-o driver=fuse-native cannot be used: ${problem}`)]
+  if (problem !== undefined) {
+    return [fail('driver', `driver=fuse-native cannot be used: ${problem}`, 'mount without it, or see native-deps.md')]
+  }
   return [
     ok('driver', 'fuse-native loads, for -o driver=fuse-native'),
     ...fuseNativeLimits.map(limit => info(`fuse-native cannot: ${describeLimit(limit)}`)),

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
 import { messageOf, RkfsError } from '../base/errors.js'
+import { isSystemError, machineWords } from '../base/system-error.js'
 import { exitCodeOf, exitCodes } from './exit-codes.js'
 import { withoutTokens } from './hidden-token.js'
 import { printable } from './output.js'
@@ -14,6 +15,7 @@ export function explain(error: unknown): { code: number; message: string } {
     return { code: exitCodes.usage, message: `${oneLine(error.message.replace(/^error: /, ''))} (see --help)` }
   }
   if (error instanceof RkfsError) return { code: exitCodeOf(error.code), message: oneLine(error.message) }
+  if (isSystemError(error)) return { code: exitCodes.failed, message: oneLine(machineWords(error)) }
   if (process.env['RKFS_LOG_LEVEL'] === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   return { code: exitCodes.failed, message: `${oneLine(messageOf(error))} (a fault of rkfs)` }
 }

@@ -1,5 +1,5 @@
 /** What looks like a token (`rkfs member invite`), of whatever version, whole or damaged. */
-const token = /rkfs\d+-[^\s'",]*/g
+const token = /rkfs\d+-[^\s'",]+/g
 const hidden = 'rkfs-token-hidden'
 
 /** Text without the tokens in it: for messages that quote what was typed. */

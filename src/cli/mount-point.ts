@@ -1,7 +1,9 @@
-import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { mountsAt, readMounts, RKFS_TYPE, type MountEntry } from '../adapters/fuse/mountinfo.js'
-import { messageOf, RkfsError } from '../base/errors.js'
+import { RkfsError } from '../base/errors.js'
+import { systemError } from '../base/system-error.js'
+import { makeDirectories, removeDirectories } from './made-directories.js'
 import { counted, printable } from './output.js'
 
 /** A mount point as /proc/self/mountinfo names it, found without looking at what is mounted there. */
@@ -40,6 +42,8 @@ export function locateMountPoint(directory: string, mounts: readonly MountEntry[
 export interface PreparedDirectory {
   /** Its canonical path. */
   readonly directory: string
+  /** Those that were made for it, the topmost first. */
+  readonly made?: readonly string[]
   /** With `nonempty`: which files the mount hides, and how to bring them into the channel. */
   readonly hidden?: string
 }
@@ -62,11 +66,16 @@ export function prepareDirectory(
   refuseOverlap(point.path, home)
   if (point.mounts.length > 0) return { directory: point.path }
   if (isMissing(point.path)) {
-    createDirectory(point.path)
+    const made = createDirectory(point.path)
     // Its parents are there now, and may have been reached over symbolic links.
     const path = realpathSync(point.path)
-    refuseOverlap(path, home)
-    return { directory: path }
+    try {
+      refuseOverlap(path, home)
+    } catch (error) {
+      removeDirectories(made)
+      throw error
+    }
+    return { directory: path, made }
   }
   const names = namesIn(point.path)
   if (names.length === 0) return { directory: point.path }
@@ -124,11 +133,11 @@ function refuseOverlap(path: string, home: string): void {
   }
 }
 
-function createDirectory(path: string): void {
+function createDirectory(path: string): string[] {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o755 })
+    return makeDirectories(path)
   } catch (error) {
-    throw new RkfsError('failed', `the mount point ${path} cannot be created: ${systemReason(error)}`, { cause: error })
+    throw new RkfsError('failed', `the mount point ${path} cannot be created: ${systemError(error)}`, { cause: error })
   }
 }
 
@@ -140,7 +149,7 @@ function namesIn(path: string): string[] {
     return readdirSync(path).sort()
   } catch (error) {
     if (error instanceof RkfsError) throw error
-    throw new RkfsError('failed', `the mount point ${path} cannot be used: ${systemReason(error)}`, { cause: error })
+    throw new RkfsError('failed', `the mount point ${path} cannot be used: ${systemError(error)}`, { cause: error })
   }
 }
 
@@ -172,25 +181,6 @@ function isMissing(path: string): boolean {
     return false
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
-    throw new RkfsError('failed', `the mount point ${path} cannot be reached: ${systemReason(error)}`, { cause: error })
-  }
-}
-
-function systemReason(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied'
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return 'a part of the path is not a directory'
-    case 'ENOENT':
-      return 'it does not exist'
-    case 'EROFS':
-      return 'its file system is read-only'
-    case 'ENOTCONN':
-      return 'it is in a dead mount (`rkfs umount` clears it)'
-    default:
-      return messageOf(error)
+    throw new RkfsError('failed', `the mount point ${path} cannot be reached: ${systemError(error)}`, { cause: error })
   }
 }

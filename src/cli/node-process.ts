@@ -1,14 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { nodeEnvironment } from '../adapters/host/allocator.js'
+import { lockHolder } from '../adapters/host/lock-holder.js'
+import { isRunning } from '../adapters/host/process.js'
 import { RkfsError } from '../base/errors.js'
+import { systemError } from '../base/system-error.js'
 import { MiB } from '../base/limits.js'
 import { loadConfig, type ConfigFlags } from '../daemon/config.js'
 import { callDaemon, isLostNode, isNoNode } from '../daemon/control-client.js'
-import { openHome } from '../daemon/home.js'
+import { channelNames } from '../daemon/channel-traces.js'
+import { inspectHome, openHome } from '../daemon/home.js'
 import { exitCodes } from './exit-codes.js'
 import { StartNotice } from './start-notice.js'
 
@@ -41,6 +45,7 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
     await checkListen(home, flags)
     return { started: undefined }
   }
+  const isNew = inspectHome(home) === undefined
   openHome(home)
   // A mistake in the settings is told at once, and not by way of the log.
   loadConfig(home, process.env, flags)
@@ -51,6 +56,10 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
   const notice = new StartNotice(() => lastWords(logPath, logStart))
   try {
     return await start(home, flags, options, { log, logPath, logStart })
+  } catch (error) {
+    // what was made for a first start that failed goes with it
+    if (isNew && isUnused(home)) rmSync(home, { recursive: true, force: true })
+    throw error
   } finally {
     notice.end()
     closeSync(log)
@@ -88,7 +97,7 @@ async function start(
       child.unref()
       return { started: child }
     }
-    if (failure !== undefined) throw new RkfsError('failed', `the node cannot be started: ${failure.message}`)
+    if (failure !== undefined) throw new RkfsError('failed', `the node cannot be started: ${systemError(failure)}`)
     if (child.exitCode !== null || child.signalCode !== null) {
       if (await answersWithin(home, OTHER_START_MS, child)) return { started: undefined }
       throw startError(child, home, foreground ? undefined : readLog(logPath, logStart))
@@ -158,6 +167,12 @@ function readLog(path: string, start: number): string {
   } catch {
     return ''
   }
+}
+
+/** No node runs on it, and nothing of a channel is there. */
+function isUnused(home: string): boolean {
+  const holder = lockHolder(home)
+  return (holder === undefined || !isRunning(holder)) && channelNames(home).length === 0
 }
 
 /** What the node logged last, for who waits. */

@@ -1,3 +1,5 @@
+import { allocatorSettings } from '../adapters/host/allocator.js'
+
 /** A systemd unit that runs a home's node. */
 export interface UnitOptions {
   readonly home: string
@@ -29,6 +31,7 @@ export function unitText({ home, command, scope, user }: UnitOptions): string {
     '[Service]',
     // ready when the channels are open and the mounts are there
     'Type=notify',
+    ...Object.entries(allocatorSettings).map(([name, value]) => `Environment=${name}=${value}`),
     `ExecStart=${start}`,
     ...(user === undefined ? [] : [`User=${user}`]),
     'Restart=on-failure',

@@ -28,6 +28,7 @@ import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
 import { type Connect, OpenChannel } from './open-channel.js'
 import { progressWords } from './progress-words.js'
+import { Redirections, type Redirection } from './redirections.js'
 import { Retry } from './retry.js'
 import { snapshotPaths } from './snapshot-transfer.js'
 import { SpillFile } from './spill-file.js'
@@ -85,6 +86,7 @@ export class ChannelHost {
   readonly locks = new MemberLocks()
   readonly #options: ChannelHostOptions
   readonly #paths
+  readonly #redirections: Redirections
   readonly #owner: LogOwner
   #open: OpenChannel
   /** What was found wrong with its disk; it is closed, and opened again when the disk answers. */
@@ -122,6 +124,7 @@ export class ChannelHost {
     this.folder = channelFolder(home, name)
     this.#spillFile = new SpillFile(this.folder)
     this.#paths = snapshotPaths(this.folder)
+    this.#redirections = new Redirections(this.folder)
     this.#owner = { channelId: identity.channelId, member: identity.memberId }
     this.conflicts = new Conflicts(this.folder)
     this.verification = new Verification(this, this.#paths)
@@ -377,7 +380,9 @@ export class ChannelHost {
   #membersChanged(descriptor: Descriptor): void {
     const { peers } = this.channel
     const inside = peers.some(m => m.id === this.identity.memberId)
+    this.#pruneRedirections(descriptor)
     this.transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
+    this.transport.redirect(this.#redirections.all)
     // whom others name changes the peers alone
     if (descriptor === this.#written) return
     try {
@@ -387,6 +392,27 @@ export class ChannelHost {
       // the state has it: the file only tells a start without a state whom to ask
       this.log.warn('the descriptor could not be written', { error })
     }
+  }
+
+  #pruneRedirections(descriptor: Descriptor): void {
+    try {
+      this.#redirections.prune(descriptor)
+    } catch (error) {
+      this.log.warn('addresses that are agreed on by now could not be forgotten', { error })
+    }
+  }
+
+  /** Where members are connected to by what was said here, and not by the descriptor. */
+  get redirections(): ReadonlyMap<MemberId, Redirection> {
+    return this.#redirections.all
+  }
+
+  /** From now on a member is connected to there, until the members agree on another address than they have for it now. */
+  redirect(id: MemberId, address: string): void {
+    const instead = this.channel.peers.find(m => m.id === id)?.address
+    if (instead === undefined) throw new RkfsError('not-found', `${id} is no member of ${this.name}`)
+    this.#redirections.set(id, { address, instead })
+    this.transport.redirect(this.#redirections.all)
   }
 
   /** One change of the membership; tried again while another is under way. Throws what stands in its way. */

@@ -37,6 +37,7 @@ type Shape<V extends ControlVerb> = { readonly [K in keyof Required<ControlVerbs
 
 const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   ping: {},
+  'channel.meant': { channel: text },
   status: { channel: optional(text) },
   'channel.create': { channel: text },
   'channel.list': {},
@@ -48,6 +49,7 @@ const shapes: { readonly [V in ControlVerb]: Shape<V> } = {
   'member.remove': { channel: text, member: text },
   'member.fence': { channel: text, member: text },
   'member.lost': { channel: text, member: text },
+  'member.address': { channel: text, member: text, address: text },
   'member.list': { channel: text },
   join: { token: text },
   mount: {

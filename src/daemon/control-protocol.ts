@@ -11,6 +11,8 @@ import type { Redundancy } from './redundancy.js'
 /** Arguments and result of each verb. Times in seconds, unless the name says otherwise. */
 export interface ControlVerbs {
   ping: { args: Record<string, never>; result: { version: string; pid: number } }
+  /** The name of the channel that is meant by a name or an id, or the beginning of either; what fits none as it is. */
+  'channel.meant': { args: { channel: string }; result: { channel: string } }
   status: { args: { channel?: string }; result: StatusReport }
   /** Makes the channel with this node as its owner and only member. */
   'channel.create': { args: { channel: string }; result: { channel: string; id: string; address: string } }
@@ -42,6 +44,11 @@ export interface ControlVerbs {
   'member.lost': { args: { channel: string; member: string }; result: { member: string } }
   /** Ends the member's session: what it has on its way is refused. */
   'member.fence': { args: { channel: string; member: string }; result: { member: string } }
+  /** Where a member is to be connected to, whatever the others say, until the channel's members say so, too. */
+  'member.address': {
+    args: { channel: string; member: string; address: string }
+    result: { member: string; name: string; self: boolean; agreed: boolean }
+  }
   'member.list': { args: { channel: string }; result: { members: MemberDescription[] } }
   /** `voters`: how many the channel has now. On a member: a new certificate, valid until `renewedUntil` (ISO date). */
   join: { args: { token: string }; result: { channel: string; member: string; voters: number; renewedUntil?: string } }

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { messageOf, RkfsError } from '../base/errors.js'
+import { isSystemError, machineWords } from '../base/system-error.js'
 import { MiB } from '../base/limits.js'
 import { checkArguments, isControlVerb } from './control-arguments.js'
 import { controlLineBytesMax, LineReader } from './control-lines.js'
@@ -142,6 +143,10 @@ export class ControlServer {
     } catch (error) {
       if (error instanceof RkfsError) return failure(error.code, error.message)
       if (signal.aborted) return failure('failed', 'cancelled')
+      if (isSystemError(error)) {
+        this.#log.error('a command failed, since this machine refused something', { verb, error })
+        return failure('failed', machineWords(error))
+      }
       this.#log.error('a command failed for a fault of rkfs', { verb, error })
       return failure('failed', `${messageOf(error)} (a fault of rkfs: the node's log has more)`)
     }

@@ -21,6 +21,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
   return {
     ping: async () => ({ version: packageVersion(), pid: process.pid }),
     status: async ({ channel }) => statusReport(node, channel),
+    'channel.meant': async ({ channel }) => ({ channel: node.channelMeant(channel) }),
     'channel.create': async ({ channel }) => {
       const host = await node.createChannel(channel)
       return { channel, id: host.identity.channelId, address: node.advertised }
@@ -53,6 +54,7 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
     'member.remove': async ({ channel, member }) => ({ member: await node.removeMember(channel, member) }),
     'member.lost': async ({ channel, member }) => ({ member: await node.giveUpVoter(channel, member) }),
     'member.fence': async ({ channel, member }) => ({ member: await node.fenceMember(channel, member) }),
+    'member.address': ({ channel, member, address }) => node.setMemberAddress(channel, member, address),
     'member.list': async ({ channel }) => ({
       members: node.host(channel).channel.descriptor.members.map(describeMember),
     }),

@@ -25,7 +25,8 @@ import { deleteChannel, removalsOf, type Removal } from './channel-deletion.js'
 import { channelFolder, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
 import { ChannelHost } from './channel-host.js'
 import { begin, channelNames, finish, incompleteness, lackOfAuthority, mayCreate, tracesOf } from './channel-traces.js'
-import type { Config } from './config.js'
+import { parseAddress, type Config } from './config.js'
+import { matching } from './matching.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
@@ -82,7 +83,7 @@ export class Node {
 
   static async start(home: string, config: Config, log: Log): Promise<Node> {
     const csp = new CspHome(home)
-    const key = await csp.nodeKey()
+    const key = await csp.nodeKey(words => log.warn(words))
     const node = new Node(home, config, csp, key, log)
     node.#listen = await node.#rpc.start()
     for (const name of channelNames(home)) {
@@ -207,6 +208,24 @@ export class Node {
   votersOf(channel: string): number {
     const members = this.#hosts.get(channel)?.channel.descriptor.members ?? []
     return members.filter(member => member.role === 'voter').length
+  }
+
+  /** The name of the channel that is meant by a name or an id, or the beginning of either; what fits none as it is. */
+  channelMeant(given: string): string {
+    const named = channelNames(this.home).map(name => ({ name, id: this.#idOf(name) }))
+    const matches = matching(named, given)
+    if (matches.length > 1) {
+      throw new RkfsError('not-found', `${given} may be ${matches.map(m => m.name).join(' or ')}: give more of it`)
+    }
+    return matches[0]?.name ?? given
+  }
+
+  #idOf(name: string): string {
+    try {
+      return this.#hosts.get(name)?.identity.channelId ?? readDescriptor(channelFolder(this.home, name)).id
+    } catch {
+      return ''
+    }
   }
 
   /** Whether all of a channel is here. */
@@ -553,6 +572,27 @@ export class Node {
     return member.memberId
   }
 
+  /** Says where another member is, on this machine, for when nobody reaches anybody who could tell. */
+  async setMemberAddress(
+    channel: string,
+    given: string,
+    address: string,
+  ): Promise<{ member: MemberId; name: string; self: boolean; agreed: boolean }> {
+    const host = this.host(channel)
+    const id = findMember(host.channel.descriptor, given)
+    if ((parseAddress(address)?.port ?? 0) === 0) {
+      throw new RkfsError(
+        'usage',
+        `${JSON.stringify(address)} is no address: give HOST:PORT, e.g. beta.example.org:7400`,
+      )
+    }
+    const { name, address: known } = host.channel.descriptor.members.find(m => m.id === id)!
+    const self = id === this.id
+    const agreed = known === address
+    if (!self) host.redirect(id, address)
+    return { member: id, name, self, agreed }
+  }
+
   /** Ends a member's session, for who lets its service go on elsewhere. Any member may: each of them could write in its place. */
   async fenceMember(channel: string, given: string): Promise<MemberId> {
     const host = this.host(channel)
@@ -756,16 +796,15 @@ export class Node {
   }
 }
 
-/** An id, a unique prefix of one, or a name. */
+/** An id, a name, or the beginning of either that no other member has. */
 function findMember(descriptor: Descriptor, given: string): MemberId {
-  const found = descriptor.members.filter(m => m.id === given || m.name === given)
-  const matches = found.length > 0 ? found : descriptor.members.filter(m => given.length >= 4 && m.id.startsWith(given))
+  const matches = matching(descriptor.members, given)
   if (matches.length === 1) return matches[0]!.id
   throw new RkfsError(
     'not-found',
     matches.length === 0
       ? `${descriptor.name} has no member ${given}: \`rkfs member list ${descriptor.name}\` shows them`
-      : `${given} may be ${matches.map(m => m.id).join(' or ')}: give more digits`,
+      : `${given} may be ${matches.map(m => `${m.name} (${m.id})`).join(' or ')}: give more of it, or of the id`,
   )
 }
 

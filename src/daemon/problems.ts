@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { cannotReachUs } from '../adapters/rpc/peer-link.js'
 import { MiB } from '../base/limits.js'
 import type { ChannelHost } from './channel-host.js'
 import { lackOfAuthority } from './channel-traces.js'
@@ -34,7 +35,8 @@ export function problemsOf(host: ChannelHost, around: Circumstances): string[] {
   if (host.fault !== undefined) problems.push(...faultWords(host, host.fault))
   else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
-  problems.push(memberWords(host, around), diskWords(host), notKeptWords(host))
+  problems.push(memberWords(host, around), unreachableWords(host), ...redirectedWords(host))
+  problems.push(diskWords(host), notKeptWords(host))
   if (host.fetching !== undefined) problems.push(fetchingWords(host, host.fetching))
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
   problems.push(damagedState(host), ...certificateWords(host))
@@ -57,6 +59,26 @@ function memberWords(host: ChannelHost, around: Circumstances): string | undefin
     `no quorum: ${quorum.reachable} of ${quorum.voters} voters ${reachWords(host)}, ${quorum.needed} are needed; reads go on, ` +
     `changes wait and then fail. ${lostMajorityWords(host, around)}`
   )
+}
+
+/** Others do not reach this node, which reaches them: nobody but this node can be told of that here. */
+function unreachableWords({ channel, identity, transport }: ChannelHost): string | undefined {
+  const telling = channel.descriptor.members.filter(
+    ({ id }) => id !== identity.memberId && transport.peerInfo(id).problem?.includes(cannotReachUs),
+  )
+  if (telling.length === 0) return undefined
+  return `${telling.map(m => m.name).join(', ')}: ${transport.peerInfo(telling[0]!.id).problem}`
+}
+
+function redirectedWords({ name, channel, redirections }: ChannelHost): string[] {
+  return channel.descriptor.members.flatMap(({ id, name: member, address }) => {
+    const redirected = redirections.get(id)
+    if (redirected === undefined) return []
+    return [
+      `${member} is looked for at ${redirected.address}, as \`rkfs member address ${name}\` was told here, and not at ${address}: this ` +
+        'counts on this machine alone until a majority is there and the owner has written down what its node says (`advertise` there)',
+    ]
+  })
 }
 
 function notKeptWords({ channel, notKeptBecause }: ChannelHost): string | undefined {
@@ -169,11 +191,12 @@ function lostMajorityWords(host: ChannelHost, { quorum, mounted }: Circumstances
   const away = awayFrom(host)
   const names = away.map(m => m.name).join(', ')
   const start = `Start ${names === '' ? 'the others' : names}, or repair the network, and work goes on by itself`
+  const moved = `If they have new addresses: \`rkfs member address ${host.name} ${away[0]?.name ?? 'MEMBER'} HOST:PORT\` on each machine, for each of the others`
   const [only] = away
   if (quorum.voters === 2 && only !== undefined) {
-    return `${start}. If ${only.name} or its disk is gone for good: \`rkfs member lost ${host.name} ${only.name} --yes\` here, and never on both`
+    return `${start}. ${moved}. If ${only.name} or its disk is gone for good: \`rkfs member lost ${host.name} ${only.name} --yes\` here, and never on both`
   }
-  return `${start}. If a majority is gone for good, nobody can change ${host.name} any more: ${newChannelWords(host.name, mounted)}`
+  return `${start}. ${moved}. If a majority is gone for good, nobody can change ${host.name} any more: ${newChannelWords(host.name, mounted)}`
 }
 
 function diskWords({ channel, folder, disk }: ChannelHost): string | undefined {

@@ -31,6 +31,7 @@ t.test('every command of the design is there, with a description and an example'
     'join',
     'log',
     'member add',
+    'member address',
     'member fence',
     'member invite',
     'member list',

@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
@@ -61,12 +62,19 @@ export class CspHome {
     for (const folder of [this.#folder, dirname(this.#folder)]) fsyncDirectory(folder)
   }
 
-  /** The node's key; made at the first use. Throws `refused` for a key file that others can read, or that was there once. */
-  async nodeKey(): Promise<NodeKey> {
+  /** The node's key; made at the first use, `report`ed where there was one before. Throws `refused` for a key file that others can read, or that was there once. */
+  async nodeKey(report: (words: string) => void = () => undefined): Promise<NodeKey> {
+    // before the first key there is no folder for it
+    const wasThere = existsSync(dirname(this.nodeKeyPath))
     await this.ensure()
     let pem = await readPrivate(this.nodeKeyPath)
     if (pem === undefined) {
       await this.#assertUnused()
+      if (wasThere) {
+        report(
+          `${this.nodeKeyPath} is gone: a new key is made, since this home has no part in a channel; the node has another id now`,
+        )
+      }
       pem = await generateKeyPem()
       await replaceFile(this.nodeKeyPath, pem)
     }
@@ -77,11 +85,22 @@ export class CspHome {
   /** A key is made where none was, not in the place of one: with another this node would be a stranger in its channels. */
   async #assertUnused(): Promise<void> {
     const certificates = (await readdir(join(this.#folder, 'signcerts'))).filter(name => name.endsWith('.pem'))
-    if (certificates.length === 0) return
+    const authorities = (await readdir(dirname(this.nodeKeyPath))).filter(name => name.endsWith('-ca.pem'))
+    const channels = await readdir(join(dirname(this.#folder), 'channels')).catch(() => [])
+    const folders = channels.filter(name => !name.startsWith('.'))
+    const found =
+      certificates.length > 0
+        ? `certificates for it (csp/signcerts: ${certificates.join(', ')})`
+        : folders.length > 0
+          ? `channels (channels: ${folders.join(', ')})`
+          : authorities.length > 0
+            ? `keys of authorities (csp/keystore: ${authorities.join(', ')})`
+            : undefined
+    if (found === undefined) return
     throw new RkfsError(
       'refused',
-      `${this.nodeKeyPath} is missing, while this home has certificates for it (csp/signcerts: ${certificates.join(', ')}): ` +
-        'put it back (is its disk mounted?); no other key is made in its place',
+      `${this.nodeKeyPath} is missing, while this home has ${found}: put it back (is its disk mounted?); no other key is made in ` +
+        'its place. If it is gone for good, this machine joins as a new one: move the home away, and ask for a new invitation',
     )
   }
 

@@ -70,8 +70,14 @@ function otherVersion(found: number): RkfsError {
  */
 export function decodeToken(text: string, now: number): Token {
   const trimmed = text.trim()
-  const match = trimmed.length > tokenCharsMax ? null : /^(rkfs(\d{1,4})-)(.*)$/s.exec(trimmed)
-  if (match === null) throw damaged()
+  const match = /^(rkfs(\d{1,4})-)(.*)$/s.exec(trimmed.slice(0, tokenCharsMax + 1))
+  if (match === null) {
+    throw new RkfsError(
+      'refused',
+      `that is no token: it begins with rkfs${version}- (\`rkfs member invite\` prints it, one line)`,
+    )
+  }
+  if (trimmed.length > tokenCharsMax) throw damaged()
   const [, prefix, found, encoded] = match as unknown as [string, string, string, string]
   const bytes = new Uint8Array(Buffer.from(encoded, 'base64url'))
   // Node's decoder overlooks foreign characters, padding and the last character's spare bits.

@@ -77,6 +77,8 @@ export class ChannelTransport implements Transport {
   readonly #onClose: () => void
   #identity: PortIdentity
   #peers: readonly Peer[] = []
+  /** Where somebody here says that peers are (`rkfs member address`), while the descriptor has the address `instead`. */
+  readonly #redirected = new Map<MemberId, { readonly address: string; readonly instead: string }>()
   /** Where peers say that they listen, while the descriptor still has the address `instead`. */
   readonly #moved = new Map<MemberId, { readonly address: string; readonly instead: string }>()
   #closed = false
@@ -135,6 +137,13 @@ export class ChannelTransport implements Transport {
     if (address === peer.address) this.#moved.delete(member)
     else this.#moved.set(member, { address, instead: peer.address })
     this.#links.get(member)?.retarget(this.#target(peer))
+  }
+
+  /** Where peers are, whatever they and the descriptor say, while that has the address `instead`. Goes before `moved`. */
+  redirect(redirections: ReadonlyMap<MemberId, { readonly address: string; readonly instead: string }>): void {
+    this.#redirected.clear()
+    for (const [member, each] of redirections) this.#redirected.set(member, each)
+    for (const peer of this.#peers) this.#links.get(peer.id)?.retarget(this.#target(peer))
   }
 
   /** A new certificate of this node's own: for connections from now on. */
@@ -238,8 +247,8 @@ export class ChannelTransport implements Transport {
 
   #target(peer: Peer): PeerTarget {
     const { channelId, caPem, advertise, run } = this.#options
-    const moved = this.#moved.get(peer.id)
-    const address = moved?.instead === peer.address ? moved.address : peer.address
+    const instead = [this.#redirected.get(peer.id), this.#moved.get(peer.id)]
+    const address = instead.find(each => each?.instead === peer.address)?.address ?? peer.address
     return { address, member: peer.id, channelId, caPem, own: this.#identity, advertise, run }
   }
 

@@ -38,6 +38,7 @@ export class PeerLink {
   #subscribed = false
   #incoming: Incoming | undefined
   #retry: NodeJS.Timeout | undefined
+  #oneWay: NodeJS.Timeout | undefined
   #attempts = 0
   #attemptAt = 0
   #connectedAt: number | undefined
@@ -180,6 +181,7 @@ export class PeerLink {
           return this.#attemptFailed(new RkfsError('exists', anotherRun))
         }
         this.#subscribed = true
+        this.#expectBack()
         this.#expires = expires ?? this.#expires
         this.#maybeConnected()
       },
@@ -194,6 +196,17 @@ export class PeerLink {
       },
     })
     return subscription
+  }
+
+  /** The peer answers us, and is to connect to us, too: where it does not, only this side can know what is wrong here. */
+  #expectBack(): void {
+    clearTimeout(this.#oneWay)
+    this.#oneWay = setTimeout(() => {
+      if (!this.#subscribed || this.#incoming !== undefined || this.#closed) return
+      this.#setProblem(
+        `it answers, and ${cannotReachUs} ${this.#target.advertise ?? ''}, as it is told: ${unreachableRemedy}`,
+      )
+    }, oneWayMs).unref()
   }
 
   #maybeConnected(): void {
@@ -241,4 +254,10 @@ export class PeerLink {
   }
 }
 
+/** How long a peer that answers may take to connect back. */
+const oneWayMs = 5000
+/** In the words about a peer that does not reach this node, though this node reaches it. */
+export const cannotReachUs = 'cannot reach this node at'
+const unreachableRemedy =
+  'correct `advertise` (or `listen`) in this node’s config.toml and restart it, or open that port in the firewall'
 const anotherRun = 'another node of the same identity answers'

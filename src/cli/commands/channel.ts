@@ -5,7 +5,7 @@ import { channelsOnDisk, type ChannelOnDisk } from '../../daemon/stopped-channel
 import { isNoNode } from '../../daemon/control-client.js'
 import type { ChannelSummary, ControlVerbs } from '../../daemon/control-protocol.js'
 import { checkChannelName } from '../arguments.js'
-import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { nodeIdOnDisk } from '../home-on-disk.js'
 import { ensureNode } from '../node-process.js'
@@ -137,9 +137,10 @@ async function summaries(home: string): Promise<readonly (ChannelSummary | Chann
   }
 }
 
-async function show(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
-  const found = await ask(homeOf(command), 'channel.show', { channel }, { timeoutSeconds: quickSeconds })
+async function show(given: string, options: { json?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const found = await ask(home, 'channel.show', { channel }, { timeoutSeconds: quickSeconds })
   if (options.json) return say(JSON.stringify(found, null, 2))
   say(
     [
@@ -154,9 +155,10 @@ async function show(channel: string, options: { json?: boolean }, command: Comma
   )
 }
 
-async function close(channel: string, options: { force?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function close(given: string, options: { force?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const force = options.force === true
-  await ask(homeOf(command), 'channel.close', { channel, force }, { timeoutSeconds: agreeSeconds })
+  await ask(home, 'channel.close', { channel, force }, { timeoutSeconds: agreeSeconds })
   say(`channel ${channel} is closed on this node`)
 }

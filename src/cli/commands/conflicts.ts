@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
 import { RkfsError } from '../../base/errors.js'
 import type { ConflictDescription } from '../../daemon/control-protocol.js'
-import { checkChannelName } from '../arguments.js'
-import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
 import { hint, printable, say, table } from '../output.js'
 
 export function addConflicts(program: Command): void {
@@ -54,9 +53,10 @@ Example:
     .action(discard)
 }
 
-async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
-  const report = await ask(homeOf(command), 'conflicts', { channel }, { timeoutSeconds: quickSeconds })
+async function list(given: string, options: { json?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const report = await ask(home, 'conflicts', { channel }, { timeoutSeconds: quickSeconds })
   if (options.json) return say(JSON.stringify(report.conflicts, null, 2))
   if (report.conflicts.length === 0) return hint(`${channel}: no conflicts`)
   say(
@@ -86,18 +86,20 @@ function chosen(ids: readonly string[], options: { all?: boolean }): number[] {
   })
 }
 
-async function restore(channel: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function restore(given: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const args = { channel, ids: chosen(ids, options) }
-  const { restored } = await ask(homeOf(command), 'conflicts.restore', args, { timeoutSeconds: agreeSeconds })
+  const { restored } = await ask(home, 'conflicts.restore', args, { timeoutSeconds: agreeSeconds })
   if (restored.length === 0) hint(`${channel}: nothing to restore`)
   for (const { id, path } of restored) say(`conflict ${id} is written to ${printable(path)}`)
 }
 
-async function discard(channel: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function discard(given: string, ids: string[], options: { all?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const args = { channel, ids: chosen(ids, options) }
-  const { discarded } = await ask(homeOf(command), 'conflicts.discard', args, { timeoutSeconds: quickSeconds })
+  const { discarded } = await ask(home, 'conflicts.discard', args, { timeoutSeconds: quickSeconds })
   if (discarded === 0) hint(`${channel}: nothing to discard`)
   else say(discarded === 1 ? '1 conflict is discarded' : `${discarded} conflicts are discarded`)
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { RkfsError } from '../../base/errors.js'
 import type { LogItem } from '../../daemon/control-protocol.js'
-import { checkChannelName, parseWholeNumber } from '../arguments.js'
-import { ask, homeOf } from '../context.js'
+import { parseWholeNumber } from '../arguments.js'
+import { ask, channelOf, homeOf } from '../context.js'
 import { bytes, printable, say } from '../output.js'
 
 const DEFAULT_LINES = 20
@@ -31,14 +31,15 @@ interface Options {
   n?: number
 }
 
-async function log(channel: string, options: Options, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function log(given: string, options: Options, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   if (options.n === 0 && !options.follow) throw new RkfsError('usage', '-n must be 1 or more, unless with --follow')
   const follow = options.follow === true
   const limit = options.n ?? (options.from === undefined ? DEFAULT_LINES : Number.MAX_SAFE_INTEGER)
   const print = (item: unknown): void => say(options.json ? JSON.stringify(item) : formatLogItem(item as LogItem))
   await ask(
-    homeOf(command),
+    home,
     'log',
     { channel, follow, from: options.from, limit },
     { timeoutSeconds: follow ? 0 : READ_SECONDS, onItem: print },

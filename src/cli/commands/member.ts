@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
-import { readFileSync } from 'node:fs'
-import { messageOf, RkfsError } from '../../base/errors.js'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { RkfsError } from '../../base/errors.js'
+import { systemError } from '../../base/system-error.js'
 import { parseAddress } from '../../daemon/config.js'
 import type { MemberDescription } from '../../daemon/control-protocol.js'
-import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
-import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { parseDuration, timeForms } from '../arguments.js'
+import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
 import { hint, say, table } from '../output.js'
 import { reachWarning } from '../reach-warning.js'
 
@@ -12,7 +13,9 @@ const CERTIFICATE_BYTES_MAX = 64 * 1024
 const DAY = 86_400
 
 export function addMember(program: Command): void {
-  const member = program.command('member').description('invite, add, remove, fence and list the members of a channel')
+  const member = program
+    .command('member')
+    .description('invite, add, remove, fence, find and list the members of a channel')
   member
     .command('invite')
     .description('print a token, on standard output alone, with which one machine can join')
@@ -36,14 +39,14 @@ export function addMember(program: Command): void {
     .command('remove')
     .description('put a member out of the channel: its certificate is refused from then on')
     .argument('<channel>')
-    .argument('<member>', 'its id, the first digits of it, or its name')
+    .argument('<member>', 'its id or its name, or the beginning of either')
     .addHelpText('after', '\nExample:\n  rkfs member remove demo beta')
     .action(remove)
   member
     .command('fence')
     .description('end a member’s session: what it has on its way is refused, and never comes late')
     .argument('<channel>')
-    .argument('<member>', 'its id, the first digits of it, or its name')
+    .argument('<member>', 'its id or its name, or the beginning of either')
     .addHelpText(
       'after',
       `
@@ -59,10 +62,18 @@ Example:
     .command('lost')
     .description('of two voters the other one is gone for good: go on without it')
     .argument('<channel>')
-    .argument('<member>', 'its id, the first digits of it, or its name')
+    .argument('<member>', 'its id or its name, or the beginning of either')
     .option('--yes', 'its machine or disk is gone for good')
     .addHelpText('after', lostHelp)
     .action(lost)
+  member
+    .command('address')
+    .description('say where another member is now, on this machine, when no majority is there that could agree on it')
+    .argument('<channel>')
+    .argument('<member>', 'its id or its name, or the beginning of either')
+    .argument('<host:port>', 'where it listens now')
+    .addHelpText('after', addressHelp)
+    .action(address)
   member
     .command('list')
     .description('list the members of a channel')
@@ -71,6 +82,15 @@ Example:
     .addHelpText('after', '\nExample:\n  rkfs member list demo')
     .action(list)
 }
+
+const addressHelp = `
+A node that moves tells the others, as long as it reaches one of them. When all have new addresses at once nobody
+reaches anybody: give each node its own new address first (listen and advertise in its config.toml, and restart it),
+then say on each machine where the others are. It counts here alone, and is forgotten when the members, with a
+majority there again, have agreed on the new address.
+
+Example:
+  rkfs member address demo beta beta.example.org:7400`
 
 const lostHelp = `
 A channel of two voters needs both. Run this on the one that is left, if the other one's machine or disk is gone
@@ -83,12 +103,13 @@ back from an older copy needs none of this: start it, and it is brought up to da
 Example:
   rkfs member lost demo beta --yes`
 
-async function invite(channel: string, options: { expires?: number }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function invite(given: string, options: { expires?: number }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const expires = options.expires ?? DAY
   if (expires < 1) throw new RkfsError('usage', 'a token must be valid for 1 s at least (--expires)')
   const args = { channel, expires }
-  const { token, address } = await ask(homeOf(command), 'member.invite', args, { timeoutSeconds: agreeSeconds })
+  const { token, address } = await ask(home, 'member.invite', args, { timeoutSeconds: agreeSeconds })
   say(token)
   const warning = reachWarning(address)
   if (warning !== undefined) hint(warning)
@@ -102,45 +123,59 @@ interface AddOptions {
   name?: string
 }
 
-async function add(
-  channel: string,
-  file: string,
-  address: string,
-  options: AddOptions,
-  command: Command,
-): Promise<void> {
-  checkChannelName(channel)
+async function add(given: string, file: string, address: string, options: AddOptions, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   if ((parseAddress(address)?.port ?? 0) === 0) {
     throw new RkfsError('usage', `${JSON.stringify(address)} is no address: give HOST:PORT, e.g. beta.example.org:7400`)
   }
   const certificatePem = readCertificateFile(file)
   const args = { channel, certificatePem, address, name: options.name }
-  const { member } = await ask(homeOf(command), 'member.add', args, { timeoutSeconds: agreeSeconds })
+  const { member } = await ask(home, 'member.add', args, { timeoutSeconds: agreeSeconds })
   say(`member ${member} is added to ${channel}`)
 }
 
-async function remove(channel: string, member: string, _options: object, command: Command): Promise<void> {
-  checkChannelName(channel)
-  const removed = await ask(homeOf(command), 'member.remove', { channel, member }, { timeoutSeconds: agreeSeconds })
+async function remove(given: string, member: string, _options: object, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const removed = await ask(home, 'member.remove', { channel, member }, { timeoutSeconds: agreeSeconds })
   say(`member ${removed.member} is removed from ${channel}`)
 }
 
-async function fence(channel: string, member: string, _options: object, command: Command): Promise<void> {
-  checkChannelName(channel)
-  const fenced = await ask(homeOf(command), 'member.fence', { channel, member }, { timeoutSeconds: agreeSeconds })
+async function fence(given: string, member: string, _options: object, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const fenced = await ask(home, 'member.fence', { channel, member }, { timeoutSeconds: agreeSeconds })
   say(`the session of member ${fenced.member} in ${channel} is ended: what it had on its way is refused`)
 }
 
-async function lost(channel: string, member: string, { yes }: { yes?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function lost(given: string, member: string, { yes }: { yes?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   if (yes !== true) throw new RkfsError('usage', `${lostHelp.split('\n\n')[0]!.trim()}\nAdd --yes if that is so`)
-  const gone = await ask(homeOf(command), 'member.lost', { channel, member }, { timeoutSeconds: agreeSeconds })
+  const gone = await ask(home, 'member.lost', { channel, member }, { timeoutSeconds: agreeSeconds })
   say(`member ${gone.member} has no vote in ${channel} any more: this node decides alone`)
 }
 
-async function list(channel: string, options: { json?: boolean }, command: Command): Promise<void> {
-  checkChannelName(channel)
-  const { members } = await ask(homeOf(command), 'member.list', { channel }, { timeoutSeconds: quickSeconds })
+async function address(given: string, member: string, at: string, _options: object, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const args = { channel, member, address: at }
+  const { name, self, agreed } = await ask(home, 'member.address', args, { timeoutSeconds: quickSeconds })
+  if (self) {
+    throw new RkfsError(
+      'usage',
+      `${name} is this node: its own address is \`listen\` (and \`advertise\`) in config.toml; then \`rkfs stop\`, and start it again`,
+    )
+  }
+  say(`${name} is looked for at ${at} from now on`)
+  if (!agreed) hint('say so on the other machines, too; `rkfs status` shows when all have agreed')
+}
+
+async function list(given: string, options: { json?: boolean }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
+  const { members } = await ask(home, 'member.list', { channel }, { timeoutSeconds: quickSeconds })
   say(options.json ? JSON.stringify(members, null, 2) : table(memberHeader, memberRows(members)).join('\n'))
 }
 
@@ -153,12 +188,27 @@ export function memberRows(members: readonly MemberDescription[]): string[][] {
 function readCertificateFile(path: string): string {
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readBounded(path, CERTIFICATE_BYTES_MAX + 1)
   } catch (error) {
-    throw new RkfsError('usage', `the certificate ${path} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw new RkfsError('usage', `the certificate ${path} cannot be read: ${systemError(error)}`, { cause: error })
   }
   if (text.length > CERTIFICATE_BYTES_MAX || !text.includes('-----BEGIN CERTIFICATE-----')) {
     throw new RkfsError('usage', `${path} is no certificate in PEM form (-----BEGIN CERTIFICATE-----)`)
   }
   return text
+}
+
+/** The beginning of a file, or of a device or a pipe that never ends. */
+function readBounded(path: string, bytesMax: number): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const buffer = Buffer.alloc(bytesMax)
+    let length = 0
+    for (let count = -1; count !== 0 && length < bytesMax; length += count) {
+      count = readSync(file, buffer, length, bytesMax - length, null)
+    }
+    return buffer.toString('utf8', 0, length)
+  } finally {
+    closeSync(file)
+  }
 }

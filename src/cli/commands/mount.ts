@@ -9,7 +9,8 @@ import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
 import { checkChoices, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
 import { checkChannelName, collect, parseDuration, timeForms } from '../arguments.js'
-import { agreeSeconds, ask, homeOf, quickSeconds } from '../context.js'
+import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
+import { removeDirectories } from '../made-directories.js'
 import { prepareDirectory } from '../mount-point.js'
 import { ensureNode } from '../node-process.js'
 import { hint, say } from '../output.js'
@@ -106,18 +107,20 @@ async function mountAt(channel: string, dir: string, options: Options, command: 
   const choices = parseMountOptions(options.o ?? [])
   checkChoices(choices)
   const home = homeOf(command)
-  const { directory, hidden } = prepareDirectory(dir, home, channel, choices)
+  const { directory, hidden, made = [] } = prepareDirectory(dir, home, channel, choices)
   const foreground = options.foreground === true
   // From the start on: who is told to end while the mount is being made leaves neither mount nor node behind.
   const isToldToEnd = foreground ? catchSignals() : undefined
-  const { started } = await ensureNode(home, { listen: options.listen }, { foreground, mounting: directory })
+  let started: ChildProcess | undefined
   try {
+    ;({ started } = await ensureNode(home, { listen: options.listen }, { foreground, mounting: directory }))
     const wait = options.timeout ?? (process.stderr.isTTY ? WAIT_SECONDS : BRIEF_SECONDS)
     await mountWithPatience(wait, isToldToEnd, slice =>
       mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice, how),
     )
   } catch (error) {
     if (foreground && started !== undefined) await stopNode(home, started)
+    if (mountsAt(directory).length === 0) removeDirectories(made)
     throw error
   }
   if (hidden !== undefined) hint(`rkfs: ${hidden}`)
@@ -159,6 +162,8 @@ async function mountOnNode(
   const known = channels.map(c => c.name)
   const create = !byHelper && known.every(name => name === channel)
   if (!create && !known.includes(channel)) {
+    const meant = known.length === 0 ? channel : await channelOf(home, channel)
+    if (meant !== channel) return mountOnNode(home, meant, directory, options, wait, { temporary, byHelper })
     throw new RkfsError(
       'not-found',
       `this node has no channel ${channel} (it has ${known.join(', ') || 'none'}): make it with \`rkfs channel create ${channel}\`, or join it with a token (rkfs join)`,

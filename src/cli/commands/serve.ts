@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { hasNodeEnvironment, nodeEnvironment } from '../../adapters/host/allocator.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
+import { isSystemError, machineWords } from '../../base/system-error.js'
 import { sdNotify } from '../../adapters/host/sd-notify.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
@@ -48,7 +49,8 @@ async function serve(options: Options, command: Command): Promise<void> {
   let running: Running | undefined
   let stopRequests = 0
   catchFaults(log)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  ignoreSignals(log)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
     process.on(signal, () => {
       stopRequests++
       log.info(stopRequests === 1 ? 'stopping' : 'stopping by force', { signal })
@@ -98,12 +100,25 @@ async function stop(running: Running, force: boolean, log: Log): Promise<void> {
 }
 
 /**
+ * Signals that would end a process without a word, or open Node's debugger (SIGUSR1), do nothing here but a line in the log:
+ * a timer or a monitor of somebody else is no reason to leave mounts dead. SIGXFSZ: the write says EFBIG.
+ */
+const ignored = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'SIGXFSZ'] as const
+
+function ignoreSignals(log: Log): void {
+  for (const signal of ignored) {
+    process.on(signal, () => log.warn('a signal is ignored: SIGTERM stops this node', { signal }))
+  }
+}
+
+/**
  * A fault of ours: logged, then the end, as if killed. Nothing is unmounted: programs that try again would write into the
  * bare directory. What they were told of is in the journal.
  */
 function catchFaults(log: Log): void {
   const fall = (error: unknown, origin: string): void => {
-    log.error('a fault of rkfs ends this node: start it again; its mounts are dead until then', { origin, error })
+    const cause = isSystemError(error) ? machineWords(error) : 'a fault of rkfs'
+    log.error(`${cause}: this node ends; start it again; its mounts are dead until then`, { origin, error })
     leave(1)
   }
   process.on('uncaughtException', fall)

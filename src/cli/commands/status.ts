@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import type { ChannelStatus, StatusReport } from '../../daemon/control-protocol.js'
-import { checkChannelName } from '../arguments.js'
-import { homeOf, quickSeconds } from '../context.js'
+import { channelOf, homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { statusOnDisk } from '../home-on-disk.js'
 import { hint, printable, say } from '../output.js'
@@ -41,10 +40,10 @@ interface Options {
   watch?: boolean
 }
 
-async function status(channel: string | undefined, options: Options, command: Command): Promise<void> {
+async function status(given: string | undefined, options: Options, command: Command): Promise<void> {
   const home = homeOf(command)
-  if (channel !== undefined) checkChannelName(channel)
   inspectHome(home)
+  const channel = given === undefined ? undefined : await channelOf(home, given)
   for (;;) {
     const screen = await oneStatus(home, channel, options)
     if (!options.watch) return

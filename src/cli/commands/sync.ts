@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
-import { ask, homeOf } from '../context.js'
+import { parseDuration, timeForms } from '../arguments.js'
+import { ask, channelOf, homeOf } from '../context.js'
 import { say } from '../output.js'
 
 /** The node gives up at its limit and says why; we wait a little longer for that answer. */
@@ -17,11 +17,12 @@ export function addSync(program: Command): void {
     .action(sync)
 }
 
-async function sync(channel: string, options: { all?: boolean; timeout?: number }, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function sync(given: string, options: { all?: boolean; timeout?: number }, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const { timeout = 60 } = options
   const args = { channel, all: options.all === true, timeout }
-  const { index } = await ask(homeOf(command), 'sync', args, {
+  const { index } = await ask(home, 'sync', args, {
     timeoutSeconds: timeout === 0 ? 0 : timeout + GRACE_SECONDS,
   })
   say(`${channel}: everything up to ${index} is ${options.all ? 'on all members' : 'on a majority'}`)

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { VerifyReport } from '../../daemon/control-protocol.js'
-import { checkChannelName, parseDuration, timeForms } from '../arguments.js'
-import { ask, homeOf } from '../context.js'
+import { parseDuration, timeForms } from '../arguments.js'
+import { ask, channelOf, homeOf } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { bytes, counted, printable, say, table } from '../output.js'
 
@@ -26,10 +26,11 @@ interface Options {
   timeout?: number
 }
 
-async function verify(channel: string, options: Options, command: Command): Promise<void> {
-  checkChannelName(channel)
+async function verify(given: string, options: Options, command: Command): Promise<void> {
+  const home = homeOf(command)
+  const channel = await channelOf(home, given)
   const args = { channel, deep: options.deep === true }
-  const report = await ask(homeOf(command), 'verify', args, { timeoutSeconds: options.timeout ?? 3600 })
+  const report = await ask(home, 'verify', args, { timeoutSeconds: options.timeout ?? 3600 })
   say(options.json ? JSON.stringify(report, null, 2) : formatVerify(channel, report, args.deep))
   if (!report.ok) process.exitCode = exitCodes.failed
 }

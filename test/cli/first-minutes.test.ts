@@ -1,0 +1,113 @@
+/** What people meet in their first minutes, and on machines with odd limits. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { machineWords, isSystemError, systemError } from '../../src/base/system-error.js'
+import { makeDirectories, removeDirectories } from '../../src/cli/made-directories.js'
+import { nameOfHelper } from '../../src/cli/helper-name.js'
+import { oldNodeWords } from '../../src/cli/node-version.js'
+import { homeOfUnit, unitText } from '../../src/cli/service-unit.js'
+import { matching } from '../../src/daemon/matching.js'
+import { rkfs } from './support/cli.js'
+
+t.setTimeout(120_000)
+
+t.test('a Node.js that is too old is named, whichever command', async t => {
+  t.match(oldNodeWords('18.20.4'), /this is Node\.js 18\.20\.4, which is too old for rkfs: install Node\.js 20\.19/)
+  t.match(oldNodeWords('20.18.9'), /too old/)
+  for (const version of ['20.19.0', '20.20.2', '22.1.0']) t.equal(oldNodeWords(version), undefined, version)
+})
+
+t.test('the name of a mount helper', async t => {
+  const called = (...argv: string[]): string[] => {
+    nameOfHelper(argv)
+    return argv.slice(2)
+  }
+  t.same(called('node', '/sbin/mount.rkfs', 'demo', '/m'), ['mount-helper', 'demo', '/m'])
+  t.same(called('node', '/sbin/mount.fuse.rkfs', 'demo', '/m'), ['mount-helper', 'demo', '/m'])
+  t.same(called('node', '/usr/bin/rkfs', 'status'), ['status'])
+})
+
+t.test('the beginning of a name or an id is enough, where it is one’s alone', async t => {
+  const all = ['beta', 'beta-2', 'gamma'].map((name, i) => ({ name, id: `${i}`.repeat(16) }))
+  const names = (given: string): string[] => matching(all, given).map(each => each.name)
+  t.same(names('beta'), ['beta'], 'the whole name goes before a beginning')
+  t.same(names('g'), ['gamma'])
+  t.same(names('bet'), ['beta', 'beta-2'])
+  t.same(names('11'), ['beta-2'])
+  t.same(names(''), [])
+  t.same(names('x'), [])
+})
+
+t.test('directories that were made for nothing go away again', async t => {
+  const root = t.testdir({ there: {} })
+  const made = makeDirectories(join(root, 'there', 'a', 'b'))
+  t.same(made, [join(root, 'there', 'a'), join(root, 'there', 'a', 'b')])
+  removeDirectories(made)
+  t.notOk(existsSync(join(root, 'there', 'a')))
+  t.ok(existsSync(join(root, 'there')))
+  t.throws(() => makeDirectories('/proc/x/y'), { code: 'ENOENT' })
+})
+
+t.test('a mount point in /proc, a certificate from /dev/zero: at once, and with the reason', async t => {
+  const home = join(t.testdir(), 'home')
+  const mounted = await rkfs(['mount', 'demo', '/proc/x'], { home })
+  t.equal(mounted.code, 1)
+  t.match(mounted.stderr, /the mount point \/proc\/x cannot be created: it does not exist, or cannot be made there/)
+  t.notOk(existsSync(home), 'nothing is left')
+  const added = await rkfs(['member', 'add', 'demo', '/dev/zero', 'beta:7400'], { home })
+  t.equal(added.code, 2)
+  t.match(added.stderr, /\/dev\/zero is no certificate in PEM form/)
+})
+
+t.test('what is no token is told what one looks like', async t => {
+  const home = join(t.testdir(), 'home')
+  const joined = await rkfs(['join'], { home, input: 'rfks2-abcd\n' })
+  t.equal(joined.code, 4)
+  t.match(joined.stderr, /that is no token: it begins with rkfs2- /)
+})
+
+t.test('--json: errors are JSON, too, with the exit code', async t => {
+  const home = join(t.testdir(), 'home')
+  for (const [args, code] of [
+    [['verify', 'demo', '--json'], 1],
+    [['member', 'list', 'demo', '--json', '--nonsense'], 2],
+    [['member', 'list', '?', '--json'], 2],
+  ] as const) {
+    const failed = await rkfs(args, { home })
+    t.equal(failed.code, code)
+    const { error } = JSON.parse(failed.stdout) as { error: { exitCode: number; message: string; code: string } }
+    t.equal(error.exitCode, code)
+    t.equal(failed.stderr, `rkfs: ${error.message}\n`)
+  }
+})
+
+t.test('output that cannot be written is named', async t => {
+  const main = new URL('../../src/cli/main.ts', import.meta.url).pathname
+  const script = `"$0" --import ${import.meta.resolve('tsx')} ${main} config >/dev/full`
+  const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath], { encoding: 'utf8' })
+  t.equal(status, 1)
+  t.equal(stderr, 'rkfs: the output cannot be written: no space left on the disk\n')
+})
+
+t.test('what the machine refuses is no fault of rkfs', async t => {
+  const error = Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE', syscall: 'open', path: '/x' })
+  t.ok(isSystemError(error))
+  t.equal(
+    machineWords(error),
+    'this machine refused something that rkfs needs, at /x: this process has as many files open as it may (ulimit -n) (open)',
+  )
+  t.notOk(isSystemError(new TypeError('x is not a function')))
+  t.equal(systemError(new Error('as it is')), 'as it is')
+})
+
+t.test('the unit of a service', async t => {
+  const home = '/home/a b/50%$x'
+  const text = unitText({ home, command: ['/usr/bin/node', '/opt/rkfs/main.js'], scope: 'system', user: 'ada' })
+  t.match(text, '\nExecStart=/usr/bin/node /opt/rkfs/main.js serve --home "/home/a b/50%%$$x"\n')
+  t.match(text, '\nType=notify\n')
+  t.match(text, '\nUser=ada\n')
+  t.equal(homeOfUnit(text), home)
+  t.equal(homeOfUnit('[Unit]\n'), undefined)
+})

@@ -1,0 +1,98 @@
+/** Places from which no command led out: new addresses for all, an address that is wrong, signals, a key that is gone. */
+import { spawn } from 'node:child_process'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { clusterOf, freePort, isRunning, mainPath, until, type Machine } from './support/cluster.js'
+
+const cluster = clusterOf(t, 280)
+
+function configure(machine: Machine, listen: string, more = ''): void {
+  writeFileSync(join(machine.home, 'config.toml'), `name = "${machine.name}"\nlisten = "${listen}"\n${more}`)
+}
+const start = async (machine: Machine): Promise<void> => {
+  spawn(process.execPath, [mainPath, 'serve', '--home', machine.home], { stdio: 'ignore' })
+  await until(`${machine.name} answers`, async () => (await machine.report()) !== undefined)
+}
+
+await t.test('all members get new addresses at once', async t => {
+  const machines = await cluster.members('a', 'b', 'c')
+  const [a, b, c] = machines as [Machine, Machine, Machine]
+  for (const machine of machines) await machine.must('stop', '--force')
+  const addresses = new Map<string, string>()
+  for (const machine of machines) {
+    addresses.set(machine.name, `127.0.0.1:${await freePort()}`)
+    configure(machine, addresses.get(machine.name)!)
+    await start(machine)
+  }
+  const lost = await a.rkfs('status')
+  t.equal(lost.code, 3)
+  t.match(lost.stdout, /If they have new addresses: `rkfs member address demo [bc] HOST:PORT` on each machine/)
+  t.match((await a.rkfs('member', 'address', 'demo', 'a', 'x:1')).stderr, /a is this node: its own address is `listen`/)
+  t.equal((await a.rkfs('member', 'address', 'demo', 'b', 'nonsense')).code, 2)
+  t.match(
+    await a.must('member', 'address', 'demo', 'b', addresses.get('b')!),
+    /b is looked for at 127\.0\.0\.1:\d+ from now on/,
+  )
+  await a.must('member', 'address', 'demo', 'c', addresses.get('c')!)
+  await b.must('member', 'address', 'demo', 'c', addresses.get('c')!)
+  await cluster.agree(machines)
+  for (const machine of machines) {
+    await until(`${machine.name} has all addresses`, async () => {
+      const members = (await machine.status())?.members ?? []
+      return members.length === 3 && members.every(m => m.address === addresses.get(m.name))
+    })
+  }
+  t.equal((await a.rkfs('status')).code, 0, 'nothing is left to say')
+  t.same(JSON.parse(readFileSync(join(a.folder(), 'addresses.json'), 'utf8')), {})
+  await c.must('stop')
+})
+
+await t.test('a member whose advertise is wrong is told so itself', async () => {
+  const [a, b] = cluster.machines as [Machine, Machine]
+  const listen = (await b.report())!.node.listen
+  await b.must('stop')
+  configure(b, listen, `advertise = "127.0.0.1:${await freePort()}"\n`)
+  await start(b)
+  await until(
+    'b says what is wrong',
+    async () =>
+      /cannot reach this node at 127\.0\.0\.1:\d+, as it is told: correct `advertise`/.test(
+        (await b.rkfs('status')).stdout,
+      ),
+    40,
+  )
+  await b.must('stop')
+  configure(b, listen)
+  await start(b)
+  await until('they are connected', async () => (await a.status())?.quorum.ok === true)
+})
+
+await t.test('signals that would end a node, or open the debugger', async t => {
+  const [a] = cluster.machines as [Machine]
+  await a.must('stop')
+  await a.mount()
+  const pid = await a.pid()
+  const ignored = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGXFSZ'] as const
+  for (const signal of ignored) process.kill(pid, signal)
+  const log = (): string => readFileSync(join(a.home, 'node.log'), 'utf8')
+  await until('the log says so', () =>
+    ignored.every(signal => log().includes(`"signal":"${signal}","msg":"a signal is ignored`)),
+  )
+  t.notMatch(log(), /Debugger listening/)
+  t.equal((await a.shell('ls')).code, 0)
+  process.kill(pid, 'SIGQUIT')
+  await until('SIGQUIT ends it in order', () => !isRunning(pid))
+  t.match(log(), /"signal":"SIGQUIT","msg":"stopping"/)
+})
+
+await t.test('a key that is gone is not made anew', async t => {
+  const [, b] = cluster.machines as [Machine, Machine]
+  await b.must('stop')
+  const csp = join(b.home, 'csp')
+  renameSync(csp, `${csp}.away`)
+  const refused = await b.rkfs('mount', 'demo', b.directory)
+  t.equal(refused.code, 4)
+  t.match(refused.stderr, /node\.pem is missing, while this home has channels \(channels: demo\): put it back/)
+  t.throws(() => readFileSync(join(csp, 'keystore', 'node.pem')), { code: 'ENOENT' })
+})
