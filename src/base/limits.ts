@@ -47,11 +47,28 @@ export const membersMax = 64
 export const appendBytesMax = MiB
 /** Entries sent to one member and not acknowledged. */
 export const inflightBytesMax = 16 * MiB
+/** Of those that are not committed, looked at where a link is thin. */
+export const thinInflightBytesMax = 4 * MiB
 /** Forwarded changes sent to the leader and not yet seen in the log. */
 export const forwardBytesMax = 16 * MiB
 /** Changes of this member that are not committed; beyond that its writers wait. */
 export const pendingBytesMax = 64 * MiB
 export const pendingOperationsMax = 8192
+/**
+ * Of these, as many as get to a majority within a moment: at once where the way is wide, and where it is thin so few that
+ * a small change that comes after them is not late by more.
+ */
+export const commitWindow = {
+  initialBytes: 16 * KiB,
+  minBytes: 4 * KiB,
+  maxBytes: pendingBytesMax,
+  targetMs: 300,
+  idleMs: 10_000,
+}
+/** A write that is longer than the window goes in pieces of a share of it; what is appended stays whole up to this. */
+export const appendPieceBytesMin = 64 * KiB
+export const writePieceBytesMin = 4 * KiB
+export const writePieceBytesMax = chunkBytes
 /** Entries in the log that are not committed; beyond that the leader takes no more. */
 export const uncommittedBytesMax = 64 * MiB
 /** The largest gRPC message that is taken from a peer. */

@@ -298,6 +298,16 @@ export class Channel implements TransportEvents {
     return this.#parts.own.submit('change', operation, payload, options)
   }
 
+  /** How long a write may be now that is one change; longer ones are made in pieces (`writeInPieces`). */
+  get writeBytes(): number {
+    return this.#parts.own.writeBytes
+  }
+
+  /** See `OwnChanges.isThin`. */
+  get isThin(): boolean {
+    return this.#parts.own.isThin
+  }
+
   /** Changes the membership; `done` as for `change`, EAGAIN when another change of it is under way. */
   changeMembers(descriptor: Descriptor, timeoutMs: number, done: (errno: number) => void): void {
     const operation: MembersOperation = {
@@ -323,10 +333,10 @@ export class Channel implements TransportEvents {
     return this.#parts.waiters.isDurable(sequence)
   }
 
-  /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
-  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
+  /** See `Waiters.whenDurable`. */
+  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void, isPatient = true): () => void {
     this.#parts.writes.close()
-    return this.#parts.waiters.whenDurable(sequence, timeoutMs, done)
+    return this.#parts.waiters.whenDurable(sequence, timeoutMs, done, isPatient)
   }
 
   /** Waits until this member has applied all that was committed, or ordered by the leader, when the call began. */
@@ -466,6 +476,10 @@ export class Channel implements TransportEvents {
     }
     this.#guard(() => this.#inbox.take(from, message))
     this.#turn()
+  }
+
+  heard(from: MemberId): void {
+    if (!this.#agenda.closed && this.#health.sound && !this.#health.restoring) this.#inbox.heardPart(from)
   }
 
   connected(member: MemberId): void {

@@ -11,6 +11,7 @@ import type { Caller, Entry, OpenFile, Reply } from './mount-port.js'
 import { losesSetGid, type MountState } from './mount-state.js'
 import type { NameCalls } from './name-calls.js'
 import type { OrphanFile } from './orphan-file.js'
+import { writeInPieces } from './write-pieces.js'
 import {
   O_ACCMODE,
   O_APPEND,
@@ -317,10 +318,10 @@ export class FileCalls {
     if (file !== undefined && file.error !== 0) return reply.fail(takeError(file))
     const inode = killPrivileges ? mount.inode(ino) : undefined
     if (inode !== undefined && losesSetGid(inode, caller)) this.#dropSetGid(ino, inode)
-    const writeNameless = (orphan: OrphanFile): void => {
-      const at = (flags & O_APPEND) === 0 ? offset : orphan.inode.size
+    const writeNameless = (orphan: OrphanFile, written = 0): void => {
+      const at = (flags & O_APPEND) === 0 ? offset + written : orphan.inode.size
       try {
-        const errno = orphan.write(at, data, killPrivileges, mount.ports.now())
+        const errno = orphan.write(at, data.subarray(written), killPrivileges, mount.ports.now())
         if (errno === 0) reply.ok(data.length)
         else reply.fail(errno)
       } catch (error) {
@@ -333,28 +334,29 @@ export class FileCalls {
     if (orphan !== undefined) return writeNameless(orphan)
     if (offset + data.length > fileSizeMax) return reply.fail(EFBIG)
     const unseen = file !== undefined && this.#hidesReads(file)
-    const operation: Operation =
+    const operation =
       (flags & O_APPEND) === 0
-        ? { kind: 'write', ino, offset, length: data.length, killPrivileges }
-        : { kind: 'append', ino, length: data.length, killPrivileges }
-    const cancel = mount.channel.change(operation, data, {
+        ? { kind: 'write' as const, ino, offset, length: data.length, killPrivileges }
+        : { kind: 'append' as const, ino, length: data.length, killPrivileges }
+    const cancel = writeInPieces(() => mount.channel, operation, data, {
       mount: mount.options.mount,
       timeoutMs: mount.options.timeoutMs,
       durable: mount.options.sync === 'always' || (flags & O_DSYNC) !== 0,
-      done: errno => {
+      done: (errno, written) => {
         // refused, because another member's change took the file's last name meanwhile
         const orphan = errno === ENOENT ? mount.orphans.get(ino) : undefined
-        if (orphan !== undefined) return writeNameless(orphan)
-        if (errno !== 0) return reply.fail(errno)
+        if (orphan !== undefined) return writeNameless(orphan, written)
+        // what came before the piece that failed is written: its program is told how much that is, as on a full disk
+        if (written === 0) return reply.fail(errno)
         if (file !== undefined) file.sequence = mount.channel.lastSequence
         mount.maybeLostPrivileges(ino, inode)
         const isCached = file === undefined || !isDirect(file.flags)
-        mount.pages.whenExtended(ino, offset, data.length, isCached, () => {
-          if (file !== undefined && isCached) mount.pages.given(ino, offset, data.length, (flags & O_DIRECT) === 0)
+        mount.pages.whenExtended(ino, offset, written, isCached, () => {
+          if (file !== undefined && isCached) mount.pages.given(ino, offset, written, (flags & O_DIRECT) === 0)
           mount.contentChanged(ino)
-          if ((flags & O_APPEND) !== 0) mount.pages.appended(ino, offset + data.length)
+          if ((flags & O_APPEND) !== 0) mount.pages.appended(ino, offset + written)
           if (unseen) mount.forgetPages(ino)
-          reply.ok(data.length)
+          reply.ok(written)
         })
       },
       lost: errno => mount.lost(ino, errno),

@@ -62,12 +62,14 @@ export class Forwarding {
       const resume = this.#contact.resume()
       if (resume !== undefined && !this.#transport.send(leader, resume)) return
     }
+    // a message is of use to the leader when all of it is there
+    const messageBytes = Math.min(appendBytesMax, this.#transport.windowBytes(leader))
     let batch: PendingChange[] = []
     let bytes = 0
     for (const change of this.#pending.values()) {
       if (change.sentRound === this.#round) continue
       if (this.#bytes + bytes > forwardBytesMax) break
-      if (batch.length > 0 && (bytes + change.bytes > appendBytesMax || batch.length >= batchMax)) {
+      if (batch.length > 0 && (bytes + change.bytes > messageBytes || batch.length >= batchMax)) {
         if (!this.#sendBatch(leader, batch, bytes)) return
         batch = []
         bytes = 0

@@ -23,11 +23,22 @@ export class Inbox {
     this.#parts = parts
   }
 
+  /** A member is about to say something, or takes in what it is told. */
+  heardPart(from: MemberId): void {
+    this.#raft.heardPart(from)
+    this.#touch(from)
+  }
+
+  #touch(from: MemberId): void {
+    const { resumptions, contact } = this.#parts
+    resumptions.heard(from)
+    contact.heard(from)
+  }
+
   take(from: MemberId, message: Exclude<PeerMessage, { kind: 'note' | 'greeting' }>): void {
     const { link, order, own, forwarding, digests, positions, healing, locks, resumptions, contact } = this.#parts
     this.#raft.heard(from)
-    resumptions.heard(from)
-    contact.heard(from)
+    this.#touch(from)
     if (message.kind === 'raft' && answersLeader(message.message)) contact.answered(from)
     if (!acknowledges(message)) this.#agenda.hurry()
     switch (message.kind) {

@@ -3,7 +3,7 @@ import { ECANCELED, EINTR, EIO, ENOENT, ENOSPC, EROFS } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { pendingBytesMax, pendingOperationsMax, uncommittedBytesMax } from '../base/limits.js'
+import { uncommittedBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/apply.js'
 import { encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type Operation } from '../fs/operation.js'
@@ -194,6 +194,20 @@ export class OwnChanges {
     return this.#roster.slot !== undefined && this.#hasLeader() && this.#raft.transferring === undefined
   }
 
+  /** See `Channel.writeBytes`. */
+  get writeBytes(): number {
+    return this.#isAlone() ? Infinity : this.#pending.windowBytes
+  }
+
+  /** Whether the links that changes of this member take to a majority have all shown to carry little. */
+  get isThin(): boolean {
+    const { transport } = this.#ports
+    const { leader, configuration } = this.#raft
+    if (!this.#views.leading) return leader !== undefined && transport.isThin(leader)
+    const others = configuration.voters.filter(id => id !== this.#self && transport.connected(id))
+    return others.length > 0 && others.every(id => transport.isThin(id))
+  }
+
   #isAlone(): boolean {
     const { voters, learners } = this.#raft.configuration
     return voters.length + learners.length === 1 && this.#roster.peers.length === 1
@@ -212,9 +226,7 @@ export class OwnChanges {
       this.#propose('change', operation, new Uint8Array(0)),
       operation,
       this.#views.applied.index,
-      {
-        durable: true,
-      },
+      { durable: true, timeoutMs: 0 },
     )
     this.#session.opening(change.proposal)
     if (this.#views.leading) {
@@ -274,8 +286,7 @@ export class OwnChanges {
   #ready(): boolean {
     if (!this.#session.isOpen) return false
     if (this.#views.leading && hasEnded(lastPlaced(this.#views.ordered, this.#self), this.#session.number)) return false
-    if (this.#pending.bytes > pendingBytesMax || this.#pending.size > pendingOperationsMax) return false
-    if (!this.#hasLeader()) return false
+    if (!this.#hasLeader() || !this.#pending.hasRoom(this.#isAlone())) return false
     if (!this.#views.leading) return this.#health.diskFull === undefined
     return this.#raft.transferring === undefined && this.#appender.uncommittedBytes < uncommittedBytesMax
   }
@@ -538,17 +549,23 @@ export class OwnChanges {
     change.journalled = true
   }
 
-  /** What waited too long fails: EROFS when it was never ordered, EIO when nobody knows. */
+  /**
+   * What waited too long fails: EROFS when it was never ordered, EIO when nobody knows. Time counts while nothing moves:
+   * where one change after the other gets to its end, slowly, each has its turn.
+   */
   expire(now: number): void {
     if (this.#hasLeader()) this.#leaderlessSince = undefined
     else this.#leaderlessSince ??= now
-    const late = this.#waiting.filter(waiting => waiting.deadline <= now)
+    const isLate = (deadline: number, timeoutMs: number): boolean =>
+      deadline <= now && this.#pending.movedAt + timeoutMs <= now
+    const late = this.#waiting.filter(({ deadline, options }) => isLate(deadline, options.timeoutMs))
     if (late.length > 0) {
-      this.#waiting = this.#waiting.filter(waiting => waiting.deadline > now)
+      this.#waiting = this.#waiting.filter(waiting => !late.includes(waiting))
       for (const { options } of late) this.#agenda.answer(() => options.done(EROFS))
     }
     for (const change of this.#pending.values()) {
-      if (change.deadline === undefined || change.deadline > now || change.accepted === undefined) continue
+      const { deadline, timeoutMs, accepted } = change
+      if (deadline === undefined || accepted === undefined || !isLate(deadline, timeoutMs)) continue
       const done = this.#takeAnswer(change)!
       const never = this.#maybeWithdraw(change)
       this.#shown.tellMounts(change)

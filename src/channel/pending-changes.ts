@@ -1,3 +1,5 @@
+import { commitWindow, pendingBytesMax, pendingOperationsMax } from '../base/limits.js'
+import { RateWindow, type UnderWay } from '../base/rate-window.js'
 import { changeKey } from './change-number.js'
 import { concernsSame } from './invalidations.js'
 import type { JournalRecord } from './log-port.js'
@@ -45,6 +47,9 @@ export interface PendingChange {
   stopWaiting: (() => void) | undefined
   /** See `ChangeOptions`. */
   lost: ((errno: number) => boolean) | undefined
+  readonly timeoutMs: number
+  /** Its bytes on the way to a majority. */
+  readonly underWay: UnderWay[]
 }
 
 /**
@@ -61,10 +66,24 @@ export function losesNames({ kind }: Operation): boolean {
   return kind === 'rename' || kind === 'unlink' || kind === 'rmdir'
 }
 
-/** This member's changes on their way, in the order they were made. */
+/** Header, hashes and frames of one entry, about: what a change costs on its way beyond its own bytes. */
+const overheadBytes = 256
+
+/**
+ * This member's changes on their way, in the order they were made: no more at a time than have shown to get to a majority
+ * within a moment, so that its own writers wait, and not whoever has a small change ordered after theirs.
+ */
 export class PendingChanges {
   readonly #changes = new Map<string, PendingChange>()
+  readonly #window = new RateWindow(commitWindow)
+  readonly #now: () => number
   #bytes = 0
+  #movedAt = -Infinity
+
+  /** `now`: a clock, milliseconds. */
+  constructor(now: () => number) {
+    this.#now = now
+  }
 
   get size(): number {
     return this.#changes.size
@@ -73,9 +92,26 @@ export class PendingChanges {
     return this.#bytes
   }
 
+  /** When one of them last got to its end. Who waits for others gives up some time after that, not before. */
+  get movedAt(): number {
+    return this.#movedAt
+  }
+
+  /** Whether another one may set out; `isAlone`: it has nowhere to go but this member's disk. */
+  hasRoom(isAlone: boolean): boolean {
+    if (this.#bytes > pendingBytesMax || this.#changes.size > pendingOperationsMax) return false
+    return isAlone || this.#window.hasRoom(this.#now())
+  }
+
+  /** Bytes that may be on their way at a time. */
+  get windowBytes(): number {
+    return this.#window.bytes
+  }
+
   add(change: PendingChange): void {
     this.#changes.set(changeKey(change.proposal), change)
     this.#bytes += change.bytes
+    change.underWay.push(this.#window.begin(change.bytes + overheadBytes, this.#now()))
   }
 
   get(session: number, sequence: number): PendingChange | undefined {
@@ -85,10 +121,18 @@ export class PendingChanges {
   grow(change: PendingChange, bytes: number): void {
     change.bytes += bytes
     this.#bytes += bytes
+    change.underWay.push(this.#window.begin(bytes, this.#now()))
   }
 
   remove(change: PendingChange): void {
-    if (this.#changes.delete(changeKey(change.proposal))) this.#bytes -= change.bytes
+    if (!this.#changes.delete(changeKey(change.proposal))) return
+    this.#bytes -= change.bytes
+    this.#movedAt = this.#now()
+    const wasSent = change.ordered !== undefined || change.sentRound > 0
+    for (const bytes of change.underWay) {
+      if (wasSent) this.#window.end(bytes, this.#movedAt)
+      else this.#window.drop(bytes)
+    }
   }
 
   /** Oldest first. */
@@ -112,7 +156,7 @@ export function newChange(
   proposal: Proposal,
   operation: Operation,
   madeAt: number,
-  { mount, durable, lost }: Pick<ChangeOptions, 'mount' | 'durable' | 'lost'>,
+  { mount, durable, lost, timeoutMs }: Pick<ChangeOptions, 'mount' | 'durable' | 'lost' | 'timeoutMs'>,
 ): PendingChange {
   return {
     proposal,
@@ -133,5 +177,7 @@ export function newChange(
     accepted: undefined,
     stopWaiting: undefined,
     lost,
+    timeoutMs,
+    underWay: [],
   }
 }

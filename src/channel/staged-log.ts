@@ -98,11 +98,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
   }
 
   /** Bytes of the entries after an index, capped for the sake of its cost. */
-  bytesAfter(index: number): number {
+  bytesAfter(index: number, bytesMax = Infinity): number {
     let bytes = 0
     for (let at = Math.max(index + 1, this.firstIndex); at <= this.#lastIndex; at++) {
       bytes += this.size(at)
-      if (at - index > lagEntriesMax) break
+      if (at - index > lagEntriesMax || bytes >= bytesMax) break
     }
     return bytes
   }

@@ -7,12 +7,13 @@ import {
   electionTimeoutTicks,
   heartbeatTicks,
   inflightBytesMax,
+  thinInflightBytesMax,
 } from '../base/limits.js'
 import { membersDescriptor } from '../fs/apply.js'
 import type { TableView } from '../fs/table-view.js'
 import { Raft } from '../raft/raft.js'
 import { noPledge } from '../raft/recovery.js'
-import type { Configuration, RaftHost, Recovery } from '../raft/types.js'
+import type { Configuration, LinkBounds, RaftHost, Recovery } from '../raft/types.js'
 import { lastPlaced } from './change-number.js'
 import { Agenda } from './agenda.js'
 import { Complaints } from './complaints.js'
@@ -92,7 +93,7 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
   // it may have been in the log that a loss of power took
   const known = committed.index > views.applied.index && log.term(committed.index) === committed.term
   const commitIndex = known ? committed.index : views.applied.index
-  const raft = new Raft<StoredEntry>(
+  const raft: Raft<StoredEntry> = new Raft<StoredEntry>(
     {
       id: self,
       hardState: ports.log.hardState,
@@ -103,17 +104,28 @@ export function makeCore(options: ChannelOptions, ports: ChannelPorts, events: C
       heartbeatTicks,
       appendBytesMax,
       inflightBytesMax,
+      link: member =>
+        linkBounds(ports.transport.windowBytes(member), () => log.bytesAfter(raft.commitIndex, thinInflightBytesMax)),
       seed,
     },
     { ...host, log, saveHardState: state => ports.log.saveHardState(state) },
   )
-  const pending = new PendingChanges()
+  const pending = new PendingChanges(() => ports.monotonicMs())
   const complaints = new Complaints(ports)
   const findings = new Findings(complaints)
   const pledges = new Pledges(ports.memory, log, raft)
   const homeSlot = new HomeSlot(ports.log, roster, health)
   const core = { self, session, leaseMs, ports, events, log, raft, views, roster, pending, agenda, health, complaints }
   return { ...core, chunkExtents, findings, pledges, incarnations, homeSlot, base }
+}
+
+/**
+ * A thin link has some messages of what it carries within a moment; and always more than is not committed, or one that is
+ * behind would seem to want no more of the leader's cable than one that is not (`SharedWay`).
+ */
+function linkBounds(windowBytes: number, uncommittedBytes: () => number): LinkBounds {
+  if (windowBytes >= appendBytesMax) return { appendBytes: appendBytesMax, inflightBytes: inflightBytesMax }
+  return { appendBytes: windowBytes, inflightBytes: Math.max(4 * windowBytes, 2 * uncommittedBytes()) }
 }
 
 function baseOf(log: StagedLog, store: LogStore): Base {

@@ -1,7 +1,7 @@
 /**
- * The port between one channel's brain and the network. Messages between two members are ordered and not duplicated
- * while a connection lasts; when it breaks, any number of the last ones are lost, and `connected` follows once a new one
- * stands. Implemented by `adapters/rpc` and by the simulator.
+ * The port between one channel's brain and the network. Messages between two members are not duplicated while a connection
+ * lasts, and ordered within their lane (`lanes.ts`): what is urgent passes what is long. When it breaks, any number of the
+ * last ones of each lane are lost, and `connected` follows once a new one stands. Implemented by `adapters/rpc` and by the simulator.
  */
 import type { MemberId } from '../base/ids.js'
 import type { EncodedEntry, Proposal } from '../oplog/entry.js'
@@ -78,11 +78,17 @@ export interface Transport {
   connected(member: MemberId): boolean
   /** Round-trip time of the last ping in milliseconds; undefined when it is not known. */
   rttMs(member: MemberId): number | undefined
+  /** How many bytes the link to a member carries within a moment (about a tenth of a second), as far as it has shown. */
+  windowBytes(member: MemberId): number
+  /** Whether it has shown that it carries little: not that nothing is known of it yet. */
+  isThin(member: MemberId): boolean
 }
 
 /** What the network calls. */
 export interface TransportEvents {
   message(from: MemberId, message: PeerMessage): void
+  /** Bytes of a message have come that is still under way, or the member has taken some of one: it is alive. */
+  heard(from: MemberId): void
   /** Messages to this member now go through (again). */
   connected(member: MemberId): void
   disconnected(member: MemberId, reason: string): void

@@ -12,6 +12,8 @@ interface Waiter {
   /** Own changes up to this sequence number must be committed. */
   readonly sequence: number
   readonly deadline: number
+  /** Time counts while nothing moves, for so long; undefined: all of it counts. */
+  readonly patienceMs: number | undefined
   readonly done: (errno: number) => void
 }
 
@@ -58,9 +60,13 @@ export class Waiters {
     return this.#agenda.closed || !this.#health.sound
   }
 
-  /** Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. */
-  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void): () => void {
-    const waiter: Waiter = { sequence, deadline: this.#ports.monotonicMs() + timeoutMs, done }
+  /**
+   * Waits until this member's changes up to `sequence` are on a majority. What it shows of others' is there already. Who is
+   * patient goes on waiting while one after the other gets there.
+   */
+  whenDurable(sequence: number, timeoutMs: number, done: (errno: number) => void, isPatient = true): () => void {
+    const deadline = this.#ports.monotonicMs() + timeoutMs
+    const waiter: Waiter = { sequence, deadline, patienceMs: isPatient ? timeoutMs : undefined, done }
     // of what it gave up when its disk failed it may not have been able to tell yet
     if (!this.#health.sound) done(EIO)
     else if (this.isDurable(sequence)) done(0)
@@ -169,9 +175,12 @@ export class Waiters {
   }
 
   expire(now: number): void {
-    const late = this.#waiters.filter(waiter => waiter.deadline <= now)
+    const { movedAt } = this.#pending
+    const late = this.#waiters.filter(({ deadline, patienceMs }) => {
+      return deadline <= now && (patienceMs === undefined || movedAt + patienceMs <= now)
+    })
     if (late.length > 0) {
-      this.#waiters = this.#waiters.filter(waiter => waiter.deadline > now)
+      this.#waiters = this.#waiters.filter(waiter => !late.includes(waiter))
       for (const waiter of late) this.#agenda.answer(() => waiter.done(EIO))
     }
     for (const [context, barrier] of this.#barriers) {

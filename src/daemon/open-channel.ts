@@ -90,6 +90,7 @@ export class OpenChannel {
       this.transport = connect(
         {
           message: (from, message) => channel?.message(from, message),
+          heard: from => channel?.heard(from),
           connected: member => channel?.connected(member),
           disconnected: member => channel?.disconnected(member),
           secondRun: member => channel?.secondRun(member),

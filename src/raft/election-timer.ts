@@ -1,8 +1,8 @@
 import type { MemberId } from '../base/ids.js'
 import { Rng } from '../base/rng.js'
 
-/** How many election timeouts bytes of any kind may stand in for a word of the leader's own. */
-const bytesHoldLeaderTimeouts = 3
+/** How many election timeouts bytes of any kind may stand in for a word of the leader's own, or of a follower's. */
+export const bytesHoldTimeouts = 3
 
 /** Ticks until a member stands for election: uniformly between one and two election timeouts (Raft §5.2). */
 export class ElectionTimer {
@@ -41,7 +41,7 @@ export class ElectionTimer {
 
   /** A leader busy with a long transfer is alive. One that became a follower is alive as well: hence the bound. */
   leaderSentBytes(): void {
-    if (this.#silence < bytesHoldLeaderTimeouts * this.#leastTicks) this.#elapsed = 0
+    if (this.#silence < bytesHoldTimeouts * this.#leastTicks) this.#elapsed = 0
   }
 
   get silence(): number {

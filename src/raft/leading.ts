@@ -2,6 +2,7 @@ import type { MemberId } from '../base/ids.js'
 import { lastPossibleMatch } from './conflict.js'
 import { Progress } from './progress.js'
 import { majority, quorumValue } from './quorum.js'
+import { bytesHoldTimeouts } from './election-timer.js'
 import { PendingReads } from './read-index.js'
 import { Replication } from './replication.js'
 import type { State } from './state.js'
@@ -39,10 +40,10 @@ export class Leading<D> {
   }
 
   #trackMembers(): void {
-    const { log, now, options } = this.#state
+    const { log, now } = this.#state
     for (const member of this.#state.configurations.members())
       if (member !== this.#state.id && !this.#members.has(member))
-        this.#members.set(member, new Progress(log.lastIndex + 1, now, options.inflightBytesMax))
+        this.#members.set(member, new Progress(log.lastIndex + 1, now))
   }
 
   // Events
@@ -67,6 +68,11 @@ export class Leading<D> {
   heard(from: MemberId): void {
     const progress = this.#members.get(from)
     if (progress) progress.heardAt = this.#state.now
+  }
+
+  heardPart(from: MemberId): void {
+    const progress = this.#members.get(from)
+    if (progress) progress.partAt = this.#state.now
   }
 
   /** What was in flight may be lost: asks first where the logs part. */
@@ -128,9 +134,8 @@ export class Leading<D> {
 
   /** It lost its log and was admitted anew. */
   forget(member: MemberId): void {
-    const { log, now, options } = this.#state
-    if (this.#members.has(member))
-      this.#members.set(member, new Progress(log.lastIndex + 1, now, options.inflightBytesMax))
+    const { log, now } = this.#state
+    if (this.#members.has(member)) this.#members.set(member, new Progress(log.lastIndex + 1, now))
   }
 
   /** `held`: what the member says to have; what is sent next shows whether it is the same. */
@@ -212,7 +217,10 @@ export class Leading<D> {
   }
 
   #isActive(progress: Progress): boolean {
-    return this.#state.now - progress.heardAt < this.#state.options.electionTimeoutTicks
+    const { now, options } = this.#state
+    const timeout = options.electionTimeoutTicks
+    if (now - progress.heardAt < timeout) return true
+    return now - progress.partAt < timeout && now - progress.heardAt < bytesHoldTimeouts * timeout
   }
 
   isActive(member: MemberId): boolean {

@@ -30,6 +30,8 @@ export class Progress {
   toldCommit = 0
   /** Tick of the last sign of life. */
   heardAt: number
+  /** Tick when bytes last came, or were acknowledged, of a message that is still under way. */
+  partAt = -Infinity
   /** The last heartbeat round that the member answered. */
   round = 0
   /** The last periodic heartbeat, and the last entry sent before it. */
@@ -37,15 +39,13 @@ export class Progress {
   heartbeatLast = 0
   /** snapshot: the tick when it was asked for; undefined when that is still to be done. */
   snapshotAskedAt: number | undefined
-  readonly #inflightBytesMax: number
   #inflight: { readonly last: number; readonly bytes: number }[] = []
   #inflightBytes = 0
 
-  constructor(next: number, now: number, inflightBytesMax: number) {
+  constructor(next: number, now: number) {
     this.next = next
     this.heardAt = now
     this.acknowledgedAt = now
-    this.#inflightBytesMax = inflightBytesMax
   }
 
   /** Whether what it acknowledges counts: it holds all that it ever acknowledged. */
@@ -64,10 +64,10 @@ export class Progress {
     return this.#inflightBytes
   }
 
-  /** Bytes that may still be sent; 0 or less when the window is full. */
-  get room(): number {
+  /** Bytes that may still be sent, of so many in all; 0 or less when the window is full. */
+  room(bytesMax: number): number {
     if (this.#inflight.length >= inflightMessagesMax) return 0
-    return this.#inflightBytesMax - this.#inflightBytes
+    return bytesMax - this.#inflightBytes
   }
 
   becomeProbe(next: number, carryEntries: boolean): void {

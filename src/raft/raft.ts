@@ -226,6 +226,11 @@ export class Raft<D> implements RaftCore<D> {
     if (from === this.leader) this.#timer.leaderSentBytes()
   }
 
+  heardPart(from: MemberId): void {
+    this.#leading?.heardPart(from)
+    if (from === this.leader) this.#timer.leaderSentBytes()
+  }
+
   disconnected(member: MemberId): void {
     this.#leading?.disconnected(member)
     // What it showed over the last connection says nothing of what it has now: its disk may be an older copy.

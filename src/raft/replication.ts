@@ -2,6 +2,7 @@ import type { MemberId } from '../base/ids.js'
 import type { Progress } from './progress.js'
 import { RecentSizes } from './recent-sizes.js'
 import type { State } from './state.js'
+import type { LinkBounds } from './types.js'
 
 /** Turns what a leader knows of a member's log into messages to it. */
 export class Replication<D> {
@@ -16,7 +17,10 @@ export class Replication<D> {
   sendEntries(to: MemberId, progress: Progress): void {
     const { lastIndex } = this.#state.log
     if (progress.state === 'probe' && !progress.paused) this.#sendProbe(to, progress)
-    while (progress.state === 'replicate' && progress.next <= lastIndex) if (!this.#sendSlice(to, progress)) break
+    if (progress.state === 'replicate' && progress.next <= lastIndex) {
+      const bounds = this.#boundsFor(to)
+      while (progress.next <= lastIndex) if (!this.#sendSlice(to, progress, bounds)) break
+    }
     if (progress.state === 'replicate' && progress.questionDue) {
       progress.questionDue = false
       this.#sendAppend(to, progress, progress.next - 1, 0)
@@ -25,27 +29,48 @@ export class Replication<D> {
   }
 
   #sendProbe(to: MemberId, progress: Progress): void {
-    const { log, options, commitIndex } = this.#state
+    const { log, commitIndex } = this.#state
     const carry = progress.carryEntries && progress.next <= log.lastIndex && progress.next >= log.firstIndex
     progress.paused = true
-    if (carry) this.#sendAppend(to, progress, log.sliceEnd(progress.next, options.appendBytesMax), commitIndex)
+    if (carry) this.#sendAppend(to, progress, log.sliceEnd(progress.next, this.#boundsFor(to).appendBytes), commitIndex)
     // Commit 0 marks a question: the member always answers it.
     else this.#sendAppend(to, progress, progress.next - 1, 0)
   }
 
   /** One message of entries, if the window has room for it; an empty window takes any one message. */
-  #sendSlice(to: MemberId, progress: Progress): boolean {
+  #sendSlice(to: MemberId, progress: Progress, { appendBytes, inflightBytes: bytesMax }: LinkBounds): boolean {
     const { log, options, commitIndex } = this.#state
-    const { next, room, inflightBytes } = progress
+    const { next, inflightBytes } = progress
+    const isThin = appendBytes < options.appendBytesMax
+    const room = progress.room(bytesMax)
     if (room <= 0) return false
     if (next < log.firstIndex) return this.#sendAppend(to, progress, next, commitIndex)
-    const limit = Math.min(options.appendBytesMax, room)
+    const limit = Math.min(appendBytes, room)
     const last = log.sliceEnd(next, limit)
-    const bytes = this.sizes.bytes(next, last) ?? limit
+    const bytes = this.sizes.bytes(next, last) ?? (isThin && last === next ? this.#entryBytes(next, limit) : limit)
     if (inflightBytes > 0 && bytes > room) return false
     if (!this.#sendAppend(to, progress, last, commitIndex)) return false
     progress.sent(last, bytes)
     return true
+  }
+
+  #boundsFor(to: MemberId): LinkBounds {
+    const { appendBytesMax, inflightBytesMax, link } = this.#state.options
+    const bounds = link?.(to)
+    if (bounds === undefined) return { appendBytes: appendBytesMax, inflightBytes: inflightBytesMax }
+    const { appendBytes, inflightBytes } = bounds
+    return {
+      appendBytes: Math.min(appendBytesMax, appendBytes),
+      inflightBytes: Math.min(inflightBytesMax, inflightBytes),
+    }
+  }
+
+  /** About how long an entry is that makes a message alone: up to twice too much, `limit` at least. */
+  #entryBytes(index: number, limit: number): number {
+    const { log, options } = this.#state
+    let bytes = limit
+    while (bytes < options.appendBytesMax && log.sliceEnd(index, bytes) === index && index < log.lastIndex) bytes *= 2
+    return Math.min(bytes, options.appendBytesMax)
   }
 
   /** Sends `next..last` (empty if last < next); false when the log no longer reaches back that far. */

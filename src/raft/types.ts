@@ -193,7 +193,15 @@ export interface RaftOptions {
   readonly appendBytesMax: number
   /** Bytes of entries sent to one member and not yet acknowledged. */
   readonly inflightBytesMax: number
+  /** Less than these bounds for one member, where its link is thin. */
+  readonly link?: (member: MemberId) => LinkBounds
   readonly seed: number
+}
+
+/** See `RaftOptions`. */
+export interface LinkBounds {
+  readonly appendBytes: number
+  readonly inflightBytes: number
 }
 
 /** A leader's view of one member, for status and for choosing whom to hand leadership to. */

@@ -10,9 +10,9 @@ const operation = { kind: 'open-session' } as const
 /** A member with a change on its way that its program was told of. */
 function member(): { contact: OwnContact; wait: (ms: number) => void } {
   let nowMs = 1000
-  const pending = new PendingChanges()
+  const pending = new PendingChanges(() => nowMs)
   const proposal = { session: 1, sequence: 1, operation: new Uint8Array(0), payload: new Uint8Array(0) } as Proposal
-  pending.add({ ...newChange(proposal, operation, 5, { durable: false }), told: true })
+  pending.add({ ...newChange(proposal, operation, 5, { durable: false, timeoutMs: 1000 }), told: true })
   const ports = { monotonicMs: () => nowMs, now: () => BigInt(nowMs) * 1_000_000n }
   const core = { self: 'me', leaseMs, ports, views: { applied: { index: 5 }, leading: false }, pending }
   return { contact: new OwnContact(core as unknown as Core), wait: ms => void (nowMs += ms) }

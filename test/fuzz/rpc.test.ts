@@ -282,6 +282,7 @@ await t.test('a member that lies', async t => {
     self: identity.memberId,
     authorize: () => undefined,
     events: {
+      heard: () => {},
       connected: () => {},
       disconnected: () => {},
       message: (from, message) => {

@@ -1,4 +1,4 @@
-import { EINTR } from '../../src/base/errno.js'
+import { EINTR, EIO } from '../../src/base/errno.js'
 import type { CopyEnd } from '../../src/channel/copy-call.js'
 import type { Frontend } from '../../src/channel/frontend.js'
 import type {
@@ -403,7 +403,28 @@ export class Kernel implements Mounted {
     )
   }
 
+  /** A program writes until all is written, as cat(1) does; if it fails after a part, nobody knows how much is there: EIO. */
   write(ino: number, handle: number, offset: number, data: Uint8Array, flags: number, answer: Answer<number>): void {
+    let written = 0
+    const next = (): void => {
+      this.#writeOnce(ino, handle, offset + written, data.subarray(written), flags, (errno, count = 0) => {
+        if (errno !== 0) return answer(written > 0 ? EIO : errno, undefined)
+        written += count
+        if (written < data.length) next()
+        else answer(0, written)
+      })
+    }
+    next()
+  }
+
+  #writeOnce(
+    ino: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    flags: number,
+    answer: Answer<number>,
+  ): void {
     this.call<number>(
       `write ${ino} offset ${offset} length ${data.length} flags ${flags.toString(8)}`,
       reply => this.#frontend.write(caller, ino, handle, offset, data, flags, false, reply),

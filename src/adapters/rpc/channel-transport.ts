@@ -3,18 +3,19 @@ import { status, type ServerWritableStream } from '@grpc/grpc-js'
 
 import { assert } from '../../base/assert.js'
 import type { MemberId } from '../../base/ids.js'
+import type { SharedWay } from '../../base/rate-window.js'
 import type { PeerMessage, Transport, TransportEvents } from '../../channel/transport-port.js'
 import { SnapshotRequestSchema, type SnapshotChunk, type SnapshotRequest } from '../../gen/rkfs/v1/peer_pb.js'
 import type { MemberCertificate } from '../pki/verify.js'
 import { addressReach } from './address.js'
-import type { SubscribeCall } from './incoming.js'
+import type { Connection, SubscribeCall } from './incoming.js'
 import { QuietLog, type Log } from './log.js'
 import type { PeerTarget } from './peer-client.js'
 import { PeerLink } from './peer-link.js'
 import type { PortIdentity } from './secure-port.js'
 import { fetchChunks, serveSnapshot, type SnapshotHandler } from './snapshots.js'
 import { callError } from './status.js'
-import { snapshotsPerMemberMax } from './tuning.js'
+import { linkWindow, snapshotsPerMemberMax } from './tuning.js'
 
 /** Another member of the channel. */
 export interface Peer {
@@ -45,6 +46,8 @@ export interface ChannelTransportOptions extends PortIdentity {
   readonly onPeerProblem: (member: MemberId, reason: string | undefined) => void
   readonly snapshot: SnapshotHandler
   readonly log: Log
+  /** What all of this node's links share. */
+  readonly way: SharedWay
   /** Which run of this node's home it is, 16 hex digits; empty: not told. */
   readonly run?: string
   /** Where this node listens, for the peers; host:port. */
@@ -161,6 +164,12 @@ export class ChannelTransport implements Transport {
   rttMs(member: MemberId): number | undefined {
     return this.#links.get(member)?.rttMs
   }
+  isThin(member: MemberId): boolean {
+    return this.#links.get(member)?.isThin ?? false
+  }
+  windowBytes(member: MemberId): number {
+    return this.#links.get(member)?.windowBytes ?? linkWindow.initialBytes
+  }
 
   peerInfo(member: MemberId): PeerInfo {
     const link = this.#links.get(member)
@@ -190,7 +199,7 @@ export class ChannelTransport implements Transport {
   }
 
   /** A call with a valid certificate and hello: hands the stream to the member's link, or refuses it by name. */
-  acceptSubscribe(call: SubscribeCall, from: MemberCertificate, hello: PeerHello, cut: () => void): void {
+  acceptSubscribe(call: SubscribeCall, from: MemberCertificate, hello: PeerHello, connection: Connection): void {
     const { certificate, run, address } = hello
     const refusal = this.#refusal(from.memberId, certificate)
     const link = this.#links.get(from.memberId)
@@ -205,7 +214,7 @@ export class ChannelTransport implements Transport {
       return
     }
     // one that is refused moves nobody to its address
-    if (link.accept(call, from.notAfter, run, cut)) this.moved(from.memberId, address)
+    if (link.accept(call, from.notAfter, run, connection)) this.moved(from.memberId, address)
   }
 
   /** A member asks for our snapshot. */
@@ -263,8 +272,8 @@ export class ChannelTransport implements Transport {
   }
 
   #link(target: PeerTarget, id: MemberId): PeerLink {
-    const { events, name } = this.#options
-    return new PeerLink(id, target, {
+    const { events, name, way } = this.#options
+    return new PeerLink(id, target, way, {
       connected: () => {
         this.#news.say('info', `${id} connected`, 'peer connected', { channel: name, peer: id })
         events.connected(id)
@@ -274,6 +283,7 @@ export class ChannelTransport implements Transport {
         events.disconnected(id, reason)
       },
       message: message => events.message(id, message),
+      heard: () => events.heard(id),
       secondRun: () => events.secondRun?.(id),
       refusedAsSecond: () => events.refusedAsSecond?.(id),
       problem: reason => {

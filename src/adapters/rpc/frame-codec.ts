@@ -10,6 +10,7 @@ import {
   payloadBytesMax,
   pendingOperationsMax,
 } from '../../base/limits.js'
+import { laneCount, type Lane } from '../../channel/lanes.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
 import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs/v1/peer_pb.js'
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
@@ -25,6 +26,8 @@ export type FrameMessage =
   /** `run`: as in the hello; empty when the peer does not tell. */
   | { readonly kind: 'welcome'; readonly protocolVersion: number; readonly run: string }
   | { readonly kind: 'pong'; readonly number: number }
+  /** Of a frame that is too long for the link; the parts of one lane follow each other. */
+  | { readonly kind: 'part'; readonly lane: Lane; readonly last: boolean; readonly data: Uint8Array }
 
 const hashBytes = 32
 const signatureBytesMax = 1024
@@ -62,7 +65,7 @@ export function estimatedBytes(message: FrameMessage): number {
     bytes += 16 * message.refusals.length
   } else if (message.kind === 'diverged') {
     bytes += 3 * Math.min(message.reason.length, reasonCharsMax)
-  } else if (message.kind === 'blob') {
+  } else if (message.kind === 'blob' || message.kind === 'part') {
     bytes += message.data?.length ?? 0
   } else if (message.kind === 'note') {
     bytes += 3 * (message.topic.length + message.body.length)
@@ -132,6 +135,9 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
       return kindOf('welcome', { protocolVersion: message.protocolVersion, run: encodeRun(message.run) })
     case 'pong':
       return kindOf('pong', { number: message.number })
+    case 'part':
+      bulk.push({ a: new Uint8Array(0), b: message.data })
+      return kindOf('part', { lane: message.lane, last: message.last })
     case 'raft':
       return encodeRaft(message.message, bulk)
     case 'propose':
@@ -246,6 +252,11 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
       return { kind: 'welcome', protocolVersion: kind.value.protocolVersion, run: decodeRun(kind.value.run) }
     case 'pong':
       return { kind: 'pong', number: kind.value.number }
+    case 'part': {
+      const { lane, last } = kind.value
+      if (lane >= laneCount) throw malformed(`frame: a part of lane ${lane}`)
+      return { kind: 'part', lane: lane as Lane, last, data: bulk.next(0, messageBytesMax).b }
+    }
     case 'propose': {
       const proposals = kind.value.proposals.map(proposal => decodeProposal(proposal, bulk))
       return { kind: 'propose', restart: kind.value.restart, first: numberOf(kind.value.first), proposals }

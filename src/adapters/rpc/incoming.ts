@@ -2,8 +2,10 @@ import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { status } from '@grpc/grpc-js'
 
 import { RkfsError } from '../../base/errors.js'
+import type { SharedWay } from '../../base/rate-window.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
 import type { SubscribeRequest } from '../../gen/rkfs/v1/peer_pb.js'
+import { numberOf } from './fields.js'
 import { splitMessage } from './frame-codec.js'
 import { Outbox } from './outbox.js'
 import { callError } from './status.js'
@@ -11,13 +13,24 @@ import { pingMs, protocolVersion, silentPingsMax } from './tuning.js'
 
 export type SubscribeCall = ServerDuplexStream<SubscribeRequest, Buffer>
 
+/** What a stream comes over. */
+export interface Connection {
+  /** Bytes that have come over it, those of messages that are still under way among them. */
+  bytesRead(): number
+  /** Ends it, for a peer that does not take a polite end. */
+  cut(): void
+}
+
 export interface IncomingOptions {
   /** Which run of our home answers. */
   readonly run: string
   /** The end of the peer's certificate: the stream does not outlive it. */
   readonly expires: Date
-  /** Cuts the connection, for a peer that does not take a polite end. */
-  readonly cut: () => void
+  readonly connection: Connection
+  /** The peer has taken something of what was sent to it. */
+  readonly taken: () => void
+  /** What all of this node's links share. */
+  readonly way: SharedWay
   /** Once, unless `close` was called before. */
   readonly ended: (error: RkfsError) => void
 }
@@ -29,15 +42,18 @@ export class Incoming {
   readonly #outbox: Outbox
   readonly #timer: NodeJS.Timeout
   #silentPings = 0
+  #bytesRead = 0
+  /** What the peer last said to have read. */
+  #peerRead = 0n
   #closed = false
 
   /** Takes over a call whose hello has been read and found good. */
   constructor(call: SubscribeCall, options: IncomingOptions) {
     this.#call = call
     this.#options = options
-    this.#outbox = new Outbox((frame, taken) => {
-      if (!this.#closed) call.write(frame, taken)
-    })
+    this.#outbox = new Outbox(frame => {
+      if (!this.#closed) call.write(frame)
+    }, options.way)
     this.#outbox.pushFirst({ kind: 'welcome', protocolVersion, run: options.run })
     this.#timer = setInterval(() => this.#tick(), pingMs)
     call.on('data', (request: SubscribeRequest) => this.#received(request))
@@ -48,6 +64,12 @@ export class Incoming {
 
   get outboxBytes(): number {
     return this.#outbox.bytes
+  }
+  get windowBytes(): number {
+    return this.#outbox.windowBytes
+  }
+  get isThin(): boolean {
+    return this.#outbox.isThin
   }
 
   /** Pings since it was heard. */
@@ -66,7 +88,7 @@ export class Incoming {
     this.#closed = true
     clearInterval(this.#timer)
     this.#outbox.close()
-    const timer = setTimeout(this.#options.cut, 1000)
+    const timer = setTimeout(() => this.#options.connection.cut(), 1000)
     timer.unref()
     this.#call.emit('error', callError(code, reason))
   }
@@ -74,11 +96,28 @@ export class Incoming {
   #received(request: SubscribeRequest): void {
     if (this.#closed) return
     this.#silentPings = 0
-    if (request.kind.case === 'ping') this.#outbox.pushFirst({ kind: 'pong', number: request.kind.value.number })
-    else this.#failed(new RkfsError('corrupt', 'the peer sent something that is neither hello nor ping'))
+    const { kind } = request
+    try {
+      if (kind.case === 'ping') {
+        const { number, bytesRead } = kind.value
+        // a frame that is long for its link arrives, slowly
+        if (bytesRead > this.#peerRead) this.#outbox.moved()
+        this.#peerRead = bytesRead
+        this.#outbox.pushFirst({ kind: 'pong', number })
+      } else if (kind.case === 'received') {
+        this.#outbox.acknowledged(numberOf(kind.value.bytes))
+        this.#options.taken()
+      } else throw new RkfsError('corrupt', 'the peer sent something that is neither hello nor ping')
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      this.#failed(error)
+    }
   }
 
   #tick(): void {
+    const bytesRead = this.#options.connection.bytesRead()
+    if (bytesRead > this.#bytesRead) this.#silentPings = 0
+    this.#bytesRead = bytesRead
     if (this.#options.expires.getTime() < Date.now()) {
       this.#failed(new RkfsError('refused', `certificate expired on ${this.#options.expires.toISOString()}`))
     } else if (++this.#silentPings >= silentPingsMax) {

@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto'
+import type { Socket } from 'node:net'
 import * as tls from 'node:tls'
 
-import { Client, credentials } from '@grpc/grpc-js'
+import { type ChannelCredentials, Client, credentials } from '@grpc/grpc-js'
 
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
@@ -68,8 +69,14 @@ function showsAnother({ member }: PeerTarget, certificate: Uint8Array, ca: X509C
  * A client whose end is final. grpc-js leaves a subchannel that waits to connect again in its backoff when the channel is
  * closed: it connects once more, and keeps that connection, which nobody uses, as long as the other end stands.
  */
-class PeerClient extends Client {
+export class PeerClient extends Client {
   isClosed = false
+  socket: Socket | undefined
+
+  /** Bytes that have come over its connection, those of messages that are still under way among them. */
+  get bytesRead(): number {
+    return this.socket?.bytesRead ?? 0
+  }
 
   override close(): void {
     this.isClosed = true
@@ -81,7 +88,7 @@ class PeerClient extends Client {
 export function connectPeer(
   target: PeerTarget,
   identified: (result: MemberCertificate | RkfsError) => void = () => undefined,
-): Client {
+): PeerClient {
   const { own } = target
   parseAddress(target.address)
   const context = tls.createSecureContext({
@@ -102,11 +109,31 @@ export function connectPeer(
       }
     },
   })
+  watchSocket(checked, socket => {
+    client.socket = socket
+  })
   const client = new PeerClient(`dns:${target.address}`, checked, {
     ...clientOptions,
     'grpc.ssl_target_name_override': channelDnsName(target.channelId),
   })
   return client
+}
+
+/**
+ * Hears of the socket of each connection before TLS begins on it. grpc-js shows it nowhere else, and tells of whole messages
+ * only: of one that is long, on a thin link, nothing would be heard for many seconds.
+ */
+function watchSocket(checked: ChannelCredentials, watch: (socket: Socket) => void): void {
+  const create = checked._createSecureConnector.bind(checked)
+  checked._createSecureConnector = (...args) => {
+    const connector = create(...args)
+    const connect = connector.connect.bind(connector)
+    connector.connect = socket => {
+      watch(socket)
+      return connect(socket)
+    }
+    return connector
+  }
 }
 
 /** The certificates that whoever listens there shows, leaf first, as DER. Throws `unavailable` or `timeout`. */

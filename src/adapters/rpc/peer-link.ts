@@ -2,9 +2,10 @@ import { status } from '@grpc/grpc-js'
 
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
+import type { SharedWay } from '../../base/rate-window.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
 import { callError } from './status.js'
-import { Incoming, type SubscribeCall } from './incoming.js'
+import { Incoming, type Connection, type SubscribeCall } from './incoming.js'
 import { PeerRun } from './peer-run.js'
 import type { PeerTarget } from './peer-client.js'
 import { Subscription } from './subscription.js'
@@ -14,6 +15,8 @@ export interface PeerLinkEvents {
   connected(): void
   disconnected(reason: string): void
   message(message: PeerMessage): void
+  /** Bytes of a message have come that is still under way, or the peer has taken some of one. */
+  heard(): void
   /** Why there is no connection; undefined when there is one. Only when it changed. */
   problem(reason: string | undefined): void
   /** A second node with the peer's identity was refused. */
@@ -33,6 +36,7 @@ export class PeerLink {
   readonly id: MemberId
   readonly #events: PeerLinkEvents
   readonly #runs = new PeerRun()
+  readonly #way: SharedWay
   #target: PeerTarget
   #subscription: Subscription | undefined
   #subscribed = false
@@ -46,8 +50,10 @@ export class PeerLink {
   #problem: string | undefined
   #closed = false
 
-  constructor(id: MemberId, target: PeerTarget, events: PeerLinkEvents) {
+  /** `way`: what all of this node's links share. */
+  constructor(id: MemberId, target: PeerTarget, way: SharedWay, events: PeerLinkEvents) {
     this.id = id
+    this.#way = way
     this.#target = target
     this.#events = events
     this.#subscribe()
@@ -68,6 +74,13 @@ export class PeerLink {
   get outboxBytes(): number {
     return this.#incoming?.outboxBytes ?? 0
   }
+  /** Bytes that the link carries within a moment; undefined while it does not stand. */
+  get windowBytes(): number | undefined {
+    return this.connected ? this.#incoming?.windowBytes : undefined
+  }
+  get isThin(): boolean {
+    return this.connected && this.#incoming!.isThin
+  }
 
   /** A new address or a new certificate of our own: used by the next attempt, at once when there is no connection. */
   retarget(target: PeerTarget): void {
@@ -87,7 +100,7 @@ export class PeerLink {
    * The peer has opened its stream to us; its certificate and hello are good. False: it was refused, since another run of its
    * home is connected.
    */
-  accept(call: SubscribeCall, expires: Date, run: string, cut: () => void): boolean {
+  accept(call: SubscribeCall, expires: Date, run: string, connection: Connection): boolean {
     const before = this.#runs.run
     if (!this.#runs.admit(run, this.#silentPings, performance.now())) {
       call.emit('error', this.#refusal)
@@ -100,7 +113,11 @@ export class PeerLink {
     const incoming: Incoming = new Incoming(call, {
       expires,
       run: this.#target.run ?? '',
-      cut,
+      connection,
+      taken: () => {
+        if (this.#incoming === incoming && this.connected) this.#events.heard()
+      },
+      way: this.#way,
       ended: error => {
         if (this.#incoming === incoming) this.#reset(error)
       },
@@ -187,6 +204,9 @@ export class PeerLink {
       },
       message: message => {
         if (this.#subscription === subscription && this.connected) this.#events.message(message)
+      },
+      heard: () => {
+        if (this.#subscription === subscription && this.connected) this.#events.heard()
       },
       ended: error => {
         if (this.#subscription !== subscription) return

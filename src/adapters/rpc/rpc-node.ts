@@ -6,6 +6,7 @@ import { Server, ServerCredentials, status, type ServerWritableStream } from '@g
 import { assert } from '../../base/assert.js'
 import { RkfsError } from '../../base/errors.js'
 import { messageBytesMax } from '../../base/limits.js'
+import { SharedWay } from '../../base/rate-window.js'
 import type { EnrollReply, EnrollRequest } from '../../gen/rkfs/v1/enrollment_pb.js'
 import type { SnapshotChunk, SnapshotRequest, SubscribeRequest } from '../../gen/rkfs/v1/peer_pb.js'
 import { createSelfSigned } from '../pki/authority.js'
@@ -40,7 +41,7 @@ export interface RpcNodeOptions {
 }
 
 /** A channel on this node. `enroll` is given on the owner only. */
-export type OpenChannelOptions = Omit<ChannelTransportOptions, 'log' | 'advertise'> & {
+export type OpenChannelOptions = Omit<ChannelTransportOptions, 'log' | 'advertise' | 'way'> & {
   readonly enroll?: EnrollHandler
 }
 
@@ -71,6 +72,7 @@ export class RpcNode {
   readonly #sockets = new Map<string, tls.TLSSocket>()
   /** Of each member in each channel, the oldest first: it alone pays for too many. */
   readonly #connections = new Map<string, Set<tls.TLSSocket>>()
+  readonly #way = new SharedWay()
   readonly #enrollments = new Turns(enrollmentsWaitingMax)
   #port: SecurePort | undefined
   #address: string | undefined
@@ -116,7 +118,8 @@ export class RpcNode {
     const { channelId, enroll } = options
     if (this.#channels.has(channelId)) throw new RkfsError('exists', `channel ${options.name} is open already`)
     this.#port.setChannel(options)
-    const transport = new ChannelTransport({ ...options, log: this.#options.log, advertise: this.#advertise }, () => {
+    const own = { log: this.#options.log, advertise: this.#advertise, way: this.#way }
+    const transport = new ChannelTransport({ ...options, ...own }, () => {
       this.#channels.delete(channelId)
       this.#port?.removeChannel(channelId)
     })
@@ -197,7 +200,10 @@ export class RpcNode {
         const socket = this.#sockets.get(call.getPeer())
         const { certificate } = caller
         const told = { certificate, address: hello.address, run: decodeRun(hello.run) }
-        caller.channel.transport.acceptSubscribe(call, caller, told, () => socket?.destroy())
+        caller.channel.transport.acceptSubscribe(call, caller, told, {
+          bytesRead: () => socket?.bytesRead ?? 0,
+          cut: () => socket?.destroy(),
+        })
       } catch (error) {
         this.#failed(call, error)
       }

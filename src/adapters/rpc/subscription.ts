@@ -1,12 +1,15 @@
-import { create } from '@bufbuild/protobuf'
-import type { Client, ClientDuplexStream } from '@grpc/grpc-js'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import type { ClientDuplexStream } from '@grpc/grpc-js'
 
+import { malformed } from '../../base/bytes.js'
 import { RkfsError, messageOf } from '../../base/errors.js'
 import { SubscribeRequestSchema, type SubscribeRequest } from '../../gen/rkfs/v1/peer_pb.js'
 import type { PeerMessage } from '../../channel/transport-port.js'
+import { Assembly } from './assembly.js'
 import { decodeFrame, type FrameMessage } from './frame-codec.js'
 import { encodeRun } from './greeting-codec.js'
-import { checkServer, connectPeer, shownCertificates, type PeerTarget } from './peer-client.js'
+import { checkServer, connectPeer, shownCertificates, type PeerClient, type PeerTarget } from './peer-client.js'
+import { Receipts } from './receipts.js'
 import { peerService } from './services.js'
 import { errorOfCall } from './status.js'
 import { connectMs, pingMs, protocolVersion, silentPingsMax } from './tuning.js'
@@ -15,6 +18,8 @@ export interface SubscriptionEvents {
   /** The peer has welcomed us; its messages follow. `expires`: the end of its certificate. `run`: of its home; empty: not told. */
   standing(expires: Date | undefined, run: string): void
   message(message: PeerMessage): void
+  /** Bytes of a message have come that is still under way. */
+  heard(): void
   /** Once, unless `close` was called before. */
   ended(error: RkfsError): void
 }
@@ -23,7 +28,7 @@ export interface SubscriptionEvents {
 export class Subscription {
   readonly #target: PeerTarget
   readonly #events: SubscriptionEvents
-  readonly #client: Client
+  readonly #client: PeerClient
   readonly #call: ClientDuplexStream<SubscribeRequest, Buffer>
   readonly #timer: NodeJS.Timeout
   readonly #started = performance.now()
@@ -31,6 +36,9 @@ export class Subscription {
   #expires: Date | undefined
   #identityProblem: RkfsError | undefined
   #silentPings = 0
+  #bytesRead = 0
+  readonly #assembly = new Assembly()
+  readonly #receipts: Receipts
   #pingNumber = 0
   #pingSent = 0
   #rttMs: number | undefined
@@ -47,6 +55,7 @@ export class Subscription {
     this.#call.on('data', (bytes: Buffer) => this.#received(bytes))
     this.#call.on('error', error => void this.#failed(errorOfCall(error)))
     this.#call.on('end', () => void this.#failed(new RkfsError('unavailable', 'the peer closed the connection')))
+    this.#receipts = new Receipts(bytes => this.#write({ case: 'received', value: { bytes: BigInt(bytes) } }))
     this.#call.write(
       create(SubscribeRequestSchema, {
         kind: {
@@ -76,6 +85,7 @@ export class Subscription {
   close(): void {
     this.#state = 'ended'
     clearInterval(this.#timer)
+    this.#receipts.close()
     this.#call.cancel()
     this.#client.close()
   }
@@ -83,14 +93,25 @@ export class Subscription {
   #received(bytes: Buffer): void {
     if (this.#state === 'ended') return
     this.#silentPings = 0
+    this.#receipts.add(bytes.length)
     try {
-      for (const message of decodeFrame(bytes)) {
-        this.#take(message)
-        if (this.#ended) return
-      }
+      this.#takeFrame(bytes)
     } catch (error) {
       if (!(error instanceof RkfsError)) throw error
       void this.#failed(error)
+    }
+  }
+
+  #takeFrame(bytes: Uint8Array, isAssembled = false): void {
+    for (const message of decodeFrame(bytes)) {
+      if (message.kind !== 'part') this.#take(message)
+      else if (isAssembled) throw malformed('frame: a part of a part')
+      else {
+        this.#events.heard()
+        const whole = this.#assembly.take(message)
+        if (whole !== undefined) this.#takeFrame(whole, true)
+      }
+      if (this.#ended) return
     }
   }
 
@@ -98,7 +119,7 @@ export class Subscription {
     return this.#state === 'ended'
   }
 
-  #take(message: FrameMessage): void {
+  #take(message: Exclude<FrameMessage, { kind: 'part' }>): void {
     switch (message.kind) {
       case 'welcome':
         if (this.#state !== 'connecting') throw new RkfsError('corrupt', 'the peer welcomed us twice')
@@ -122,6 +143,12 @@ export class Subscription {
       }
       return
     }
+    const { bytesRead } = this.#client
+    if (bytesRead > this.#bytesRead) {
+      if (this.#silentPings > 0) this.#events.heard()
+      this.#silentPings = 0
+    }
+    this.#bytesRead = bytesRead
     // Counted in pings, not in time: a node that was itself stopped for a while must not blame its peers.
     if (++this.#silentPings >= silentPingsMax) {
       void this.#failed(new RkfsError('timeout', `silent for ${(silentPingsMax * pingMs) / 1000} s`))
@@ -133,7 +160,12 @@ export class Subscription {
   #ping(): void {
     this.#pingNumber = (this.#pingNumber + 1) % 2 ** 32
     this.#pingSent = performance.now()
-    this.#call.write(create(SubscribeRequestSchema, { kind: { case: 'ping', value: { number: this.#pingNumber } } }))
+    const bytesRead = BigInt(this.#client.bytesRead)
+    this.#write({ case: 'ping', value: { number: this.#pingNumber, bytesRead } })
+  }
+
+  #write(kind: MessageInitShape<typeof SubscribeRequestSchema>['kind']): void {
+    this.#call.write(create(SubscribeRequestSchema, { kind }))
   }
 
   async #failed(error: RkfsError): Promise<void> {

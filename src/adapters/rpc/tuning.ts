@@ -8,8 +8,30 @@ export const requestBytesMax = 64 * 1024
 /** Small messages are put into one frame up to this size. */
 export const coalescedBytesMax = 64 * 1024
 export const coalescedMessagesMax = 256
-/** Handed to gRPC and not yet taken by the socket, for one peer. */
-export const wireBytesMax = 4 * 1024 * 1024
+/** What is on the wire to one peer, as it acknowledges it: a tenth of a second of what the link carries. */
+export const linkWindow = {
+  initialBytes: 16 * 1024,
+  minBytes: 4 * 1024,
+  maxBytes: 4 * 1024 * 1024,
+  targetMs: 150,
+  idleMs: 10_000,
+}
+/** What is urgent may be on the wire beyond that. */
+export const urgentBytesMax = 256 * 1024
+
+const pieceBytesMin = 2 * 1024
+/** From this window on a link is not thin: frames go whole. */
+export const wideBytes = 256 * 1024
+
+/** Frames that are longer than this go in parts, where the link carries so many bytes within a moment. */
+export function pieceBytesOf(windowBytes: number): number {
+  if (windowBytes >= wideBytes) return Infinity
+  return Math.max(pieceBytesMin, Math.min(64 * 1024, Math.floor(windowBytes / 4)))
+}
+
+/** So many bytes are acknowledged at once, fewer after a moment. */
+export const acknowledgedBytesMin = 16 * 1024
+export const acknowledgeMs = 20
 
 export const pingMs = 1000
 /** Pings in a row without a byte from the peer, after which it is gone. */

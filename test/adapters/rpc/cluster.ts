@@ -77,6 +77,7 @@ export class Member {
       events: {
         connected: peer => this.events.push({ kind: 'connected', peer }),
         disconnected: (peer, reason) => this.events.push({ kind: 'disconnected', peer, reason }),
+        heard: () => {},
         secondRun: peer => this.events.push({ kind: 'second-run', peer }),
         refusedAsSecond: peer => this.events.push({ kind: 'refused-as-second', peer }),
         message: (peer, message) => {

@@ -54,6 +54,8 @@ export const frameSamples: readonly FrameMessage[] = [
     },
   },
   { kind: 'pong', number: 2 ** 32 - 1 },
+  { kind: 'part', lane: 1, last: false, data: bytes(3000, 7) },
+  { kind: 'part', lane: 2, last: true, data: bytes(1, 7) },
   raft({ kind: 'pre-vote', term: 1, lastIndex: big, lastTerm: 0, transfer: false }),
   raft({ kind: 'vote', term: big, lastIndex: 2, lastTerm: 3, transfer: true }),
   raft({ kind: 'pre-vote-reply', term: 1, granted: true }),

@@ -186,6 +186,8 @@ export class Member {
         send: (to, message) => life === this.#lives && network.send(this.id, to, message),
         connected: member => network.isConnected(this.id, member),
         rttMs: () => undefined,
+        windowBytes: member => network.windowBytes(this.id, member),
+        isThin: member => network.isThin(this.id, member),
       },
       now: () => this.wallNs(),
       monotonicMs: () => clock.now,
@@ -237,6 +239,7 @@ export class Member {
           const sender = hooks?.heard && this.#cluster.members.find(({ id }) => id === from)
           if (sender !== undefined) hooks?.heard?.(sender, this, message)
         }),
+      heard: from => this.#run(life, () => channel.heard(from)),
       connected: member => this.#run(life, () => channel.connected(member)),
       disconnected: member => this.#run(life, () => channel.disconnected(member)),
     })

@@ -1,6 +1,7 @@
 import type { MemberId } from '../../../src/base/ids.js'
 import type { Rng } from '../../../src/base/rng.js'
 import type { PeerMessage, TransportEvents } from '../../../src/channel/transport-port.js'
+import { Egress, ThinLink } from './thin-link.js'
 
 export interface SimClock {
   readonly now: number
@@ -19,7 +20,12 @@ interface Link {
   /** Grows when the connection breaks: what was under way is lost. */
   generation: number
   lastDue: number
+  /** What each end sends, where its machine's link was made thin. */
+  readonly thin: Map<MemberId, ThinLink>
 }
+
+/** As good as no bound. */
+const wideBytesPerMs = 1e6
 
 /** Connections between members: ordered, lossless until they break (`transport-port.ts`), and under the test's thumb. */
 export class SimNetwork {
@@ -36,6 +42,7 @@ export class SimNetwork {
   readonly #rng: Rng
   readonly #links = new Map<string, Link>()
   readonly #ends = new Map<MemberId, TransportEvents>()
+  readonly #egress = new Map<MemberId, Egress>()
 
   constructor(clock: SimClock, rng: Rng) {
     this.#clock = clock
@@ -47,6 +54,13 @@ export class SimNetwork {
     let link = this.#links.get(key)
     if (link === undefined) this.#links.set(key, (link = newLink()))
     return link
+  }
+
+  /** What is under way is lost. */
+  #cut(link: Link): void {
+    link.generation++
+    for (const thin of link.thin.values()) thin.close()
+    link.thin.clear()
   }
 
   attach(member: MemberId, events: TransportEvents): void {
@@ -78,7 +92,7 @@ export class SimNetwork {
     link.silent = false
     link.muted.clear()
     link.bytes = link.messages = 0
-    link.generation++
+    this.#cut(link)
     link.lastDue = 0
     this.#ends.get(a)!.connected(b)
     this.#ends.get(b)!.connected(a)
@@ -89,7 +103,7 @@ export class SimNetwork {
     if (!link.up) return
     link.up = link.silent = false
     link.muted.clear()
-    link.generation++
+    this.#cut(link)
     this.#ends.get(a)?.disconnected(b, 'simulated')
     this.#ends.get(b)?.disconnected(a, 'simulated')
   }
@@ -99,7 +113,7 @@ export class SimNetwork {
     const link = this.#link(a, b)
     if (!link.up || link.silent) return
     link.silent = true
-    link.generation++
+    this.#cut(link)
     const { generation } = link
     this.#clock.after(ms, () => {
       if (link.generation === generation) this.break(a, b)
@@ -131,6 +145,43 @@ export class SimNetwork {
     }
   }
 
+  /** From now on a member's machine sends so many bytes per second, to all others together; undefined: as many as it likes. */
+  narrow(member: MemberId, bytesPerSecond: number | undefined): void {
+    const bytesPerMs = bytesPerSecond === undefined ? wideBytesPerMs : bytesPerSecond / 1000
+    const egress = this.#egress.get(member)
+    if (egress !== undefined) egress.bytesPerMs = bytesPerMs
+    else if (bytesPerSecond !== undefined) this.#egress.set(member, new Egress(bytesPerMs))
+  }
+
+  windowBytes(from: MemberId, to: MemberId): number {
+    return this.#link(from, to).thin.get(from)?.windowBytes ?? Infinity
+  }
+
+  isThin(from: MemberId, to: MemberId): boolean {
+    return this.#link(from, to).thin.get(from)?.isThin ?? false
+  }
+
+  /** Bytes that wait, or are under way, from one member to another over a thin link. */
+  queuedBytes(from: MemberId, to: MemberId): number {
+    return this.#link(from, to).thin.get(from)?.bytes ?? 0
+  }
+
+  #sendThin(link: Link, egress: Egress, from: MemberId, to: MemberId, message: PeerMessage): void {
+    let thin = link.thin.get(from)
+    if (thin === undefined) {
+      const { generation } = link
+      const delayMs = (): number => 1 + this.#rng.below(this.delayMsMax)
+      const taken = (): void => this.#ends.get(from)?.heard(to)
+      thin = new ThinLink(this.#clock, egress, link.lastDue, delayMs, taken, arrived => {
+        if (link.generation !== generation || link.silent) return
+        if (arrived === undefined) this.#ends.get(to)?.heard(from)
+        else this.#ends.get(to)?.message(from, arrived)
+      })
+      link.thin.set(from, thin)
+    }
+    thin.send(message, bytesOf(message))
+  }
+
   send(from: MemberId, to: MemberId, message: PeerMessage): boolean {
     const link = this.#link(from, to)
     if (!link.up || !this.#ends.has(from)) return false
@@ -139,6 +190,11 @@ export class SimNetwork {
     if (this.lose?.(from, to, message)) {
       this.#clock.after(0, () => this.break(from, to))
       link.silent = true
+      return true
+    }
+    const egress = this.#egress.get(from)
+    if (egress !== undefined) {
+      this.#sendThin(link, egress, from, to, message)
       return true
     }
     const { generation } = link
@@ -159,7 +215,16 @@ export class SimNetwork {
 }
 
 function newLink(): Link {
-  return { up: false, silent: false, muted: new Set(), bytes: 0, messages: 0, generation: 0, lastDue: 0 }
+  return {
+    up: false,
+    silent: false,
+    muted: new Set(),
+    bytes: 0,
+    messages: 0,
+    generation: 0,
+    lastDue: 0,
+    thin: new Map(),
+  }
 }
 
 /** Payload bytes of a message, which are nearly all of it where it is large. */

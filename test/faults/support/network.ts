@@ -178,6 +178,12 @@ export class Network {
     }
   }
 
+  /** What a machine sends goes out at so many kbit/s, to all others together (tbf), with a queue of half a second. */
+  narrow(name: string, kbitPerSecond: number): void {
+    const queue = ['rate', `${kbitPerSecond}kbit`, 'burst', '16kb', 'latency', '500ms']
+    tool('tc', '-n', named(name), 'qdisc', 'replace', 'dev', cable, 'root', 'tbf', ...queue)
+  }
+
   /** All links as they were. */
   heal(): void {
     for (const name of this.#machines.keys()) {

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/peer.proto.
  */
 export const file_rkfs_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEiWgoQU3Vic2NyaWJlUmVxdWVzdBIfCgVoZWxsbxgBIAEoCzIOLnJrZnMudjEuSGVsbG9IABIdCgRwaW5nGAIgASgLMg0ucmtmcy52MS5QaW5nSABCBgoEa2luZCJTCgVIZWxsbxISCgpjaGFubmVsX2lkGAEgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAiABKA0SDwoHYWRkcmVzcxgDIAEoCRILCgNydW4YBCABKAwiFgoEUGluZxIOCgZudW1iZXIYASABKA0iOQoFRnJhbWUSIgoIbWVzc2FnZXMYASADKAsyEC5ya2ZzLnYxLk1lc3NhZ2USDAoEYnVsaxgCIAEoDCKVCQoHTWVzc2FnZRIjCgd3ZWxjb21lGAEgASgLMhAucmtmcy52MS5XZWxjb21lSAASHQoEcG9uZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEh0KBHZvdGUYCiABKAsyDS5ya2ZzLnYxLlZvdGVIABIoCgp2b3RlX3JlcGx5GAsgASgLMhIucmtmcy52MS5Wb3RlUmVwbHlIABIhCgZhcHBlbmQYDCABKAsyDy5ya2ZzLnYxLkFwcGVuZEgAEiwKDGFwcGVuZF9yZXBseRgNIAEoCzIULnJrZnMudjEuQXBwZW5kUmVwbHlIABInCgloZWFydGJlYXQYDiABKAsyEi5ya2ZzLnYxLkhlYXJ0YmVhdEgAEjIKD2hlYXJ0YmVhdF9yZXBseRgPIAEoCzIXLnJrZnMudjEuSGVhcnRiZWF0UmVwbHlIABIwCg5zbmFwc2hvdF9vZmZlchgQIAEoCzIWLnJrZnMudjEuU25hcHNob3RPZmZlckgAEioKC3RpbWVvdXRfbm93GBEgASgLMhMucmtmcy52MS5UaW1lb3V0Tm93SAASLgoNdGVybV9xdWVzdGlvbhgUIAEoCzIVLnJrZnMudjEuVGVybVF1ZXN0aW9uSAASKgoLdGVybV9hbnN3ZXIYFSABKAsyEy5ya2ZzLnYxLlRlcm1BbnN3ZXJIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASJQoIZ3JlZXRpbmcYKyABKAsyES5ya2ZzLnYxLkdyZWV0aW5nSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSABCBgoEa2luZCIwCgdXZWxjb21lEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0SCwoDcnVuGAIgASgMImoKBFZvdGUSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSEgoKbGFzdF9pbmRleBgDIAEoBBIRCglsYXN0X3Rlcm0YBCABKAQSEAoIdHJhbnNmZXIYBSABKAgSDgoGb3RoZXJzGAYgASgIIksKCVZvdGVSZXBseRILCgNwcmUYASABKAgSDAoEdGVybRgCIAEoBBIPCgdncmFudGVkGAMgASgIEhIKCnJlY292ZXJpbmcYBCABKAgiggEKBkFwcGVuZBIMCgR0ZXJtGAEgASgEEhYKDnByZXZpb3VzX2luZGV4GAIgASgEEhUKDXByZXZpb3VzX3Rlcm0YAyABKAQSDQoFZmlyc3QYBCABKAQSDgoGY29tbWl0GAUgASgEEg0KBWNvdW50GAYgASgNEg0KBXRlcm1zGAcgAygEIo4BCgtBcHBlbmRSZXBseRIMCgR0ZXJtGAEgASgEEg8KB3N1Y2Nlc3MYAiABKAgSDQoFbWF0Y2gYAyABKAQSFgoOcmVqZWN0ZWRfaW5kZXgYBCABKAQSEgoKaGludF9pbmRleBgFIAEoBBIRCgloaW50X3Rlcm0YBiABKAQSEgoKcmVjb3ZlcmluZxgHIAEoCCJuCglIZWFydGJlYXQSDAoEdGVybRgBIAEoBBIOCgZjb21taXQYAiABKAQSDQoFcm91bmQYAyABKAQSDAoEbGFzdBgEIAEoBBIPCgdkdXJhYmxlGAUgASgEEhUKDWFja25vd2xlZGdpbmcYBiABKA0iUAoOSGVhcnRiZWF0UmVwbHkSDAoEdGVybRgBIAEoBBINCgVyb3VuZBgCIAEoBBINCgVtYXRjaBgDIAEoBBISCgpyZWNvdmVyaW5nGAQgASgIIiwKDVNuYXBzaG90T2ZmZXISDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBCIqCgpUaW1lb3V0Tm93EgwKBHRlcm0YASABKAQSDgoGdGFyZ2V0GAIgASgJIhwKDFRlcm1RdWVzdGlvbhIMCgR0ZXJtGAEgASgEIioKClRlcm1BbnN3ZXISDAoEdGVybRgBIAEoBBIOCgZsZWFkZXIYAiABKAkiKgoJUmVhZEluZGV4EgwKBHRlcm0YASABKAQSDwoHY29udGV4dBgCIAEoBCI+Cg5SZWFkSW5kZXhSZXBseRIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQSDQoFaW5kZXgYAyABKAQiTwoHUHJvcG9zZRIPCgdyZXN0YXJ0GAEgASgIEg0KBWZpcnN0GAIgASgEEiQKCXByb3Bvc2FscxgDIAMoCzIRLnJrZnMudjEuUHJvcG9zYWwiVgoGUmVzdW1lEg8KB3Nlc3Npb24YASABKAQSDAoEbGFzdBgCIAEoBBINCgVzaW5jZRgDIAEoBBIOCgZzaWxlbnQYBCABKAgSDgoGaW5vZGVzGAUgAygEIpYBCghQcm9wb3NhbBIgCgRraW5kGAEgASgOMhIucmtmcy52MS5FbnRyeUtpbmQSDgoGb3JpZ2luGAIgASgMEg8KB3Nlc3Npb24YAyABKAQSEAoIc2VxdWVuY2UYBCABKAQSDAoEdGltZRgFIAEoEhIUCgxwYXlsb2FkX2hhc2gYBiABKAwSEQoJc2lnbmF0dXJlGAcgASgMIlQKDlByb3Bvc2VSZWZ1c2VkEg8KB3Nlc3Npb24YASABKAQSIgoIcmVmdXNhbHMYAiADKAsyEC5ya2ZzLnYxLlJlZnVzYWwSDQoFaW5kZXgYAyABKAQiKgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBINCgVlcnJubxgCIAEoDSIOCgxQcm9wb3NlQWdhaW4iJQoGRGlnZXN0Eg0KBWluZGV4GAEgASgEEgwKBGhhc2gYAiABKAwiKQoIRGl2ZXJnZWQSDQoFaW5kZXgYASABKAQSDgoGcmVhc29uGAIgASgJIkwKCFBvc2l0aW9uEhIKCmxhc3RfaW5kZXgYASABKAQSFQoNZHVyYWJsZV9pbmRleBgCIAEoBBIVCg1hcHBsaWVkX2luZGV4GAMgASgEIo4BCghHcmVldGluZxIpCgtpbmNhcm5hdGlvbhgBIAEoCzIULnJrZnMudjEuSW5jYXJuYXRpb24SDAoEc2xvdBgCIAEoDRIMCgR0ZXJtGAMgASgEEhIKCnJlY292ZXJpbmcYBCABKAgSJwoKcmVtZW1iZXJlZBgFIAEoCzITLnJrZnMudjEuUmVtZW1iZXJlZCIqCgtJbmNhcm5hdGlvbhINCgVzdGFydBgBIAEoBBIMCgRtYXJrGAIgASgMIokBCgpSZW1lbWJlcmVkEikKC2luY2FybmF0aW9uGAEgASgLMhQucmtmcy52MS5JbmNhcm5hdGlvbhIMCgRzbG90GAIgASgNEgwKBHRlcm0YAyABKAQSDQoFaW5kZXgYBCABKAQSEgoKaW5kZXhfdGVybRgFIAEoBBIRCgloZWxkX3Rlcm0YBiABKAQiBgoETm90ZSJqCglMb2NrQ2FsbHMSDAoEdGVybRgBIAEoBBIPCgdzZXNzaW9uGAIgASgEEg0KBXJvdW5kGAMgASgEEg0KBWZpcnN0GAQgASgEEiAKBWNhbGxzGAUgAygLMhEucmtmcy52MS5Mb2NrQ2FsbCL2AQoITG9ja0NhbGwSHgoFY2xhaW0YASABKAsyDS5ya2ZzLnYxLkxvY2tIABIlCgZhdHRhY2gYAiABKAsyEy5ya2ZzLnYxLkxvY2tBdHRhY2hIABIPCgVyZW5ldxgDIAEoBEgAEicKB2FjcXVpcmUYBCABKAsyFC5ya2ZzLnYxLkxvY2tBY3F1aXJlSAASEAoGY2FuY2VsGAUgASgESAASKAoHcmVsZWFzZRgGIAEoCzIVLnJrZnMudjEuTG9ja1F1ZXN0aW9uSAASJQoEdGVzdBgHIAEoCzIVLnJrZnMudjEuTG9ja1F1ZXN0aW9uSABCBgoEa2luZCJpCgRMb2NrEg0KBWZsb2NrGAEgASgIEgsKA2lubxgCIAEoBBINCgVvd25lchgDIAEoCRINCgV3cml0ZRgEIAEoCBINCgVzdGFydBgFIAEoBBILCgNlbmQYBiABKAQSCwoDcGlkGAcgASgNIh0KCkxvY2tBdHRhY2gSDwoHd2FpdGluZxgBIAMoBCJECgtMb2NrQWNxdWlyZRIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrEgwKBHdhaXQYAyABKAgiNwoMTG9ja1F1ZXN0aW9uEgoKAmlkGAEgASgEEhsKBGxvY2sYAiABKAsyDS5ya2ZzLnYxLkxvY2sicAoLTG9ja0Fuc3dlcnMSDAoEdGVybRgBIAEoBBIPCgdzZXNzaW9uGAIgASgEEg0KBXJvdW5kGAMgASgEEg0KBWZpcnN0GAQgASgEEiQKB2Fuc3dlcnMYBSADKAsyEy5ya2ZzLnYxLkxvY2tBbnN3ZXIi+gEKCkxvY2tBbnN3ZXISHQoEbG9zdBgBIAEoCzINLnJrZnMudjEuTG9ja0gAEikKCGF0dGFjaGVkGAIgASgLMhUucmtmcy52MS5Mb2NrQXR0YWNoZWRIABIRCgdyZW5ld2VkGAMgASgESAASJwoHZ3JhbnRlZBgEIAEoCzIULnJrZnMudjEuTG9ja0dyYW50ZWRIABIlCgZkZW5pZWQYBSABKAsyEy5ya2ZzLnYxLkxvY2tEZW5pZWRIABISCghyZWxlYXNlZBgGIAEoBEgAEiMKBWZvdW5kGAcgASgLMhIucmtmcy52MS5Mb2NrRm91bmRIAEIGCgRraW5kIg4KDExvY2tBdHRhY2hlZCIoCgtMb2NrR3JhbnRlZBIKCgJpZBgBIAEoBBINCgVpbmRleBgCIAEoBCInCgpMb2NrRGVuaWVkEgoKAmlkGAEgASgEEg0KBWVycm5vGAIgASgNIjwKCUxvY2tGb3VuZBIKCgJpZBgBIAEoBBIjCgRsb2NrGAIgASgLMhUucmtmcy52MS5Mb2NrSW5UaGVXYXkiRgoMTG9ja0luVGhlV2F5Eg0KBXdyaXRlGAEgASgIEg0KBXN0YXJ0GAIgASgEEgsKA2VuZBgDIAEoBBILCgNwaWQYBCABKA0iOQoJTG9ja0FnYWluEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBCImCgpCbG9iV2FudGVkEgoKAmlkGAEgASgEEgwKBHRlcm0YAiABKAQiIQoEQmxvYhIKCgJpZBgBIAEoBBINCgVmb3VuZBgCIAEoCCIxCg9TbmFwc2hvdFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCRINCgVpbmRleBgCIAEoBCI3Cg1TbmFwc2hvdENodW5rEgwKBGtpbmQYASABKA0SCgoCaWQYAiABKAQSDAoEZGF0YRgDIAEoDCprCglFbnRyeUtpbmQSGgoWRU5UUllfS0lORF9VTlNQRUNJRklFRBAAEhMKD0VOVFJZX0tJTkRfTk9PUBABEhUKEUVOVFJZX0tJTkRfQ0hBTkdFEAISFgoSRU5UUllfS0lORF9NRU1CRVJTEAMyhwEKBFBlZXISOgoJU3Vic2NyaWJlEhkucmtmcy52MS5TdWJzY3JpYmVSZXF1ZXN0Gg4ucmtmcy52MS5GcmFtZSgBMAESQwoNRmV0Y2hTbmFwc2hvdBIYLnJrZnMudjEuU25hcHNob3RSZXF1ZXN0GhYucmtmcy52MS5TbmFwc2hvdENodW5rMAFiBnByb3RvMw");
+  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEigQEKEFN1YnNjcmliZVJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi5ya2ZzLnYxLkhlbGxvSAASHQoEcGluZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEiUKCHJlY2VpdmVkGAMgASgLMhEucmtmcy52MS5SZWNlaXZlZEgAQgYKBGtpbmQiGQoIUmVjZWl2ZWQSDQoFYnl0ZXMYASABKAQiUwoFSGVsbG8SEgoKY2hhbm5lbF9pZBgBIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAIgASgNEg8KB2FkZHJlc3MYAyABKAkSCwoDcnVuGAQgASgMIioKBFBpbmcSDgoGbnVtYmVyGAEgASgNEhIKCmJ5dGVzX3JlYWQYAiABKAQiOQoFRnJhbWUSIgoIbWVzc2FnZXMYASADKAsyEC5ya2ZzLnYxLk1lc3NhZ2USDAoEYnVsaxgCIAEoDCK0CQoHTWVzc2FnZRIjCgd3ZWxjb21lGAEgASgLMhAucmtmcy52MS5XZWxjb21lSAASHQoEcG9uZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEh0KBHZvdGUYCiABKAsyDS5ya2ZzLnYxLlZvdGVIABIoCgp2b3RlX3JlcGx5GAsgASgLMhIucmtmcy52MS5Wb3RlUmVwbHlIABIhCgZhcHBlbmQYDCABKAsyDy5ya2ZzLnYxLkFwcGVuZEgAEiwKDGFwcGVuZF9yZXBseRgNIAEoCzIULnJrZnMudjEuQXBwZW5kUmVwbHlIABInCgloZWFydGJlYXQYDiABKAsyEi5ya2ZzLnYxLkhlYXJ0YmVhdEgAEjIKD2hlYXJ0YmVhdF9yZXBseRgPIAEoCzIXLnJrZnMudjEuSGVhcnRiZWF0UmVwbHlIABIwCg5zbmFwc2hvdF9vZmZlchgQIAEoCzIWLnJrZnMudjEuU25hcHNob3RPZmZlckgAEioKC3RpbWVvdXRfbm93GBEgASgLMhMucmtmcy52MS5UaW1lb3V0Tm93SAASLgoNdGVybV9xdWVzdGlvbhgUIAEoCzIVLnJrZnMudjEuVGVybVF1ZXN0aW9uSAASKgoLdGVybV9hbnN3ZXIYFSABKAsyEy5ya2ZzLnYxLlRlcm1BbnN3ZXJIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASJQoIZ3JlZXRpbmcYKyABKAsyES5ya2ZzLnYxLkdyZWV0aW5nSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSAASHQoEcGFydBgyIAEoCzINLnJrZnMudjEuUGFydEgAQgYKBGtpbmQiIgoEUGFydBIMCgRsYW5lGAEgASgNEgwKBGxhc3QYAiABKAgiMAoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEgsKA3J1bhgCIAEoDCJqCgRWb3RlEgsKA3ByZRgBIAEoCBIMCgR0ZXJtGAIgASgEEhIKCmxhc3RfaW5kZXgYAyABKAQSEQoJbGFzdF90ZXJtGAQgASgEEhAKCHRyYW5zZmVyGAUgASgIEg4KBm90aGVycxgGIAEoCCJLCglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCBISCgpyZWNvdmVyaW5nGAQgASgIIoIBCgZBcHBlbmQSDAoEdGVybRgBIAEoBBIWCg5wcmV2aW91c19pbmRleBgCIAEoBBIVCg1wcmV2aW91c190ZXJtGAMgASgEEg0KBWZpcnN0GAQgASgEEg4KBmNvbW1pdBgFIAEoBBINCgVjb3VudBgGIAEoDRINCgV0ZXJtcxgHIAMoBCKOAQoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEEhIKCnJlY292ZXJpbmcYByABKAgibgoJSGVhcnRiZWF0EgwKBHRlcm0YASABKAQSDgoGY29tbWl0GAIgASgEEg0KBXJvdW5kGAMgASgEEgwKBGxhc3QYBCABKAQSDwoHZHVyYWJsZRgFIAEoBBIVCg1hY2tub3dsZWRnaW5nGAYgASgNIlAKDkhlYXJ0YmVhdFJlcGx5EgwKBHRlcm0YASABKAQSDQoFcm91bmQYAiABKAQSDQoFbWF0Y2gYAyABKAQSEgoKcmVjb3ZlcmluZxgEIAEoCCIsCg1TbmFwc2hvdE9mZmVyEgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQiKgoKVGltZW91dE5vdxIMCgR0ZXJtGAEgASgEEg4KBnRhcmdldBgCIAEoCSIcCgxUZXJtUXVlc3Rpb24SDAoEdGVybRgBIAEoBCIqCgpUZXJtQW5zd2VyEgwKBHRlcm0YASABKAQSDgoGbGVhZGVyGAIgASgJIioKCVJlYWRJbmRleBIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQiPgoOUmVhZEluZGV4UmVwbHkSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEEg0KBWluZGV4GAMgASgEIk8KB1Byb3Bvc2USDwoHcmVzdGFydBgBIAEoCBINCgVmaXJzdBgCIAEoBBIkCglwcm9wb3NhbHMYAyADKAsyES5ya2ZzLnYxLlByb3Bvc2FsIlYKBlJlc3VtZRIPCgdzZXNzaW9uGAEgASgEEgwKBGxhc3QYAiABKAQSDQoFc2luY2UYAyABKAQSDgoGc2lsZW50GAQgASgIEg4KBmlub2RlcxgFIAMoBCKWAQoIUHJvcG9zYWwSIAoEa2luZBgBIAEoDjISLnJrZnMudjEuRW50cnlLaW5kEg4KBm9yaWdpbhgCIAEoDBIPCgdzZXNzaW9uGAMgASgEEhAKCHNlcXVlbmNlGAQgASgEEgwKBHRpbWUYBSABKBISFAoMcGF5bG9hZF9oYXNoGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJUCg5Qcm9wb3NlUmVmdXNlZBIPCgdzZXNzaW9uGAEgASgEEiIKCHJlZnVzYWxzGAIgAygLMhAucmtmcy52MS5SZWZ1c2FsEg0KBWluZGV4GAMgASgEIioKB1JlZnVzYWwSEAoIc2VxdWVuY2UYASABKAQSDQoFZXJybm8YAiABKA0iDgoMUHJvcG9zZUFnYWluIiUKBkRpZ2VzdBINCgVpbmRleBgBIAEoBBIMCgRoYXNoGAIgASgMIikKCERpdmVyZ2VkEg0KBWluZGV4GAEgASgEEg4KBnJlYXNvbhgCIAEoCSJMCghQb3NpdGlvbhISCgpsYXN0X2luZGV4GAEgASgEEhUKDWR1cmFibGVfaW5kZXgYAiABKAQSFQoNYXBwbGllZF9pbmRleBgDIAEoBCKOAQoIR3JlZXRpbmcSKQoLaW5jYXJuYXRpb24YASABKAsyFC5ya2ZzLnYxLkluY2FybmF0aW9uEgwKBHNsb3QYAiABKA0SDAoEdGVybRgDIAEoBBISCgpyZWNvdmVyaW5nGAQgASgIEicKCnJlbWVtYmVyZWQYBSABKAsyEy5ya2ZzLnYxLlJlbWVtYmVyZWQiKgoLSW5jYXJuYXRpb24SDQoFc3RhcnQYASABKAQSDAoEbWFyaxgCIAEoDCKJAQoKUmVtZW1iZXJlZBIpCgtpbmNhcm5hdGlvbhgBIAEoCzIULnJrZnMudjEuSW5jYXJuYXRpb24SDAoEc2xvdBgCIAEoDRIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEQoJaGVsZF90ZXJtGAYgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiJgoKQmxvYldhbnRlZBIKCgJpZBgBIAEoBBIMCgR0ZXJtGAIgASgEIiEKBEJsb2ISCgoCaWQYASABKAQSDQoFZm91bmQYAiABKAgiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
 
 /**
  * @generated from message rkfs.v1.SubscribeRequest
@@ -31,6 +31,12 @@ export type SubscribeRequest = Message$1<"rkfs.v1.SubscribeRequest"> & {
      */
     value: Ping;
     case: "ping";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.Received received = 3;
+     */
+    value: Received;
+    case: "received";
   } | { case: undefined; value?: undefined };
 };
 
@@ -40,6 +46,27 @@ export type SubscribeRequest = Message$1<"rkfs.v1.SubscribeRequest"> & {
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
   messageDesc(file_rkfs_v1_peer, 0);
+
+/**
+ * What the caller has of what came down: the sender has no more on its way than the link carries within a moment.
+ *
+ * @generated from message rkfs.v1.Received
+ */
+export type Received = Message$1<"rkfs.v1.Received"> & {
+  /**
+   * Bytes of all frames so far.
+   *
+   * @generated from field: uint64 bytes = 1;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message rkfs.v1.Received.
+ * Use `create(ReceivedSchema)` to create a new message.
+ */
+export const ReceivedSchema: GenMessage<Received> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 1);
 
 /**
  * The first message of a Subscribe stream, and nothing but the first.
@@ -77,7 +104,7 @@ export type Hello = Message$1<"rkfs.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 1);
+  messageDesc(file_rkfs_v1_peer, 2);
 
 /**
  * @generated from message rkfs.v1.Ping
@@ -87,6 +114,13 @@ export type Ping = Message$1<"rkfs.v1.Ping"> & {
    * @generated from field: uint32 number = 1;
    */
   number: number;
+
+  /**
+   * All bytes that have come over the connection, those of a frame that is still under way among them.
+   *
+   * @generated from field: uint64 bytes_read = 2;
+   */
+  bytesRead: bigint;
 };
 
 /**
@@ -94,7 +128,7 @@ export type Ping = Message$1<"rkfs.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 2);
+  messageDesc(file_rkfs_v1_peer, 3);
 
 /**
  * One gRPC message: some small messages, and the bulk bytes that they refer to, in order. `bulk` is always the last
@@ -119,7 +153,7 @@ export type Frame = Message$1<"rkfs.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 3);
+  messageDesc(file_rkfs_v1_peer, 4);
 
 /**
  * @generated from message rkfs.v1.Message
@@ -296,6 +330,12 @@ export type Message = Message$1<"rkfs.v1.Message"> & {
      */
     value: Resume;
     case: "resume";
+  } | {
+    /**
+     * @generated from field: rkfs.v1.Part part = 50;
+     */
+    value: Part;
+    case: "part";
   } | { case: undefined; value?: undefined };
 };
 
@@ -304,7 +344,32 @@ export type Message = Message$1<"rkfs.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 4);
+  messageDesc(file_rkfs_v1_peer, 5);
+
+/**
+ * A part of a frame that is too long for the link: one pair (nothing, the part) in this frame's bulk. The parts of one lane
+ * follow each other; frames between them are of other lanes.
+ *
+ * @generated from message rkfs.v1.Part
+ */
+export type Part = Message$1<"rkfs.v1.Part"> & {
+  /**
+   * @generated from field: uint32 lane = 1;
+   */
+  lane: number;
+
+  /**
+   * @generated from field: bool last = 2;
+   */
+  last: boolean;
+};
+
+/**
+ * Describes the message rkfs.v1.Part.
+ * Use `create(PartSchema)` to create a new message.
+ */
+export const PartSchema: GenMessage<Part> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 6);
 
 /**
  * The first message that comes down: the subscription stands.
@@ -330,7 +395,7 @@ export type Welcome = Message$1<"rkfs.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 5);
+  messageDesc(file_rkfs_v1_peer, 7);
 
 /**
  * @generated from message rkfs.v1.Vote
@@ -376,7 +441,7 @@ export type Vote = Message$1<"rkfs.v1.Vote"> & {
  * Use `create(VoteSchema)` to create a new message.
  */
 export const VoteSchema: GenMessage<Vote> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 6);
+  messageDesc(file_rkfs_v1_peer, 8);
 
 /**
  * @generated from message rkfs.v1.VoteReply
@@ -410,7 +475,7 @@ export type VoteReply = Message$1<"rkfs.v1.VoteReply"> & {
  * Use `create(VoteReplySchema)` to create a new message.
  */
 export const VoteReplySchema: GenMessage<VoteReply> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 7);
+  messageDesc(file_rkfs_v1_peer, 9);
 
 /**
  * @generated from message rkfs.v1.Append
@@ -461,7 +526,7 @@ export type Append = Message$1<"rkfs.v1.Append"> & {
  * Use `create(AppendSchema)` to create a new message.
  */
 export const AppendSchema: GenMessage<Append> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 8);
+  messageDesc(file_rkfs_v1_peer, 10);
 
 /**
  * @generated from message rkfs.v1.AppendReply
@@ -510,7 +575,7 @@ export type AppendReply = Message$1<"rkfs.v1.AppendReply"> & {
  * Use `create(AppendReplySchema)` to create a new message.
  */
 export const AppendReplySchema: GenMessage<AppendReply> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 9);
+  messageDesc(file_rkfs_v1_peer, 11);
 
 /**
  * @generated from message rkfs.v1.Heartbeat
@@ -556,7 +621,7 @@ export type Heartbeat = Message$1<"rkfs.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 10);
+  messageDesc(file_rkfs_v1_peer, 12);
 
 /**
  * @generated from message rkfs.v1.HeartbeatReply
@@ -588,7 +653,7 @@ export type HeartbeatReply = Message$1<"rkfs.v1.HeartbeatReply"> & {
  * Use `create(HeartbeatReplySchema)` to create a new message.
  */
 export const HeartbeatReplySchema: GenMessage<HeartbeatReply> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 11);
+  messageDesc(file_rkfs_v1_peer, 13);
 
 /**
  * @generated from message rkfs.v1.SnapshotOffer
@@ -610,7 +675,7 @@ export type SnapshotOffer = Message$1<"rkfs.v1.SnapshotOffer"> & {
  * Use `create(SnapshotOfferSchema)` to create a new message.
  */
 export const SnapshotOfferSchema: GenMessage<SnapshotOffer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 12);
+  messageDesc(file_rkfs_v1_peer, 14);
 
 /**
  * From the leader to all voters: the target stands for election at once.
@@ -636,7 +701,7 @@ export type TimeoutNow = Message$1<"rkfs.v1.TimeoutNow"> & {
  * Use `create(TimeoutNowSchema)` to create a new message.
  */
 export const TimeoutNowSchema: GenMessage<TimeoutNow> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 13);
+  messageDesc(file_rkfs_v1_peer, 15);
 
 /**
  * Which term is the receiver in? Asked where one member alone claims a later one.
@@ -655,7 +720,7 @@ export type TermQuestion = Message$1<"rkfs.v1.TermQuestion"> & {
  * Use `create(TermQuestionSchema)` to create a new message.
  */
 export const TermQuestionSchema: GenMessage<TermQuestion> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 14);
+  messageDesc(file_rkfs_v1_peer, 16);
 
 /**
  * @generated from message rkfs.v1.TermAnswer
@@ -679,7 +744,7 @@ export type TermAnswer = Message$1<"rkfs.v1.TermAnswer"> & {
  * Use `create(TermAnswerSchema)` to create a new message.
  */
 export const TermAnswerSchema: GenMessage<TermAnswer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 15);
+  messageDesc(file_rkfs_v1_peer, 17);
 
 /**
  * @generated from message rkfs.v1.ReadIndex
@@ -701,7 +766,7 @@ export type ReadIndex = Message$1<"rkfs.v1.ReadIndex"> & {
  * Use `create(ReadIndexSchema)` to create a new message.
  */
 export const ReadIndexSchema: GenMessage<ReadIndex> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 16);
+  messageDesc(file_rkfs_v1_peer, 18);
 
 /**
  * @generated from message rkfs.v1.ReadIndexReply
@@ -728,7 +793,7 @@ export type ReadIndexReply = Message$1<"rkfs.v1.ReadIndexReply"> & {
  * Use `create(ReadIndexReplySchema)` to create a new message.
  */
 export const ReadIndexReplySchema: GenMessage<ReadIndexReply> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 17);
+  messageDesc(file_rkfs_v1_peer, 19);
 
 /**
  * @generated from message rkfs.v1.Propose
@@ -757,7 +822,7 @@ export type Propose = Message$1<"rkfs.v1.Propose"> & {
  * Use `create(ProposeSchema)` to create a new message.
  */
 export const ProposeSchema: GenMessage<Propose> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 18);
+  messageDesc(file_rkfs_v1_peer, 20);
 
 /**
  * Comes before a Propose that begins a round: what the sender has on its way, after a silence perhaps.
@@ -802,7 +867,7 @@ export type Resume = Message$1<"rkfs.v1.Resume"> & {
  * Use `create(ResumeSchema)` to create a new message.
  */
 export const ResumeSchema: GenMessage<Resume> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 19);
+  messageDesc(file_rkfs_v1_peer, 21);
 
 /**
  * @generated from message rkfs.v1.Proposal
@@ -855,7 +920,7 @@ export type Proposal = Message$1<"rkfs.v1.Proposal"> & {
  * Use `create(ProposalSchema)` to create a new message.
  */
 export const ProposalSchema: GenMessage<Proposal> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 20);
+  messageDesc(file_rkfs_v1_peer, 22);
 
 /**
  * @generated from message rkfs.v1.ProposeRefused
@@ -884,7 +949,7 @@ export type ProposeRefused = Message$1<"rkfs.v1.ProposeRefused"> & {
  * Use `create(ProposeRefusedSchema)` to create a new message.
  */
 export const ProposeRefusedSchema: GenMessage<ProposeRefused> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 21);
+  messageDesc(file_rkfs_v1_peer, 23);
 
 /**
  * @generated from message rkfs.v1.Refusal
@@ -906,7 +971,7 @@ export type Refusal = Message$1<"rkfs.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 22);
+  messageDesc(file_rkfs_v1_peer, 24);
 
 /**
  * @generated from message rkfs.v1.ProposeAgain
@@ -919,7 +984,7 @@ export type ProposeAgain = Message$1<"rkfs.v1.ProposeAgain"> & {
  * Use `create(ProposeAgainSchema)` to create a new message.
  */
 export const ProposeAgainSchema: GenMessage<ProposeAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 23);
+  messageDesc(file_rkfs_v1_peer, 25);
 
 /**
  * @generated from message rkfs.v1.Digest
@@ -941,7 +1006,7 @@ export type Digest = Message$1<"rkfs.v1.Digest"> & {
  * Use `create(DigestSchema)` to create a new message.
  */
 export const DigestSchema: GenMessage<Digest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 24);
+  messageDesc(file_rkfs_v1_peer, 26);
 
 /**
  * @generated from message rkfs.v1.Diverged
@@ -963,7 +1028,7 @@ export type Diverged = Message$1<"rkfs.v1.Diverged"> & {
  * Use `create(DivergedSchema)` to create a new message.
  */
 export const DivergedSchema: GenMessage<Diverged> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 25);
+  messageDesc(file_rkfs_v1_peer, 27);
 
 /**
  * @generated from message rkfs.v1.Position
@@ -990,7 +1055,7 @@ export type Position = Message$1<"rkfs.v1.Position"> & {
  * Use `create(PositionSchema)` to create a new message.
  */
 export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 26);
+  messageDesc(file_rkfs_v1_peer, 28);
 
 /**
  * The first message of a connection: who the sender is, and what it remembers of the receiver.
@@ -1031,7 +1096,7 @@ export type Greeting = Message$1<"rkfs.v1.Greeting"> & {
  * Use `create(GreetingSchema)` to create a new message.
  */
 export const GreetingSchema: GenMessage<Greeting> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 27);
+  messageDesc(file_rkfs_v1_peer, 29);
 
 /**
  * One run of one home.
@@ -1059,7 +1124,7 @@ export type Incarnation = Message$1<"rkfs.v1.Incarnation"> & {
  * Use `create(IncarnationSchema)` to create a new message.
  */
 export const IncarnationSchema: GenMessage<Incarnation> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 28);
+  messageDesc(file_rkfs_v1_peer, 30);
 
 /**
  * What a member pledged in a run of its home, the one that was admitted with `slot`.
@@ -1107,7 +1172,7 @@ export type Remembered = Message$1<"rkfs.v1.Remembered"> & {
  * Use `create(RememberedSchema)` to create a new message.
  */
 export const RememberedSchema: GenMessage<Remembered> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 29);
+  messageDesc(file_rkfs_v1_peer, 31);
 
 /**
  * A message of the daemons: one pair (topic, body), both UTF-8, in the frame's bulk.
@@ -1122,7 +1187,7 @@ export type Note = Message$1<"rkfs.v1.Note"> & {
  * Use `create(NoteSchema)` to create a new message.
  */
 export const NoteSchema: GenMessage<Note> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 30);
+  messageDesc(file_rkfs_v1_peer, 32);
 
 /**
  * A member's calls to the leader of `term` about the channel's locks, numbered from `first` on within a round.
@@ -1161,7 +1226,7 @@ export type LockCalls = Message$1<"rkfs.v1.LockCalls"> & {
  * Use `create(LockCallsSchema)` to create a new message.
  */
 export const LockCallsSchema: GenMessage<LockCalls> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 31);
+  messageDesc(file_rkfs_v1_peer, 33);
 
 /**
  * @generated from message rkfs.v1.LockCall
@@ -1220,7 +1285,7 @@ export type LockCall = Message$1<"rkfs.v1.LockCall"> & {
  * Use `create(LockCallSchema)` to create a new message.
  */
 export const LockCallSchema: GenMessage<LockCall> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 32);
+  messageDesc(file_rkfs_v1_peer, 34);
 
 /**
  * @generated from message rkfs.v1.Lock
@@ -1271,7 +1336,7 @@ export type Lock = Message$1<"rkfs.v1.Lock"> & {
  * Use `create(LockSchema)` to create a new message.
  */
 export const LockSchema: GenMessage<Lock> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 33);
+  messageDesc(file_rkfs_v1_peer, 35);
 
 /**
  * @generated from message rkfs.v1.LockAttach
@@ -1288,7 +1353,7 @@ export type LockAttach = Message$1<"rkfs.v1.LockAttach"> & {
  * Use `create(LockAttachSchema)` to create a new message.
  */
 export const LockAttachSchema: GenMessage<LockAttach> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 34);
+  messageDesc(file_rkfs_v1_peer, 36);
 
 /**
  * @generated from message rkfs.v1.LockAcquire
@@ -1315,7 +1380,7 @@ export type LockAcquire = Message$1<"rkfs.v1.LockAcquire"> & {
  * Use `create(LockAcquireSchema)` to create a new message.
  */
 export const LockAcquireSchema: GenMessage<LockAcquire> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 35);
+  messageDesc(file_rkfs_v1_peer, 37);
 
 /**
  * @generated from message rkfs.v1.LockQuestion
@@ -1337,7 +1402,7 @@ export type LockQuestion = Message$1<"rkfs.v1.LockQuestion"> & {
  * Use `create(LockQuestionSchema)` to create a new message.
  */
 export const LockQuestionSchema: GenMessage<LockQuestion> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 36);
+  messageDesc(file_rkfs_v1_peer, 38);
 
 /**
  * @generated from message rkfs.v1.LockAnswers
@@ -1374,7 +1439,7 @@ export type LockAnswers = Message$1<"rkfs.v1.LockAnswers"> & {
  * Use `create(LockAnswersSchema)` to create a new message.
  */
 export const LockAnswersSchema: GenMessage<LockAnswers> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 37);
+  messageDesc(file_rkfs_v1_peer, 39);
 
 /**
  * @generated from message rkfs.v1.LockAnswer
@@ -1433,7 +1498,7 @@ export type LockAnswer = Message$1<"rkfs.v1.LockAnswer"> & {
  * Use `create(LockAnswerSchema)` to create a new message.
  */
 export const LockAnswerSchema: GenMessage<LockAnswer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 38);
+  messageDesc(file_rkfs_v1_peer, 40);
 
 /**
  * @generated from message rkfs.v1.LockAttached
@@ -1446,7 +1511,7 @@ export type LockAttached = Message$1<"rkfs.v1.LockAttached"> & {
  * Use `create(LockAttachedSchema)` to create a new message.
  */
 export const LockAttachedSchema: GenMessage<LockAttached> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 39);
+  messageDesc(file_rkfs_v1_peer, 41);
 
 /**
  * @generated from message rkfs.v1.LockGranted
@@ -1468,7 +1533,7 @@ export type LockGranted = Message$1<"rkfs.v1.LockGranted"> & {
  * Use `create(LockGrantedSchema)` to create a new message.
  */
 export const LockGrantedSchema: GenMessage<LockGranted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 40);
+  messageDesc(file_rkfs_v1_peer, 42);
 
 /**
  * @generated from message rkfs.v1.LockDenied
@@ -1490,7 +1555,7 @@ export type LockDenied = Message$1<"rkfs.v1.LockDenied"> & {
  * Use `create(LockDeniedSchema)` to create a new message.
  */
 export const LockDeniedSchema: GenMessage<LockDenied> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 41);
+  messageDesc(file_rkfs_v1_peer, 43);
 
 /**
  * @generated from message rkfs.v1.LockFound
@@ -1514,7 +1579,7 @@ export type LockFound = Message$1<"rkfs.v1.LockFound"> & {
  * Use `create(LockFoundSchema)` to create a new message.
  */
 export const LockFoundSchema: GenMessage<LockFound> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 42);
+  messageDesc(file_rkfs_v1_peer, 44);
 
 /**
  * @generated from message rkfs.v1.LockInTheWay
@@ -1546,7 +1611,7 @@ export type LockInTheWay = Message$1<"rkfs.v1.LockInTheWay"> & {
  * Use `create(LockInTheWaySchema)` to create a new message.
  */
 export const LockInTheWaySchema: GenMessage<LockInTheWay> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 43);
+  messageDesc(file_rkfs_v1_peer, 45);
 
 /**
  * The leader misses a part of this round.
@@ -1575,7 +1640,7 @@ export type LockAgain = Message$1<"rkfs.v1.LockAgain"> & {
  * Use `create(LockAgainSchema)` to create a new message.
  */
 export const LockAgainSchema: GenMessage<LockAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 44);
+  messageDesc(file_rkfs_v1_peer, 46);
 
 /**
  * The sender's disk has lost a blob of the entry with this term (0: one that is committed).
@@ -1599,7 +1664,7 @@ export type BlobWanted = Message$1<"rkfs.v1.BlobWanted"> & {
  * Use `create(BlobWantedSchema)` to create a new message.
  */
 export const BlobWantedSchema: GenMessage<BlobWanted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 45);
+  messageDesc(file_rkfs_v1_peer, 47);
 
 /**
  * The answer. If `found`, one pair (nothing, the blob) in the frame's bulk.
@@ -1623,7 +1688,7 @@ export type Blob = Message$1<"rkfs.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 46);
+  messageDesc(file_rkfs_v1_peer, 48);
 
 /**
  * @generated from message rkfs.v1.SnapshotRequest
@@ -1647,7 +1712,7 @@ export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 47);
+  messageDesc(file_rkfs_v1_peer, 49);
 
 /**
  * The kinds and what `data` holds are the channel's business (src/daemon).
@@ -1676,7 +1741,7 @@ export type SnapshotChunk = Message$1<"rkfs.v1.SnapshotChunk"> & {
  * Use `create(SnapshotChunkSchema)` to create a new message.
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 48);
+  messageDesc(file_rkfs_v1_peer, 50);
 
 /**
  * @generated from enum rkfs.v1.EntryKind
