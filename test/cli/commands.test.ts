@@ -227,7 +227,14 @@ t.test('mount: an unknown channel, a mount point in the home, not empty, not a d
   t.equal(good.stdout, '')
   t.match(good.stderr, /nothing is mounted there for this command: it runs in another mount namespace/)
   t.same(mounts, [
-    { channel: 'demo', directory: join(folder, 'new', 'deep'), options: ['ro', 'timeout=5'], create: true, wait: 10 },
+    {
+      channel: 'demo',
+      directory: join(folder, 'new', 'deep'),
+      options: ['ro', 'timeout=5'],
+      create: true,
+      wait: 10,
+      temporary: false,
+    },
   ])
 })
 
@@ -289,7 +296,12 @@ t.test('a mount driver whose library is missing is refused before a node is star
   )
   t.notOk(existsSync(home))
   const doctor = await rkfs(['doctor'], { home, env })
-  t.match(doctor.stdout, /^info  driver: -o driver=fuse-native cannot be used: libfuse 2 is not installed/m)
+  t.notMatch(doctor.stdout, /^\w+ +driver/m, 'nobody has chosen it')
+  openHome(home)
+  const chosen = [{ directory: join(folder, 'm'), channel: 'demo', options: ['driver=fuse-native'], device: '' }]
+  writeFileSync(join(home, 'mounts.json'), JSON.stringify({ version: 1, mounts: chosen }))
+  const told = await rkfs(['doctor'], { home, env })
+  t.match(told.stdout, /^fail  driver: driver=fuse-native cannot be used: libfuse 2 is not installed/m)
 })
 
 t.test('stop without a node is done already', async t => {

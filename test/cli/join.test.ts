@@ -143,7 +143,7 @@ t.test('no token, two tokens, or none in time: one line that says what to do', a
     [[], '', 2, /no token comes from standard input: give what `rkfs member invite` printed/],
     [[], `${token} ${token}`, 2, /more than one word comes from standard input/],
     [[], 'x'.repeat(100_000), 2, /too long for a token/],
-    [[], 'nonsense', 4, /the token is damaged/],
+    [[], 'nonsense', 4, /that is no token: it begins with rkfs2-/],
     [['--token-file', join(home, '../file'), token], '', 2, /two tokens, an argument and a --token-file/],
     [['--token-file', join(home, '../none')], '', 2, /token file .*none cannot be read/],
     [['--token-file', join(home, '..')], '', 2, /cannot be read: EISDIR/],

@@ -89,9 +89,13 @@ export function report(channels: readonly ChannelStatus[]): StatusReport {
   }
 }
 
-/** A control socket on which every verb that is not given fails with `not-found`. */
+/** A control socket on which every verb that is not given fails with `not-found`; a channel's name is meant as it is. */
 export async function fakeNode(home: string, handlers: Partial<ControlHandlers>): Promise<ControlServer> {
-  const all = new Proxy(handlers, {
+  const named: Partial<ControlHandlers> = {
+    'channel.meant': ({ channel }) => Promise.resolve({ channel }),
+    ...handlers,
+  }
+  const all = new Proxy(named, {
     get: (target, verb: ControlVerb) =>
       target[verb] ?? (() => Promise.reject(new RkfsError('not-found', `no ${verb} here`))),
   }) as ControlHandlers
