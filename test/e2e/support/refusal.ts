@@ -14,7 +14,8 @@ export async function refused(
   const what = args.join(' ').slice(0, 60)
   t.equal(outcome.code, code, `${what}: exit code (${outcome.stderr.trim()})`)
   t.match(outcome.stderr, words, what)
-  t.match(outcome.stderr, /^rkfs: [^\n]+\n$/, `${what}: one line`)
+  // a node that had to be started for it is said before
+  t.match(outcome.stderr, /^(?:starting the node…[^\n]*\n)*rkfs: [^\n]+\n$/, `${what}: one line`)
   t.notMatch(outcome.stderr, /^ {4}at /m, `${what}: no stack trace`)
   t.equal(outcome.stdout, '', `${what}: nothing on standard output`)
   return outcome
