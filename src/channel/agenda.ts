@@ -1,4 +1,3 @@
-import { EIO } from '../base/errno.js'
 import { KiB } from '../base/limits.js'
 import type { ChannelPorts } from './ports.js'
 
@@ -12,7 +11,7 @@ export class Agenda {
   /** Ends the event at hand; the rest of the turn runs when all events that are ready have been dealt with. */
   readonly turn: () => void
   readonly #endTurn: () => void
-  #answers: ((isWritten: boolean) => void)[] = []
+  #answers: ((failure: number) => void)[] = []
   #scheduled = false
   #closed = false
   #urgent = true
@@ -78,15 +77,21 @@ export class Agenda {
     })
   }
 
-  /** An answer to a program, given once all that is staged is written; or, without that, while the disk is full. */
-  answer(callback: (isWritten: boolean) => void): void {
+  /**
+   * An answer to a program, given once all that is staged is written; or, without that, while the disk is full. `failure`: 0,
+   * or why it is not written.
+   */
+  answer(callback: (failure: number) => void): void {
     this.#answers.push(callback)
   }
-  /** As `answer`, to a change: what only memory holds may come true, or not, so it is EIO, and `untold` comes before it. */
+  /**
+   * As `answer`, to a change: what only memory holds may come true, or not, so it fails (EIO, ENOSPC), and `untold` comes
+   * before that.
+   */
   answerChange(done: (errno: number) => void, untold: () => void): void {
-    this.answer(isWritten => {
-      if (!isWritten) untold()
-      done(isWritten ? 0 : EIO)
+    this.answer(failure => {
+      if (failure !== 0) untold()
+      done(failure)
     })
   }
   get hasAnswers(): boolean {
@@ -94,9 +99,9 @@ export class Agenda {
   }
 
   /** Gives the answers; those that this brings about wait for the next time. */
-  giveAnswers(isWritten: boolean): void {
+  giveAnswers(failure: number): void {
     const answers = this.#answers
     this.#answers = []
-    for (const answer of answers) answer(isWritten)
+    for (const answer of answers) answer(failure)
   }
 }

@@ -268,7 +268,7 @@ export class BlobHealing {
     try {
       return this.#store.heal(id, data) ? 'healed' : 'wrong'
     } catch (error) {
-      this.#health.writeFailed(error)
+      this.#health.logWriteFailed(error)
       return 'later'
     }
   }

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js'
+import { EIO, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
@@ -27,6 +28,7 @@ import type { PendingChanges } from './pending-changes.js'
 import type { Pledges } from './pledges.js'
 import type { ChangeOptions, ChannelEvents, ChannelObserver, ChannelPorts } from './ports.js'
 import { membersTopic, type Roster } from './roster.js'
+import type { ToldSpace } from './space-policy.js'
 import type { HeldState } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
 import { makeCore, type ChannelOptions, type CoreHost } from './start.js'
@@ -43,6 +45,8 @@ const idleTicks = 10
 const reviewTicks = 10
 /** What could not be kept as a copy is tried again after so many: two seconds. */
 const keepAgainTicks = 20
+/** For so long collecting may make room on a full disk, before those that wait are told. */
+const fullTicksMax = 10
 /** Elections come to an end within some of their timeouts. */
 const askOthersTicks = 10 * electionTimeoutTicks
 
@@ -78,6 +82,8 @@ export class Channel implements TransportEvents {
   #rolePending: { role: Role; term: number; leader: MemberId | undefined } | undefined
   #wasUsable = false
   #ticks = 0
+  /** For so many ticks the disk has been full. */
+  #fullTicks = 0
 
   constructor(options: ChannelOptions, ports: ChannelPorts, events: ChannelEvents) {
     const core = makeCore(options, ports, events, this.#host())
@@ -97,8 +103,13 @@ export class Channel implements TransportEvents {
     this.#pledges = core.pledges
     this.#homeSlot = core.homeSlot
     const retention = options.retention ?? defaultRetention
-    this.#parts = makeParts(core, this.pinned, retention, options.copied, (descriptor, timeoutMs, done) =>
-      this.changeMembers(descriptor, timeoutMs, done),
+    this.#parts = makeParts(
+      core,
+      this.pinned,
+      retention,
+      options.space ?? {},
+      options.copied,
+      (descriptor, timeoutMs, done) => this.changeMembers(descriptor, timeoutMs, done),
     )
     this.#inbox = new Inbox(core, this.#parts)
     this.blobs = this.#parts.blobs
@@ -189,6 +200,18 @@ export class Channel implements TransportEvents {
   }
   get diskFull(): string | undefined {
     return this.#health.diskFull
+  }
+  /** How full a member's disk is, this one's or another's, as it said last; undefined: it did not. */
+  spaceOf(member: MemberId): ToldSpace | undefined {
+    return this.#parts.space.of(member)
+  }
+  /** What programs can really write: what this member and those that order it have room for, in bytes; undefined: unknown. */
+  get writableBytes(): number | undefined {
+    return this.#parts.space.writable
+  }
+  /** Whether new content is refused for want of room, and where; undefined: it is not. */
+  get lacksRoom(): 'here' | 'elsewhere' | undefined {
+    return this.#parts.space.lacksRoom
   }
   get failure(): string | undefined {
     return this.#health.failure
@@ -410,6 +433,7 @@ export class Channel implements TransportEvents {
     this.#agenda.hurry()
     const health = this.#health
     if (health.sound && !health.restoring) health.guardDisk(() => this.#raft.tick())
+    this.#parts.space.measure(this.#ticks)
     this.#expire()
     this.#parts.standing.tick()
     this.#parts.secondRuns.tick()
@@ -454,7 +478,8 @@ export class Channel implements TransportEvents {
     this.#parts.own.expire(now)
     this.#parts.waiters.expire(now)
     // answers that wait for a full disk: what a majority holds is true without this member's copy
-    if (this.#health.diskFull !== undefined) this.#agenda.giveAnswers(false)
+    this.#fullTicks = this.#health.diskFull === undefined ? 0 : this.#fullTicks + 1
+    if (this.#fullTicks >= fullTicksMax) this.#agenda.giveAnswers(ENOSPC)
   }
 
   message(from: MemberId, message: PeerMessage): void {
@@ -550,7 +575,7 @@ export class Channel implements TransportEvents {
     }
     if (this.#parts.durability.persist()) {
       this.#parts.durability.note()
-      this.#agenda.giveAnswers(true)
+      this.#agenda.giveAnswers(0)
       failpoint('answers-given')
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
@@ -638,7 +663,9 @@ export class Channel implements TransportEvents {
   beginRestore(): boolean {
     this.#parts.own.journalUncommitted()
     this.#parts.earlier.journalUncommitted(this.#raft.commitIndex)
-    this.#health.restoring = this.#parts.durability.persist()
+    const { durability } = this.#parts
+    this.#health.restoring =
+      durability.persist() || (this.#health.diskFull !== undefined && durability.persistJournal())
     return this.#health.restoring
   }
 
@@ -690,7 +717,7 @@ export class Channel implements TransportEvents {
 
   #stopServing(reason: string): void {
     this.#failAll()
-    this.#agenda.giveAnswers(false)
+    this.#agenda.giveAnswers(EIO)
     if (reason === this.quarantine) this.#roster.tellOthers({ kind: 'diverged', index: this.appliedIndex, reason })
     if (reason === this.failure) this.#events.failed(reason)
     else this.#events.quarantined(reason)
@@ -715,6 +742,6 @@ export class Channel implements TransportEvents {
     this.#pledges.save()
     this.#agenda.close()
     this.#failAll()
-    this.#agenda.giveAnswers(isWritten)
+    this.#agenda.giveAnswers(isWritten ? 0 : EIO)
   }
 }

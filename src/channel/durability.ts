@@ -1,12 +1,18 @@
 import { failpoint } from '../base/failpoint.js'
+import { KiB } from '../base/limits.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Core } from './core.js'
+import type { DiskPort } from './disk-port.js'
 import type { Health } from './health.js'
+import { withReserve } from './reserve.js'
 import type { LogStore } from './log-port.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
+
+/** What is staged for the log may use the reserve up if it is no more than this: deletions, and what members agree on. */
+const reservedBytesMax = 256 * KiB
 
 /**
  * How what is decided gets into the log, and onto stable storage.
@@ -21,6 +27,7 @@ export class Durability {
   readonly #views: Views
   readonly #agenda: Agenda
   readonly #health: Health
+  readonly #disk: DiskPort
   #index: number
   /** A sync is due though the log may not have grown. */
   #due = false
@@ -32,6 +39,7 @@ export class Durability {
     this.#views = views
     this.#agenda = agenda
     this.#health = health
+    this.#disk = ports.disk
     this.#index = ports.log.durableIndex
   }
 
@@ -43,13 +51,29 @@ export class Durability {
   /** Writes all that is staged; false while there is no room for it, or when that failed. */
   persist(): boolean {
     try {
-      this.#log.persist()
+      withReserve(this.#disk, this.#log.stagedBytes <= reservedBytesMax, () => this.#log.persist())
     } catch (error) {
       this.#health.logWriteFailed(error)
       return false
     }
     this.#health.logWritten()
     return true
+  }
+
+  /** Writes what is staged for the journal, where entries find no room; false when that does not either. */
+  persistJournal(): boolean {
+    try {
+      withReserve(this.#disk, true, () => this.#log.persistJournal())
+    } catch (error) {
+      this.#health.logWriteFailed(error)
+      return false
+    }
+    return true
+  }
+
+  /** Something was collected: what only that held is removed when a sync covers it. */
+  collected(): void {
+    this.#store.sync(() => {}, this.#failed)
   }
 
   /** What this turn writes is synced at its end, whatever it is: the log's end alone tells nothing of the journal. */

@@ -13,7 +13,9 @@ export function isDiskFull(error: unknown): error is RkfsError {
 export class Health {
   readonly #ports: ChannelPorts
   readonly #stopped: (reason: string) => void
-  #diskFull: string | undefined
+  /** The log, or the state, cannot be written for want of room. */
+  #logFull: string | undefined
+  #stateFull: string | undefined
   #failure: string | undefined
   #quarantine: string | undefined
   #damage: string | undefined
@@ -29,7 +31,7 @@ export class Health {
   }
 
   get diskFull(): string | undefined {
-    return this.#diskFull
+    return this.#logFull ?? this.#stateFull
   }
   get failure(): string | undefined {
     return this.#failure
@@ -79,27 +81,36 @@ export class Health {
     try {
       step()
     } catch (error) {
-      if (isDiskFull(error)) this.#diskFull = error.message
-      else if (error instanceof RkfsError && error.code === 'failed') this.fail(error)
+      // the next try may have the reserve
+      if (isDiskFull(error)) {
+        this.#ports.disk.release()
+        this.#logFull = error.message
+      } else if (error instanceof RkfsError && error.code === 'failed') this.fail(error)
       else throw error
     }
   }
 
-  /** A write that is tried again fails for want of room; any other failure stops this member. */
-  writeFailed(error: unknown): void {
-    if (isDiskFull(error)) this.#diskFull = error.message
-    else this.fail(error)
+  /** A write of the state that is tried again fails for want of room; any other failure stops this member. */
+  stateWriteFailed(error: unknown): void {
+    if (!isDiskFull(error)) return this.fail(error)
+    if (this.#stateFull === undefined) this.#ports.report('error', error.message)
+    this.#stateFull = error.message
   }
 
-  /** As `writeFailed`, for the log: without it nothing is answered, so that people are told. */
+  stateWritten(): void {
+    this.#stateFull = undefined
+  }
+
+  /** As `stateWriteFailed`, for the log: without it nothing is answered. */
   logWriteFailed(error: unknown): void {
-    if (isDiskFull(error) && this.#diskFull === undefined) this.#ports.report('error', error.message)
-    this.writeFailed(error)
+    if (!isDiskFull(error)) return this.fail(error)
+    if (this.#logFull === undefined) this.#ports.report('error', error.message)
+    this.#logFull = error.message
   }
 
   logWritten(): void {
-    if (this.#diskFull === undefined) return
+    if (this.#logFull === undefined) return
     this.#ports.report('info', 'the disk has room again')
-    this.#diskFull = undefined
+    this.#logFull = undefined
   }
 }

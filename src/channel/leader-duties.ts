@@ -7,6 +7,7 @@ import type { Health } from './health.js'
 import type { LeaderOrder } from './leader-order.js'
 import type { ChannelPorts } from './ports.js'
 import type { Roster } from './roster.js'
+import type { Space } from './space.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { WriterBook } from './writer-book.js'
@@ -27,6 +28,7 @@ export class LeaderDuties {
   readonly #raft: Raft<StoredEntry>
   readonly #roster: Roster
   readonly #health: Health
+  readonly #space: Space
   readonly #order: LeaderOrder
   readonly #writers: WriterBook
   readonly #changeMembers: ChangeMembers
@@ -35,8 +37,10 @@ export class LeaderDuties {
     { self, ports, log, raft, roster, health }: Core,
     order: LeaderOrder,
     writers: WriterBook,
+    space: Space,
     changeMembers: ChangeMembers,
   ) {
+    this.#space = space
     this.#self = self
     this.#ports = ports
     this.#log = log
@@ -50,13 +54,22 @@ export class LeaderDuties {
 
   tick(ticks: number): void {
     this.#maybeFollowWriter()
-    // who cannot write cannot lead
-    if (this.#health.diskFull !== undefined && ticks % electionTimeoutTicks === 0) {
-      const other = this.#raft.configuration.voters.find(id => id !== this.#self && this.#raft.progress(id)?.active)
-      if (other !== undefined) this.#raft.transferLeadership(other)
-    }
+    if (ticks % electionTimeoutTicks === 0) this.#maybeLeaveFullDisk()
     this.#order.askLeftAside()
     if (ticks % promotionTicks === 0) this.#maybePromote()
+  }
+
+  /** Who has no room for what it orders leads no longer, if another has. */
+  #maybeLeaveFullDisk(): void {
+    const isFull = this.#health.diskFull !== undefined
+    const other =
+      this.#space.roomier ??
+      (isFull
+        ? this.#raft.configuration.voters.find(id => id !== this.#self && this.#raft.progress(id)?.active)
+        : undefined)
+    if (other === undefined) return
+    this.#ports.report('info', `leadership moves to ${other}: this member's disk has no room`)
+    this.#raft.transferLeadership(other)
   }
 
   #maybeFollowWriter(): void {
@@ -64,7 +77,7 @@ export class LeaderDuties {
     if (heavy === undefined || heavy === this.#self || !this.#raft.configuration.voters.includes(heavy)) return
     const progress = this.#raft.progress(heavy)
     if (!progress?.active || progress.match + handOverLagMax < this.#log.lastIndex) return
-    if (!this.#ports.transport.connected(heavy)) return
+    if (!this.#ports.transport.connected(heavy) || this.#space.isShort(heavy)) return
     this.#ports.report('info', `leadership moves to ${heavy}, which makes most of the changes`)
     this.#raft.transferLeadership(heavy)
   }

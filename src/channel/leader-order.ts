@@ -1,4 +1,4 @@
-import { EAGAIN, ECANCELED, EEXIST, EINVAL, EPERM } from '../base/errno.js'
+import { EAGAIN, ECANCELED, EEXIST, EINVAL, ENOSPC, EPERM } from '../base/errno.js'
 import { messageOf } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, membersDescriptor, membersVersion } from '../fs/apply.js'
@@ -19,6 +19,7 @@ import type { Resume, Resumptions } from './resumption.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
+import type { Space } from './space.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -44,6 +45,7 @@ export class LeaderOrder {
   readonly #writers: WriterBook
   readonly #resumptions: Resumptions
   readonly #roster: Roster
+  readonly #space: Space
   /** The number within its round of forwarding that each member's next proposal has. */
   readonly #expected = new Map<MemberId, number>()
   /** Members whose proposals were left aside: during a hand-over of leadership, or since the log does not name them. */
@@ -56,7 +58,9 @@ export class LeaderOrder {
     appender: Appender,
     writers: WriterBook,
     resumptions: Resumptions,
+    space: Space,
   ) {
+    this.#space = space
     this.#resumptions = resumptions
     this.#self = self
     this.#ports = ports
@@ -301,6 +305,7 @@ export class LeaderOrder {
       this.#complaints.about(from, 'payload', 'warn', words)
       return EINVAL
     }
+    if (this.#space.refuses(operation)) return ENOSPC
     return this.order(proposal, operation, undefined)
   }
 

@@ -57,8 +57,11 @@ export interface LogStore {
   /** All entries up to here are on stable storage. */
   readonly durableIndex: number
   readonly hardState: HardState
-  /** Bytes of entries and blobs in use. */
-  readonly bytes: { readonly entries: number; readonly blobs: number }
+  /**
+   * `entries` and `blobs`: headers, and blobs, that are in use. `log`: headers and payloads of the entries in the log. `dead`:
+   * what its files take beside all that.
+   */
+  readonly bytes: { readonly entries: number; readonly blobs: number; readonly log: number; readonly dead: number }
 
   /** Entries follow `lastIndex` without a gap. Throws `disk-full`: then nothing of this transaction is kept. */
   append(records: readonly LogRecord[]): void
@@ -112,11 +115,11 @@ export interface LogStore {
   /** For the installation of a snapshot: forgets all entries; the log starts after `anchor`. Blobs of entries up to it stay. */
   reset(anchor: LogAnchor): void
   /**
-   * Rewrites what is left in files whose content is mostly dead, so that their space is free; one bounded step. Answers
-   * whether more is left to do. `damaged` is told of each blob that could not be read; its file stays as it is until it is
-   * healed.
+   * Rewrites what is left in files whose content is mostly dead, or which hold the most dead bytes while there are more than
+   * `deadMax` of them in all, so that their space is free; one bounded step. Answers whether more is left to do. `damaged` is
+   * told of each blob that could not be read; its file stays as it is until it is healed.
    */
-  clean(damaged: (blob: BlobId) => void): boolean
+  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean
   /** Makes all that was committed visible to other readers of the database (a snapshot), on stable storage. */
   settle(): void
   /** All blob ids in ascending order from `after` on, at most `limit`. */

@@ -263,7 +263,7 @@ export class MountState {
   /** A change of a file's content was refused after its program had been told (`ChangeOptions.lost`). */
   lost(ino: number, errno: number): boolean {
     if (this.#keeps(ino, errno)) return false
-    this.files.spoil(ino, EIO)
+    this.files.spoil(ino, errno === ENOSPC ? ENOSPC : EIO)
     return true
   }
 

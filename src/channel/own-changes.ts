@@ -7,6 +7,7 @@ import { uncommittedBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/apply.js'
 import { encodeOperation } from '../fs/operation-codec.js'
 import { isContentOperation, type Operation } from '../fs/operation.js'
+import { takesSpace } from '../fs/takes-space.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
@@ -26,6 +27,7 @@ import type { ChangeOptions, ChannelPorts, LostChange } from './ports.js'
 import type { Roster } from './roster.js'
 import type { ShownChanges } from './shown-changes.js'
 import type { SmallWrites } from './small-writes.js'
+import type { Space } from './space.js'
 import type { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
@@ -37,6 +39,9 @@ interface Refusal {
   readonly because: number
   readonly term: number
 }
+
+/** How long a change waits for room that members are making. */
+const roomMs = 5000
 
 /** A change that is not accepted yet: there is no leader, or no room. */
 interface Waiting {
@@ -76,8 +81,11 @@ export class OwnChanges {
   readonly #waiters: Waiters
   readonly #givenUp: GivenUpChanges
   readonly #earlier: EarlierRuns
+  readonly #space: Space
   readonly #roster: Roster
   #waiting: Waiting[] = []
+  /** Those that wait for room, each with the time until then (monotonic milliseconds). */
+  readonly #roomless = new Map<Waiting, number>()
   #nextSequence = 1
   /** When a tick first found nobody to order changes. */
   #leaderlessSince: number | undefined
@@ -96,7 +104,9 @@ export class OwnChanges {
     waiters: Waiters,
     givenUp: GivenUpChanges,
     earlier: EarlierRuns,
+    space: Space,
   ) {
+    this.#space = space
     this.#self = self
     this.#chunkExtents = chunkExtents
     this.#session = session
@@ -126,7 +136,7 @@ export class OwnChanges {
   }
   /** Changes on their way, accepted or not. */
   get operations(): number {
-    return this.#pending.size - (this.#opens(this.#pending.oldest) ? 1 : 0) + this.#waiting.length
+    return this.#pending.size - (this.#opens(this.#pending.oldest) ? 1 : 0) + this.#waiting.length + this.#roomless.size
   }
   /** A program waits for the answer to a change that is on its way. */
   get anyUnanswered(): boolean {
@@ -144,7 +154,8 @@ export class OwnChanges {
       options.done(EIO)
       return nothing
     }
-    if (this.#health.diskFull !== undefined) {
+    // what frees space passes
+    if (this.#health.diskFull !== undefined && takesSpace(operation)) {
       options.done(ENOSPC)
       return nothing
     }
@@ -157,6 +168,7 @@ export class OwnChanges {
     else this.#tryAccept(waiting)
     this.#agenda.turn()
     return () => {
+      if (this.#roomless.delete(waiting)) return options.done(EINTR)
       const at = this.#waiting.indexOf(waiting)
       if (at >= 0) this.#waiting.splice(at, 1)
       else if (!this.#giveUp(waiting.change)) return
@@ -168,10 +180,34 @@ export class OwnChanges {
   drain(): void {
     this.#giveUpLeftovers()
     if (this.#session.mayOpen && this.#mayOpen()) this.#openSession()
+    for (const waiting of this.#roomless.keys()) if (this.#ready() && this.#findsRoom(waiting)) this.#take(waiting)
     while (this.#waiting.length > 0 && this.#ready()) this.#tryAccept(this.#waiting.shift()!)
   }
 
   #tryAccept(waiting: Waiting): void {
+    if (this.#findsRoom(waiting)) this.#take(waiting)
+  }
+
+  /**
+   * Whether there is room for a change now. If not it is refused, or it waits while members give back what they do not need;
+   * others pass it meanwhile, above all those that make room.
+   */
+  #findsRoom(waiting: Waiting): boolean {
+    const verdict = this.#space.verdict(waiting.operation)
+    if (verdict === 'room') {
+      this.#roomless.delete(waiting)
+      return true
+    }
+    if (verdict === 'full') {
+      this.#roomless.delete(waiting)
+      this.#agenda.answer(() => waiting.options.done(ENOSPC))
+    } else if (!this.#roomless.has(waiting)) {
+      this.#roomless.set(waiting, Math.min(waiting.deadline, this.#ports.monotonicMs() + roomMs))
+    }
+    return false
+  }
+
+  #take(waiting: Waiting): void {
     const { operation, payload, options } = waiting
     try {
       if (!this.#writes.maybeContinue(operation, payload, options)) this.#accept(waiting)
@@ -190,7 +226,7 @@ export class OwnChanges {
 
   /** Whether a session can be opened now. Nobody takes a change from who is not admitted yet. */
   #mayOpen(): boolean {
-    if (!this.#health.serving || this.#health.restoring || this.#health.diskFull !== undefined) return false
+    if (!this.#health.serving || this.#health.restoring) return false
     return this.#roster.slot !== undefined && this.#hasLeader() && this.#raft.transferring === undefined
   }
 
@@ -287,7 +323,7 @@ export class OwnChanges {
     if (!this.#session.isOpen) return false
     if (this.#views.leading && hasEnded(lastPlaced(this.#views.ordered, this.#self), this.#session.number)) return false
     if (!this.#hasLeader() || !this.#pending.hasRoom(this.#isAlone())) return false
-    if (!this.#views.leading) return this.#health.diskFull === undefined
+    if (!this.#views.leading) return true
     return this.#raft.transferring === undefined && this.#appender.uncommittedBytes < uncommittedBytesMax
   }
 
@@ -556,6 +592,11 @@ export class OwnChanges {
   expire(now: number): void {
     if (this.#hasLeader()) this.#leaderlessSince = undefined
     else this.#leaderlessSince ??= now
+    for (const [waiting, end] of this.#roomless) {
+      if (end > now) continue
+      this.#roomless.delete(waiting)
+      this.#agenda.answer(() => waiting.options.done(ENOSPC))
+    }
     const isLate = (deadline: number, timeoutMs: number): boolean =>
       deadline <= now && this.#pending.movedAt + timeoutMs <= now
     const late = this.#waiting.filter(({ deadline, options }) => isLate(deadline, options.timeoutMs))
@@ -592,8 +633,9 @@ export class OwnChanges {
   }
 
   failAll(): void {
-    const waiting = this.#waiting
+    const waiting = [...this.#waiting, ...this.#roomless.keys()]
     this.#waiting = []
+    this.#roomless.clear()
     for (const { options } of waiting) options.done(EIO)
     for (const change of this.#pending.values()) this.#takeAnswer(change)?.(EIO)
   }

@@ -23,6 +23,8 @@ import { SmallWrites } from './small-writes.js'
 import { LostVoter } from './lost-voter.js'
 import { Proofs } from './proofs.js'
 import { SecondRuns } from './second-runs.js'
+import type { SpaceSettings } from './space-policy.js'
+import { Space } from './space.js'
 import { Standing } from './standing.js'
 import { StateHolds } from './state-holds.js'
 import { Upkeep, type Retention } from './upkeep.js'
@@ -31,6 +33,7 @@ import { WriterBook } from './writer-book.js'
 
 /** What does the channel's work. Each knows those that it is made from, and no other. */
 export interface Parts {
+  readonly space: Space
   readonly durability: Durability
   readonly link: RaftLink
   readonly writers: WriterBook
@@ -65,24 +68,26 @@ export function makeParts(
   core: Core,
   pinned: ReadonlyMap<BlobId, number>,
   retention: Retention,
+  spaceSettings: SpaceSettings,
   copied: number | undefined,
   changeMembers: ChangeMembers,
 ): Parts {
   const { ports, log, health } = core
+  const space = new Space(core, spaceSettings)
   const writers = new WriterBook()
   const appender = new Appender(core)
   const shown = new ShownChanges(core)
   const writes = new SmallWrites(core, appender, writers)
   const resumptions = new Resumptions(core)
-  const order = new LeaderOrder(core, shown, writes, appender, writers, resumptions)
+  const order = new LeaderOrder(core, shown, writes, appender, writers, resumptions, space)
   const contact = new OwnContact(core)
   const forwarding = new Forwarding(core, contact)
   const waiters = new Waiters(core)
   const durability = new Durability(core)
   const earlier = new EarlierRuns(core)
   const givenUp = new GivenUpChanges(core, durability)
-  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, givenUp, earlier)
-  const positions = new Positions(core)
+  const own = new OwnChanges(core, shown, writes, appender, order, forwarding, waiters, givenUp, earlier, space)
+  const positions = new Positions(core, space)
   const digests = new DigestExchange(core)
   const healing = new BlobHealing(core, id => core.views.table.liveBytes(id) > 0 || pinned.has(id))
   const blobs = new Blobs(ports.log, id => writes.blob(id) ?? (id < 0 ? shown.blob(id) : log.recentBlob(id)))
@@ -91,8 +96,20 @@ export function makeParts(
     else health.damaged(error)
   }
   const holds: StateHolds = new StateHolds(core.agenda, health, () => upkeep.writeOut())
-  const upkeep: Upkeep = new Upkeep(core, positions, blobs, healing, holds, pinned, retention, copied)
+  const upkeep: Upkeep = new Upkeep(
+    core,
+    positions,
+    blobs,
+    healing,
+    holds,
+    space,
+    durability,
+    pinned,
+    retention,
+    copied,
+  )
   return {
+    space,
     standing: new Standing(core),
     proofs: new Proofs(core),
     lostVoter: new LostVoter(core, changeMembers),
@@ -103,7 +120,7 @@ export function makeParts(
     shown,
     writes,
     order,
-    duties: new LeaderDuties(core, order, writers, changeMembers),
+    duties: new LeaderDuties(core, order, writers, space, changeMembers),
     resumptions,
     contact,
     forwarding,

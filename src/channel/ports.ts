@@ -6,6 +6,7 @@ import type { View } from '../fs/view.js'
 import type { Role } from '../raft/types.js'
 import type { Descriptor } from './descriptor.js'
 import type { LogStore } from './log-port.js'
+import type { DiskPort } from './disk-port.js'
 import type { Invalidation } from './mount-port.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Transport } from './transport-port.js'
@@ -23,6 +24,7 @@ export interface MemoryPort {
 export interface ChannelPorts {
   readonly log: LogStore
   readonly state: StateStore
+  readonly disk: DiskPort
   readonly transport: Transport
   /** What other members told this one. */
   readonly memory: MemoryPort

@@ -2,6 +2,8 @@ import type { MemberId } from '../base/ids.js'
 import type { Core } from './core.js'
 import type { LogStore } from './log-port.js'
 import type { Roster } from './roster.js'
+import type { ToldSpace } from './space-policy.js'
+import type { Space } from './space.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
 
@@ -14,6 +16,8 @@ export interface Position {
 
 /** This member's position is told when it has changed, and again after so many ticks. */
 const repeatTicks = 20
+/** … or when its free space has, by this part of what it keeps free. */
+const freeSteps = 8
 
 /** How far each member is, as it last said itself. */
 export class Positions {
@@ -21,18 +25,21 @@ export class Positions {
   readonly #log: StagedLog
   readonly #views: Views
   readonly #roster: Roster
+  readonly #space: Space
   readonly #heard = new Map<MemberId, Position>()
   #announced = ''
 
-  constructor({ ports, log, views, roster }: Core) {
+  constructor({ ports, log, views, roster }: Core, space: Space) {
+    this.#space = space
     this.#store = ports.log
     this.#log = log
     this.#views = views
     this.#roster = roster
   }
 
-  hear(from: MemberId, position: Position): void {
+  hear(from: MemberId, position: Position & { readonly space?: ToldSpace }): void {
     this.#heard.set(from, position)
+    this.#space.hear(from, position.lastIndex, position.space)
   }
   of(member: MemberId): Position | undefined {
     return this.#heard.get(member)
@@ -48,10 +55,18 @@ export class Positions {
     const { lastIndex } = this.#log
     const { durableIndex } = this.#store
     const appliedIndex = this.#views.applied.index
-    const text = `${lastIndex}/${durableIndex}/${appliedIndex}`
+    const space = this.#space.told
+    const step = space === undefined ? 0 : Math.floor(space.free / Math.max(1, space.minFree / freeSteps))
+    const text = `${lastIndex}/${durableIndex}/${appliedIndex}/${step}/${space?.exhausted}`
     if (text === this.#announced && ticks % repeatTicks !== 0) return false
     this.#announced = text
-    this.#roster.tellOthers({ kind: 'position', lastIndex, durableIndex, appliedIndex })
+    this.#roster.tellOthers({
+      kind: 'position',
+      lastIndex,
+      durableIndex,
+      appliedIndex,
+      ...(space === undefined ? {} : { space }),
+    })
     return true
   }
 }

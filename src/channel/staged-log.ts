@@ -53,6 +53,8 @@ export class StagedLog implements RaftLog<StoredEntry> {
   #staged: StagedWrite[] = []
   /** Highest index that `persist` has written; entries above must not leave memory. */
   #written: number
+  /** All that was ever appended or journalled by this process, in bytes: what it makes the disk fuller by at most. */
+  appendedBytes = 0
   /** Changes with every truncation: a sync that began before says nothing about what came after. */
   generation = 0
   /** Told before entries from an index on are removed. */
@@ -95,6 +97,11 @@ export class StagedLog implements RaftLog<StoredEntry> {
   size(index: number): number {
     const recent = this.#recent.get(index)
     return recent === undefined ? this.#store.size(index) : recent.header.length + recent.entry.payloadLength
+  }
+
+  /** Headers and payloads of all entries. */
+  get bytes(): number {
+    return this.#store.bytes.log
   }
 
   /** Bytes of the entries after an index, capped for the sake of its cost. */
@@ -162,6 +169,7 @@ export class StagedLog implements RaftLog<StoredEntry> {
       this.#lastIndex = data.entry.index
       this.#recent.set(data.entry.index, data)
       this.#recentBytes += memoryOf(data)
+      this.appendedBytes += data.header.length + data.payload.length
     }
     for (const { data } of entries) this.#staged.push({ kind: 'append', entry: data })
   }
@@ -184,11 +192,22 @@ export class StagedLog implements RaftLog<StoredEntry> {
   }
 
   journal(record: JournalRecord): void {
+    this.appendedBytes += record.proposal.length + record.payload.length
     this.#staged.push({ kind: 'journal', record })
   }
 
   unjournal(session: number, sequence: number): void {
     this.#staged.push({ kind: 'unjournal', session, sequence })
+  }
+
+  /** What `persist` is to write, in bytes, as far as it is content or changes. */
+  get stagedBytes(): number {
+    let bytes = 0
+    for (const write of this.#staged) {
+      if (write.kind === 'append') bytes += write.entry.header.length + write.entry.payload.length
+      else if (write.kind === 'journal') bytes += write.record.proposal.length + write.record.payload.length
+    }
+    return bytes
   }
 
   /** Makes what is staged safe from the death of this process. On failure (`disk-full`) all of it stays staged and the error goes on. */
@@ -200,6 +219,16 @@ export class StagedLog implements RaftLog<StoredEntry> {
     this.#staged = []
     this.#written = this.#lastIndex
     while (this.#recentBytes > recentBytesMax && this.#recentFirst <= this.#written) this.#forget(this.#recentFirst++)
+  }
+
+  /** As `persist`, of the journal alone: entries that find no room stay staged, and are acknowledged to nobody. */
+  persistJournal(): void {
+    const isJournal = ({ kind }: StagedWrite): boolean => kind === 'journal' || kind === 'unjournal'
+    const staged = this.#staged.filter(isJournal)
+    if (staged.length === 0) return
+    for (const write of staged) this.#perform(write)
+    this.#store.commit()
+    this.#staged = this.#staged.filter(write => !isJournal(write))
   }
 
   #perform(write: StagedWrite): void {

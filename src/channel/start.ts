@@ -31,6 +31,7 @@ import { parseMemory, Pledges } from './pledges.js'
 import type { ChannelEvents, ChannelPorts } from './ports.js'
 import { Roster } from './roster.js'
 import { storedRecovery, type Base } from './standing.js'
+import type { SpaceSettings } from './space-policy.js'
 import { StagedLog } from './staged-log.js'
 import type { StoredEntry } from './stored-entry.js'
 import type { Retention } from './upkeep.js'
@@ -43,6 +44,8 @@ export interface ChannelOptions {
   readonly descriptor: Descriptor
   /** How much of the log is kept; the default where it is undefined. */
   readonly retention?: Retention
+  /** What of its disk is used for more than the live data; the defaults where it is undefined. */
+  readonly space?: SpaceSettings
   /** How long a member may be silent before its session is in doubt, in milliseconds; as for locks where it is undefined. */
   readonly leaseMs?: number
   /** Chunks of more extents are kept as pages, if this member's session is the first that says so; else `chunkExtentsMax`. */

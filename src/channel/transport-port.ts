@@ -11,6 +11,7 @@ import type { Incarnation } from './incarnation.js'
 import type { LockMessage } from './locks/lock-messages.js'
 import type { Remembered } from './pledges.js'
 import type { Resume } from './resumption.js'
+import type { ToldSpace } from './space-policy.js'
 
 export type PeerMessage =
   | { readonly kind: 'raft'; readonly message: RaftMessage<EncodedEntry> }
@@ -42,12 +43,14 @@ export type PeerMessage =
   | { readonly kind: 'diverged'; readonly index: number; readonly reason: string }
   /** A message of the daemons (verification, requests to the owner): a topic and JSON. */
   | { readonly kind: 'note'; readonly topic: string; readonly body: string }
-  /** `positions`: what the sender holds and has applied, for `sync --all`, status and compaction. */
+  /** What the sender holds and has applied, for `sync --all`, status and compaction. */
   | {
       readonly kind: 'position'
       readonly lastIndex: number
       readonly durableIndex: number
       readonly appliedIndex: number
+      /** What it says of its disk; older members, and such as cannot tell, say nothing. */
+      readonly space?: ToldSpace
     }
   /**
    * The sender's disk has lost a blob: the receiver sends it, if it has the same entry. `term`: the entry's; 0 when the

@@ -7,8 +7,13 @@ import type { Blobs } from './blobs.js'
 import type { Core } from './core.js'
 import { isDiskFull, type Health } from './health.js'
 import { type BlobId, DamagedBlob, type LogStore } from './log-port.js'
+import type { DiskPort } from './disk-port.js'
+import type { Durability } from './durability.js'
 import type { Positions } from './positions.js'
+import { withReserve } from './reserve.js'
 import type { Roster } from './roster.js'
+import { dropTarget, type Keep } from './space-policy.js'
+import type { Space } from './space.js'
 import type { StateHolds } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
 import type { Views } from './views.js'
@@ -22,7 +27,10 @@ const compactTicks = 30
 const droppedBlobsMax = 1024
 /** Blobs that one step of the search for forgotten ones looks at. */
 const sweepBlobs = 2000
-/** How much of the log is kept. */
+/** Of what may be kept beside the live data: the log; what is dead in complete segments. The rest is for the files in use. */
+const logPart = 1 / 2
+const cleanPart = 1 / 4
+/** How many entries of the log are kept; in bytes it is `keepOf` that says how much. */
 export interface Retention {
   /** Entries that stay behind the last one that all members have. */
   readonly margin: number
@@ -34,6 +42,8 @@ export interface Retention {
 
 /** The state of an only member is copied anew when its log has grown so much behind the copy, or twice the copy's size. */
 const copyBytesUsual = 16 * MiB
+/** … or so much, where the disk has little left. */
+const copyBytesShort = MiB
 /** After a copy that failed so many steps of compaction pass. */
 const copyAgainSteps = 20
 
@@ -59,6 +69,13 @@ export class Upkeep {
   readonly #pinned: ReadonlyMap<BlobId, number>
   readonly #retention: Retention
   readonly #holds: StateHolds
+  readonly #space: Space
+  readonly #durability: Durability
+  readonly #disk: DiskPort
+  /** Bytes of the log when there was nothing more to drop. */
+  #settledBytes = 0
+  /** The last step had nothing to do. */
+  #isDone = false
   /** The state is written out up to here … */
   #flushed: number
   /** … it is being written out up to here, while the table says so … */
@@ -81,6 +98,8 @@ export class Upkeep {
     blobs: Blobs,
     healing: BlobHealing,
     holds: StateHolds,
+    space: Space,
+    durability: Durability,
     pinned: ReadonlyMap<BlobId, number>,
     retention: Retention,
     copied: number | undefined,
@@ -89,6 +108,9 @@ export class Upkeep {
     this.#copyState = () => events.copyState()
     this.#retention = retention
     this.#holds = holds
+    this.#space = space
+    this.#durability = durability
+    this.#disk = ports.disk
     this.#self = self
     this.#store = ports.log
     this.#state = ports.state
@@ -104,8 +126,12 @@ export class Upkeep {
   }
 
   tick(ticks: number): void {
-    if (ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.#beginFlush()
-    if (ticks % compactTicks === 0 || this.#moreToCompact) this.compact()
+    const { short, anyShort, keep } = this.#space
+    const { bytes } = this.#log
+    const isPressed = short || bytes > this.#settledBytes + keep.usual / 4 || (anyShort && bytes > keep.usual)
+    if (isPressed || ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.#beginFlush()
+    if (isPressed || ticks % compactTicks === 0 || this.#moreToCompact) this.compact()
+    if (short) this.#space.exhausted = this.#isDone && this.#flushed === this.#log.lastIndex
   }
 
   flush(): void {
@@ -127,7 +153,10 @@ export class Upkeep {
   step(): boolean {
     const { table } = this.#views
     if (!table.isFlushing || !this.#mayFlush) return false
-    this.#attempt(() => this.#written(table.stepFlush(flushStepMax), this.#flushing))
+    this.#attempt(() => {
+      // one that found no room is over: with the reserve given up the next tick begins it anew
+      if (table.isFlushing) this.#written(table.stepFlush(flushStepMax), this.#flushing)
+    })
     return table.isFlushing
   }
 
@@ -149,9 +178,10 @@ export class Upkeep {
 
   #attempt(work: () => void): void {
     try {
-      work()
+      withReserve(this.#disk, true, work)
+      this.#health.stateWritten()
     } catch (error) {
-      this.#health.writeFailed(error)
+      this.#health.stateWriteFailed(error)
     }
   }
 
@@ -159,9 +189,9 @@ export class Upkeep {
   writeOut(): number | undefined {
     this.#flush()
     try {
-      this.#store.settle()
+      withReserve(this.#disk, true, () => this.#store.settle())
     } catch (error) {
-      this.#health.writeFailed(error)
+      this.#health.logWriteFailed(error)
       return undefined
     }
     return this.#flushed
@@ -176,41 +206,22 @@ export class Upkeep {
     this.#swept = -1
   }
 
-  /** Drops what no member needs any more from the log: one bounded step. */
+  /** Drops what no member needs any more from the log: one bounded step. Where there is no room for it, the reserve is. */
   compact(): void {
-    if (this.#holds.held || this.#health.restoring || !this.#health.serving || this.#health.diskFull !== undefined)
-      return
-    const target = this.#compactTarget()
+    this.#isDone = false
+    if (this.#holds.held || this.#health.restoring || !this.#health.serving) return
+    const keep = this.#space.keep
+    const target = this.#compactTarget(keep)
     this.#sweep()
     const dead = this.#takeDead()
-    this.#moreToCompact = dead.length === droppedBlobsMax
-    if (target < this.#log.firstIndex && dead.length === 0) return
     try {
-      if (this.#synced < this.#flushed) {
-        this.#state.syncNow()
-        failpoint('state-synced')
-        this.#synced = this.#flushed
+      const isCollected = withReserve(this.#disk, true, () => this.#collect(target, dead))
+      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * cleanPart))
+      if (isCollected || isCleaned) this.#durability.collected()
+      else {
+        this.#isDone = true
+        this.#settledBytes = this.#log.bytes
       }
-      const free = dead.filter(blob => !this.#isLive(blob))
-      if (free.length > 0) {
-        this.#blobs.forget(free)
-        this.#store.dropBlobs(free)
-      }
-      const pinned: BlobId[] = []
-      if (target >= this.#log.firstIndex) {
-        const isMore = this.#store.compact(target, blob => {
-          if (this.#isLive(blob)) return true
-          if (!this.#pinned.has(blob)) return false
-          pinned.push(blob)
-          return true
-        })
-        if (isMore) this.#moreToCompact = true
-      }
-      this.#store.commit()
-      for (const blob of pinned) this.#dead.add(blob)
-      failpoint('compact-committed')
-      const damaged = (id: BlobId): void => this.#healing.note(new DamagedBlob(id, `blob ${id} cannot be read`))
-      if (this.#store.clean(damaged)) this.#moreToCompact = true
     } catch (error) {
       // it is tried again with the next step
       if (!isDiskFull(error)) return this.#health.fail(error)
@@ -218,9 +229,64 @@ export class Upkeep {
     }
   }
 
-  /** The last entry that may go: flushed here, and durable on all members, as far as they are not away for too long. */
-  #compactTarget(): number {
-    return Math.min(this.#unneeded(), this.#copyLimit())
+  /** Answers whether there was anything to collect. */
+  #collect(target: number, dead: readonly BlobId[]): boolean {
+    const isTarget = target >= this.#log.firstIndex
+    this.#moreToCompact = this.#dead.size > 0 && dead.length === droppedBlobsMax
+    if (!isTarget && dead.length === 0) return false
+    if (this.#synced < this.#flushed) {
+      this.#state.syncNow()
+      failpoint('state-synced')
+      this.#synced = this.#flushed
+    }
+    const free = dead.filter(blob => !this.#isLive(blob))
+    if (free.length > 0) {
+      this.#blobs.forget(free)
+      this.#store.dropBlobs(free)
+    }
+    const pinned: BlobId[] = []
+    if (isTarget) {
+      const isMore = this.#store.compact(target, blob => {
+        if (this.#isLive(blob)) return true
+        if (!this.#pinned.has(blob)) return false
+        pinned.push(blob)
+        return true
+      })
+      this.#moreToCompact ||= isMore
+    }
+    this.#store.commit()
+    for (const blob of pinned) this.#dead.add(blob)
+    failpoint('compact-committed')
+    return true
+  }
+
+  /** Answers whether something was moved. */
+  #clean(deadMax: number): boolean {
+    const { dead } = this.#store.bytes
+    const damaged = (id: BlobId): void => this.#healing.note(new DamagedBlob(id, `blob ${id} cannot be read`))
+    const isMore = this.#store.clean(damaged, deadMax)
+    this.#moreToCompact ||= isMore
+    return isMore || this.#store.bytes.dead !== dead
+  }
+
+  /** The last entry that may go: flushed here, and neither needed by others nor to be kept for them. */
+  #compactTarget(keep: Keep): number {
+    let heldByAll = this.#flushed
+    let heldByPresent = this.#flushed
+    for (const { id } of this.#roster.descriptor.members) {
+      if (id === this.#self) continue
+      const held = this.#positions.of(id)?.durableIndex ?? 0
+      heldByAll = Math.min(heldByAll, held)
+      if (this.#space.isPresent(id)) heldByPresent = Math.min(heldByPresent, held)
+    }
+    const { margin, entriesMax } = this.#retention
+    const { firstIndex, bytes } = this.#log
+    const log = { firstIndex, bytes, sizeOf: (index: number) => this.#log.size(index) }
+    const needs = { ceiling: this.#flushed, heldByAll, heldByPresent, margin, entriesMax }
+    // what nobody can be sent helps nobody: who lacks it gets a snapshot
+    const forsaken = Math.min(this.#healing.forsaken, this.#flushed)
+    const logKeep = { ...keep, usual: keep.usual * logPart }
+    return Math.min(Math.max(dropTarget(log, needs, logKeep), forsaken), this.#copyLimit())
   }
 
   /**
@@ -235,9 +301,9 @@ export class Upkeep {
       this.#copy.wait--
       return Infinity
     }
-    const behind =
-      this.#flushed > copied &&
-      (copied === 0 || this.#log.bytesAfter(copied) >= Math.max(this.#retention.copyBytes ?? copyBytesUsual, 2 * bytes))
+    const usual = Math.max(this.#retention.copyBytes ?? copyBytesUsual, 2 * bytes)
+    const most = this.#space.short ? Math.min(usual, copyBytesShort) : usual
+    const behind = this.#flushed > copied && (copied === 0 || this.#log.bytesAfter(copied) >= most)
     if (behind) {
       this.#copy.isUnderWay = true
       this.#copyState()
@@ -252,18 +318,7 @@ export class Upkeep {
     else this.#copy = { copied: copy.index, bytes: copy.bytes, isUnderWay: false, wait: 0 }
   }
 
-  #unneeded(): number {
-    let needed = this.#flushed
-    for (const { id } of this.#roster.descriptor.members) {
-      if (id !== this.#self) needed = Math.min(needed, this.#positions.of(id)?.durableIndex ?? 0)
-    }
-    const { margin, entriesMax } = this.#retention
-    // what nobody can be sent helps nobody: who lacks it gets a snapshot
-    const forsaken = Math.min(this.#healing.forsaken, this.#flushed)
-    return Math.max(Math.max(needed, this.#flushed - entriesMax) - margin, forsaken)
-  }
-
-  /** Dead blobs whose entries are gone, and which no open file without a name shows; no more than one step drops. */
+  /** Dead blobs whose entries are gone, and which no open file without a name shows. */
   #takeDead(): BlobId[] {
     const end = this.#log.firstIndex * blobsPerEntryMax
     const dead: BlobId[] = []

@@ -55,7 +55,8 @@ function formatChannel(c: ChannelStatus): string[] {
     `  conflicts  ${c.conflicts === 0 ? 'none' : `${c.conflicts}: \`rkfs conflicts ${c.name}\` lists them`}`,
     ...healingLines(c),
     ...(c.locks > 0 ? [`  locks      ${counted(c.locks, 'range')} held by programs here`] : []),
-    `  on disk    ${bytes(c.bytes.log)} log, ${bytes(c.bytes.data)} data${diskWords(c)}; digest ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
+    `  on disk    ${bytes(c.bytes.disk)}, of that ${bytes(c.bytes.data)} data${diskWords(c)}; ${bytes(c.bytes.writable)} can be written`,
+    `  digest     ${c.digest.hash.slice(0, 16)} at ${c.digest.index}`,
     ...mountLines(c),
     ...table(memberHeader, c.members.map(memberRow)).map(line => `  ${line}`),
   )

@@ -6,7 +6,7 @@ import type { EnrollHandler } from '../adapters/rpc/enrollment.js'
 import type { RpcNode } from '../adapters/rpc/rpc-node.js'
 import type { SqliteLogStore } from '../adapters/sqlite/log-store.js'
 import { requireDescriptors } from '../adapters/host/descriptors.js'
-import { diskSpace } from '../adapters/host/machine.js'
+import { bytesOnDisk, diskSpace } from '../adapters/host/machine.js'
 import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
@@ -19,6 +19,7 @@ import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import { MemberLocks } from '../channel/locks/member-locks.js'
 import type { Spill } from '../channel/orphan-file.js'
 import type { LostChange } from '../channel/ports.js'
+import type { SpaceSettings } from '../channel/space-policy.js'
 import { channelFolder, writeDescriptor } from './channel-folder.js'
 import { Conflicts, inodeOf } from './conflicts.js'
 import type { Progress } from './control-protocol.js'
@@ -53,6 +54,7 @@ export interface ChannelHostOptions {
   readonly identity: ChannelIdentity
   readonly rpc: RpcNode
   readonly log: Log
+  readonly space: SpaceSettings
   /** On the owner: admits new members. */
   readonly enroll?: EnrollHandler
   readonly invitations?: Invitations
@@ -140,6 +142,7 @@ export class ChannelHost {
       owner: this.#owner,
       log,
       pinned,
+      space: this.#options.space,
       now: () => this.now(),
       connect: (events, snapshot, run) => this.#connect(events, snapshot, run),
       events: {
@@ -181,9 +184,12 @@ export class ChannelHost {
   get transport(): ChannelTransport {
     return this.#open.transport
   }
-  get bytes(): { log: number; data: number } {
+  get bytes(): { log: number; data: number; disk: number; free: number; writable: number } {
     const { entries, blobs } = this.logStore.bytes
-    return { log: entries + blobs, data: this.channel.table.dataBytes }
+    const { writableBytes, table } = this.channel
+    const free = diskSpace(this.folder).freeBytes
+    const disk = bytesOnDisk(this.folder)
+    return { log: entries + blobs, data: table.dataBytes, disk, free, writable: writableBytes ?? free }
   }
   /** What was committed one to two seconds ago. */
   get committedLately(): number {
@@ -191,7 +197,9 @@ export class ChannelHost {
   }
   /** How much room the disk of this member's copy has; undefined: it does not say. */
   get disk(): DiskStanding | undefined {
-    return diskStandingOf(this.folder, this.channel.diskFull !== undefined)
+    const { channel } = this
+    const isFull = channel.diskFull !== undefined || channel.lacksRoom === 'here'
+    return diskStandingOf(this.folder, isFull, channel.spaceOf(this.identity.memberId)?.minFree)
   }
   get restore(): { bytes: number; total: number } | undefined {
     return this.#open.restore
@@ -293,14 +301,15 @@ export class ChannelHost {
     return this.#spillFile.open()
   }
 
-  /** statfs(2): the disk that holds this member's copy. */
+  /** statfs(2): the disk that holds this member's copy, and what can really be written. */
   statistics(): FileSystemStatistics {
     const space = diskSpace(this.folder)
     const blockSize = 4096
-    const free = Math.floor(space.freeBytes / blockSize)
+    const writable = this.channel.writableBytes ?? space.freeBytes
+    const free = Math.floor(writable / blockSize)
     return {
       blockSize,
-      blocks: Math.floor(space.totalBytes / blockSize),
+      blocks: Math.max(free, Math.floor(space.totalBytes / blockSize)),
       blocksFree: free,
       blocksAvailable: free,
       files: this.channel.table.inodes + 1_000_000_000,

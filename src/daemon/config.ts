@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import { defaultNodeName } from '../adapters/host/machine.js'
 import { messageOf, RkfsError } from '../base/errors.js'
-import { defaultTimeoutSeconds } from '../base/limits.js'
+import { defaultTimeoutSeconds, MiB } from '../base/limits.js'
 import { timeoutSecondsMax } from './mount-options.js'
+import { parsePercent, parseSize } from './size.js'
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -22,9 +23,14 @@ export interface Config {
   readonly logLevel: LogLevel
   /** How long certificates that this node issues are valid. */
   readonly certDays: number
+  /** Log and dead bytes beside the live data: a size, or `auto`. */
+  readonly keep: string
+  /** What is kept free on the disk: a size, a percentage, or `auto`. */
+  readonly minFree: string
 }
 
-export type ConfigKey = 'listen' | 'advertise' | 'name' | 'timeout_seconds' | 'log_level' | 'cert_days'
+export type ConfigKey =
+  'listen' | 'advertise' | 'name' | 'timeout_seconds' | 'log_level' | 'cert_days' | 'keep' | 'min_free'
 export type ConfigFlags = { readonly [K in ConfigKey]?: string }
 
 /** One setting, its value and where it came from: `built-in`, `<file>:<line>`, `RKFS_…` or `--flag`. */
@@ -72,8 +78,21 @@ const settings: { readonly [K in ConfigKey]: Setting } = {
     expected: 'a whole number from 1 to 3650',
     read: value => wholeNumber(value, 1, 3650),
   },
+  keep: {
+    builtIn: () => 'auto',
+    expected: 'a size from "4MiB" on, e.g. "256MiB", or "auto"',
+    read: value => (value === 'auto' || (sizeOf(value) ?? 0) >= keepBytesLeast ? String(value) : undefined),
+  },
+  min_free: {
+    builtIn: () => 'auto',
+    expected: 'a size, e.g. "256MiB", a part of the disk up to "50%", or "auto"',
+    read: value =>
+      value === 'auto' || sizeOf(value) !== undefined || partOf(value) <= 0.5 ? String(value) : undefined,
+  },
 }
 export const configKeys = Object.keys(settings) as ConfigKey[]
+
+const keepBytesLeast = 4 * MiB
 
 const environmentName = (key: ConfigKey): string => `RKFS_${key.toUpperCase()}`
 const flagName = (key: ConfigKey): string => `--${key.replaceAll('_', '-')}`
@@ -103,9 +122,19 @@ export function loadConfig(
       timeoutSeconds: value('timeout_seconds'),
       logLevel: value('log_level'),
       certDays: value('cert_days'),
+      keep: value('keep'),
+      minFree: value('min_free'),
     },
     entries,
   }
+}
+
+function sizeOf(value: unknown): number | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? parseSize(String(value)) : undefined
+}
+
+function partOf(value: unknown): number {
+  return (typeof value === 'string' ? parsePercent(value) : undefined) ?? Infinity
 }
 
 /** Host (without brackets) and port of `host:port`, or undefined. */

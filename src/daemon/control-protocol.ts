@@ -157,7 +157,17 @@ export interface ChannelStatus {
   readonly healing: { readonly wanted: number; readonly healed: number }
   /** Ranges that programs here hold through mounts with `locks=channel`. */
   readonly locks: number
-  readonly bytes: { readonly log: number; readonly data: number }
+  /**
+   * `data`: what files hold; `log`: the log with their content; `disk`: what all of the channel's files take (du); `free`: on
+   * the disk; `writable`: what can really be written, here and on the members that order it.
+   */
+  readonly bytes: {
+    readonly log: number
+    readonly data: number
+    readonly disk: number
+    readonly free: number
+    readonly writable: number
+  }
   readonly mounts: readonly MountStatus[]
 }
 

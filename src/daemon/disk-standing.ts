@@ -1,5 +1,5 @@
 import { diskSpace } from '../adapters/host/machine.js'
-import { MiB } from '../base/limits.js'
+import { isShort, minFreeOf } from '../channel/space-policy.js'
 
 export interface DiskStanding {
   readonly totalBytes: number
@@ -9,15 +9,12 @@ export interface DiskStanding {
   readonly state: 'ok' | 'short' | 'full'
 }
 
-/** A disk is short below this; of a small one below an eighth. */
-const shortBytes = 128 * MiB
-
-/** How the disk stands that a folder lies on; undefined: it does not answer. */
-export function diskStandingOf(folder: string, isFull: boolean): DiskStanding | undefined {
+/** How the disk stands that a folder lies on; undefined: it does not answer. `minFree`: what is kept free on it. */
+export function diskStandingOf(folder: string, isFull: boolean, minFree?: number): DiskStanding | undefined {
   try {
     const { totalBytes, freeBytes } = diskSpace(folder)
-    const isShort = freeBytes < Math.min(shortBytes, totalBytes / 8)
-    return { totalBytes, freeBytes, state: isFull ? 'full' : isShort ? 'short' : 'ok' }
+    const state = isFull ? 'full' : isShort(freeBytes, minFree ?? minFreeOf(totalBytes, {})) ? 'short' : 'ok'
+    return { totalBytes, freeBytes, state }
   } catch {
     return undefined
   }

@@ -30,7 +30,7 @@ export function failedStatus(name: string, reason: string, mounts?: AbsentMounts
     conflicts: 0,
     healing: { wanted: 0, healed: 0 },
     locks: 0,
-    bytes: { log: 0, data: 0 },
+    bytes: { log: 0, data: 0, disk: 0, free: 0, writable: 0 },
     mounts: mounts === undefined ? [] : absentMountsStatus(name, mounts),
   }
 }

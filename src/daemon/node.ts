@@ -32,6 +32,7 @@ import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
 import { Retry } from './retry.js'
 import { ownerAwayWords } from './problems.js'
+import { spaceSettings } from './size.js'
 import { wasRemoved } from './reach.js'
 import { channelStatus } from './status.js'
 
@@ -266,6 +267,7 @@ export class Node {
       identity,
       rpc: this.#rpc,
       log: this.#log,
+      space: spaceSettings(this.config),
       ...(invitations === undefined ? {} : { invitations, enroll: this.#enroller(name, invitations) }),
     })
     this.#hosts.set(name, host)

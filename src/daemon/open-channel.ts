@@ -1,6 +1,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DiskReserve } from '../adapters/host/disk-reserve.js'
 import { MemoryFile } from '../adapters/host/memory-file.js'
 import type { ChannelTransport } from '../adapters/rpc/channel-transport.js'
 import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
@@ -14,12 +16,14 @@ import { tickMs } from '../base/limits.js'
 import { Channel } from '../channel/channel.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import type { ChannelEvents, LogLevel } from '../channel/ports.js'
+import { fileSizes, minFreeOf, type SpaceSettings } from '../channel/space-policy.js'
 import type { TransportEvents } from '../channel/transport-port.js'
 import { readDescriptor } from './channel-folder.js'
 import { nodeHasher } from '../adapters/host/hasher.js'
 import { holdState } from './held-state.js'
 import type { Log } from './log.js'
 import { storeLogOf } from './log.js'
+import { leaveRoomToOpen, makeRoomToOpen } from './room-to-open.js'
 import {
   installSnapshot,
   beginSnapshot,
@@ -50,6 +54,7 @@ export interface OpenChannelOptions {
   readonly events: Omit<ChannelEvents, 'snapshotNeeded' | 'entryAppended' | 'copyState'>
   /** Blobs that open files without a name show. */
   readonly pinned: Map<number, number>
+  readonly space: SpaceSettings
 }
 
 /**
@@ -61,6 +66,8 @@ export class OpenChannel {
   readonly logStore: SqliteLogStore
   readonly transport: ChannelTransport
   readonly #memory: MemoryFile
+  readonly #disk: DiskReserve
+  readonly #walBytes: number
   readonly #options: OpenChannelOptions
   #stateStore: SqliteStateStore
   readonly #timer: NodeJS.Timeout
@@ -72,7 +79,11 @@ export class OpenChannel {
   /** Throws what stands in its way, and leaves nothing open then. */
   constructor(options: OpenChannelOptions) {
     this.#options = options
-    const { folder, paths, owner, log, connect, events, pinned } = options
+    const { folder, paths, owner, log, connect, events, pinned, space } = options
+    this.#disk = new DiskReserve(folder)
+    makeRoomToOpen(this.#disk, folder)
+    const sizes = fileSizes(this.#disk.space()?.totalBytes ?? Infinity, space)
+    this.#walBytes = sizes.wal
     const storeLog = storeLogOf(log)
     const opened: (() => void)[] = []
     this.#memory = new MemoryFile(join(folder, 'pledges.json'), error => {
@@ -80,10 +91,10 @@ export class OpenChannel {
     })
     try {
       const descriptor = readDescriptor(folder)
-      this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog)
+      this.logStore = SqliteLogStore.open(paths.log, owner, nodeHasher, storeLog, sizes.segment, sizes.wal)
       opened.push(() => this.logStore.close())
       resumeInstall(paths, this.logStore)
-      this.#stateStore = openState(paths, owner, this.logStore, descriptor.members.length > 1, storeLog)
+      this.#stateStore = openState(paths, owner, this.logStore, descriptor.members.length > 1, storeLog, sizes.wal)
       opened.push(() => this.#stateStore.close())
       let channel: Channel | undefined
       const mark = randomBytes(8).toString('hex')
@@ -103,6 +114,7 @@ export class OpenChannel {
       const ports = {
         log: this.logStore,
         state: this.#stateStore,
+        disk: this.#disk,
         transport: this.transport,
         memory: this.#memory,
         hasher: nodeHasher,
@@ -114,7 +126,7 @@ export class OpenChannel {
       }
       const seed = randomInt(2 ** 32)
       const copied = copiedIndex(paths)
-      channel = new Channel({ self: owner.member, seed, mark, descriptor, pinned, copied }, ports, {
+      channel = new Channel({ self: owner.member, seed, mark, descriptor, pinned, copied, space }, ports, {
         ...events,
         // before it stands, its user cannot ask it anything
         descriptorChanged: changed => channel !== undefined && events.descriptorChanged(changed),
@@ -166,6 +178,7 @@ export class OpenChannel {
   #copyState(): void {
     const { paths, log } = this.#options
     const copy = async (): Promise<void> => {
+      if (!this.#hasRoomForCopy()) return this.channel.stateCopied(undefined)
       const hold = await holdState(this.channel, false)
       const unpin = this.logStore.pin()
       try {
@@ -183,6 +196,15 @@ export class OpenChannel {
         this.channel.stateCopied(undefined)
         log.warn('the state could not be copied; it is tried again', { error: messageOf(error) })
       })
+  }
+
+  /** A copy that fails would first take all that is free. */
+  #hasRoomForCopy(): boolean {
+    const { paths, space } = this.#options
+    const disk = this.#disk.space()
+    if (disk === undefined) return true
+    const bytes = statSync(paths.state, { throwIfNoEntry: false })?.size ?? 0
+    return disk.freeBytes - bytes >= minFreeOf(disk.totalBytes, space) / 2
   }
 
   #fetchSnapshot(from: MemberId, index: number): void {
@@ -219,7 +241,7 @@ export class OpenChannel {
       installing = true
       this.#stateStore.close()
       installSnapshot(paths, this.logStore, anchor)
-      this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLogOf(log))
+      this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLogOf(log), this.#walBytes)
       this.channel.restored({ state: this.#stateStore, anchor })
       this.#restoreProblem = undefined
       log.info('snapshot installed', { index: anchor.index })
@@ -254,6 +276,7 @@ export class OpenChannel {
       attempt(log, () => this.#stateStore.close())
       attempt(log, () => this.logStore.close())
     }
+    leaveRoomToOpen(this.#disk)
   }
 }
 

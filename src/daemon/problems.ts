@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { cannotReachUs } from '../adapters/rpc/peer-link.js'
+import type { MemberId } from '../base/ids.js'
 import { MiB } from '../base/limits.js'
 import type { ChannelHost } from './channel-host.js'
 import { lackOfAuthority } from './channel-traces.js'
@@ -199,11 +200,34 @@ function lostMajorityWords(host: ChannelHost, { quorum, mounted }: Circumstances
   return `${start}. ${moved}. If a majority is gone for good, nobody can change ${host.name} any more: ${newChannelWords(host.name, mounted)}`
 }
 
-function diskWords({ channel, folder, disk }: ChannelHost): string | undefined {
+const mib = (count: number): string => `${Math.floor(count / MiB)} MiB`
+
+/** No majority has room. */
+function fullElsewhere(channel: ChannelHost['channel'], self: MemberId): string {
+  const full = channel.descriptor.members.filter(({ id }) => {
+    const space = channel.spaceOf(id)
+    return id !== self && space !== undefined && space.free < space.minFree
+  })
+  const names = full.map(({ name }) => name).join(' and ')
+  return (
+    `too many disks are full (${names}): no majority has room, and programs get ENOSPC for new content. Delete files in ` +
+    'the channel, which passes, or make room on those disks'
+  )
+}
+
+function diskWords({ channel, folder, disk, identity }: ChannelHost): string | undefined {
   if (channel.diskFull !== undefined) {
     return `the disk is full: ${channel.diskFull}. Delete files in the channel, or make room on the disk of ${folder}: this member goes on by itself`
   }
+  if (channel.lacksRoom === 'elsewhere') return fullElsewhere(channel, identity.memberId)
   if (disk === undefined || disk.state === 'ok') return undefined
-  const mib = (count: number): string => `${Math.floor(count / MiB)} MiB`
+  if (disk.state === 'full') {
+    const least = channel.spaceOf(identity.memberId)?.minFree ?? 0
+    return (
+      `the disk is full: ${mib(disk.freeBytes)} of ${mib(disk.totalBytes)} are free on the disk of ${folder}, and ` +
+      `${mib(least)} are kept so (min_free): programs here get ENOSPC for new content. Delete files in the channel, which ` +
+      'passes, or make room on that disk: this member goes on by itself'
+    )
+  }
   return `the disk is short: ${mib(disk.freeBytes)} of ${mib(disk.totalBytes)} are free on the disk of ${folder}: make room before changes are refused`
 }

@@ -104,8 +104,9 @@ export function openState(
   log: LogStore,
   hasOthers: boolean,
   report: StoreLog,
+  walBytes?: number,
 ): SqliteStateStore {
-  const open = (): SqliteStateStore => SqliteStateStore.open(paths.state, owner, nodeHasher, report)
+  const open = (): SqliteStateStore => SqliteStateStore.open(paths.state, owner, nodeHasher, report, walBytes)
   const copied = copiedIndex(paths)
   const isUsable = copied !== undefined && log.term(copied) !== undefined
   if (!existsSync(paths.state) && isUsable) {

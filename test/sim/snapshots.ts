@@ -51,8 +51,10 @@ export class Snapshots {
         }
         channel.restored(member.disk.install(snapshot, channel))
       } catch (error) {
+        if (!(error instanceof RkfsError)) throw error
+        if (error.code === 'disk-full') return giveUp()
         // as the daemon, which opens all of it anew
-        if (!(error instanceof RkfsError) || error.code !== 'failed') throw error
+        if (error.code !== 'failed') throw error
         return channel.fail(error)
       }
       this.installed++

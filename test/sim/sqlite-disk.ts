@@ -14,6 +14,7 @@ import {
   type RestoringChannel,
 } from '../../src/daemon/snapshot-transfer.js'
 import { anchorOf, keepBlobs, type Installed, type SimDisk, type Snapshot } from '../channel/support/sim-disk.js'
+import { SimSpace } from '../channel/support/sim-space.js'
 import { damageBlob } from '../support/damage-blob.js'
 import { intercept } from './intercept.js'
 
@@ -63,6 +64,7 @@ const writes = [
 class SqliteDisk implements SimDisk {
   log!: SimDisk['log']
   state!: SqliteStateStore
+  readonly space = new SimSpace()
   readonly #root: string
   readonly #schedule: (task: () => void) => void
   #store!: SqliteLogStore

@@ -28,8 +28,12 @@ interface Entry {
 export class MemoryLogStore implements LogStore {
   anchor: LogAnchor = { index: 0, term: 0, hash: zeroHash }
   durableIndex = 0
+  journalBytes = 0
   hardState: HardState = { term: 0, vote: undefined }
   #entries: Entry[] = []
+  #headerBytes = 0
+  #payloadBytes = 0
+  #blobBytes = 0
   #blobs = new Map<BlobId, Uint8Array>()
   #damaged = new Set<BlobId>()
   /** A fault: the next call of this kind fails, once. */
@@ -38,6 +42,8 @@ export class MemoryLogStore implements LogStore {
   #settings = new Map<string, string>()
   #journal = new Map<string, JournalRecord>()
   #committedIndex = 0
+  /** Takes back, last first, what was not committed yet: for a full disk. */
+  #undo: (() => void)[] = []
   #waiting: { onDurable: (index: number) => void; failed: (error: unknown) => void }[] = []
   #syncing: number | undefined
   #closed = false
@@ -51,12 +57,8 @@ export class MemoryLogStore implements LogStore {
     return this.anchor.index + this.#entries.length
   }
 
-  get bytes(): { entries: number; blobs: number } {
-    let entries = 0
-    let blobs = 0
-    for (const entry of this.#entries) entries += entry.header.length
-    for (const blob of this.#blobs.values()) blobs += blob.length
-    return { entries, blobs }
+  get bytes(): LogStore['bytes'] {
+    return { entries: this.#headerBytes, blobs: this.#blobBytes, log: this.#headerBytes + this.#payloadBytes, dead: 0 }
   }
 
   #entry(index: number): Entry | undefined {
@@ -89,23 +91,50 @@ export class MemoryLogStore implements LogStore {
       let at = 0
       cuts.forEach((cut, part) => this.#put(index * blobsPerEntryMax + part, payload.slice(at, (at += cut))))
       assert(at === payload.length, `the blobs of entry ${index} are not its payload`)
-      this.#entries.push({ term, header: header.slice(), payloadBytes: payload.length, cuts: [...cuts] })
+      const entry = { term, header: header.slice(), payloadBytes: payload.length, cuts: [...cuts] }
+      this.#entries.push(entry)
+      this.#countEntry(entry, 1)
+      this.#undo.push(() => {
+        this.#countEntry(this.#entries.pop()!, -1)
+        entry.cuts.forEach((_, part) => this.#drop(index * blobsPerEntryMax + part))
+      })
     }
   }
 
   #put(id: BlobId, data: Uint8Array): void {
+    this.#drop(id)
     this.#blobs.set(id, data)
+    this.#blobBytes += data.length
     this.#damaged.delete(id)
   }
 
   truncateFrom(index: number): void {
     if (index > this.lastIndex) return
     assert(index > this.anchor.index, `entry ${index} is removed, but the log starts after ${this.anchor.index}`)
+    const gone = this.#entries.slice(index - this.anchor.index - 1)
+    const blobs = new Map<BlobId, Uint8Array>()
+    for (const [id, data] of this.#blobs) if (id >= index * blobsPerEntryMax) blobs.set(id, data)
+    this.#undo.push(() => {
+      for (const entry of gone) this.#countEntry(entry, 1)
+      this.#entries.push(...gone)
+      for (const [id, data] of blobs) this.#put(id, data)
+    })
     for (let at = index; at <= this.lastIndex; at++) {
-      for (let part = 0; part < blobsPerEntryMax; part++) this.#blobs.delete(at * blobsPerEntryMax + part)
+      for (let part = 0; part < blobsPerEntryMax; part++) this.#drop(at * blobsPerEntryMax + part)
+      this.#countEntry(this.#entry(at)!, -1)
     }
     this.#entries.length = index - this.anchor.index - 1
     this.#lower(index - 1)
+  }
+
+  #drop(id: BlobId): void {
+    this.#blobBytes -= this.#blobs.get(id)?.length ?? 0
+    this.#blobs.delete(id)
+  }
+
+  #countEntry({ header, payloadBytes }: Entry, sign: 1 | -1): void {
+    this.#headerBytes += sign * header.length
+    this.#payloadBytes += sign * payloadBytes
   }
 
   #lower(index: number): void {
@@ -172,7 +201,15 @@ export class MemoryLogStore implements LogStore {
   journalPut(record: JournalRecord): void {
     this.#check('write')
     const { session, sequence, part, proposal, payload } = record
-    this.#journal.set(`${session}/${sequence}/${part}`, {
+    const key = `${session}/${sequence}/${part}`
+    const before = this.#journal.get(key)
+    this.#undo.push(() => {
+      this.journalBytes -= proposal.length + payload.length
+      if (before === undefined) this.#journal.delete(key)
+      else this.#journal.set(key, before)
+    })
+    this.journalBytes += proposal.length + payload.length
+    this.#journal.set(key, {
       session,
       sequence,
       part,
@@ -182,8 +219,22 @@ export class MemoryLogStore implements LogStore {
   }
   journalRemove(session: number, sequence: number): void {
     for (const [key, one] of this.#journal) {
-      if (one.session === session && one.sequence === sequence) this.#journal.delete(key)
+      if (one.session !== session || one.sequence !== sequence) continue
+      this.journalBytes -= one.proposal.length + one.payload.length
+      this.#journal.delete(key)
+      this.#undo.push(() => {
+        this.#journal.set(key, one)
+        this.journalBytes += one.proposal.length + one.payload.length
+      })
     }
+  }
+
+  /** What was not committed was never written. */
+  rollback(): void {
+    const undo = this.#undo.reverse()
+    this.#undo = []
+    for (const one of undo) one()
+    this.#undo = []
   }
   journal(): JournalRecord[] {
     return [...this.#journal.values()].sort(
@@ -193,6 +244,7 @@ export class MemoryLogStore implements LogStore {
 
   commit(): void {
     this.#checkSound()
+    this.#undo = []
     this.#committedIndex = this.lastIndex
   }
 
@@ -232,7 +284,7 @@ export class MemoryLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
-  clean(_damaged: (blob: BlobId) => void): boolean {
+  clean(_damaged: (blob: BlobId) => void, _deadMax: number): boolean {
     return false
   }
 
@@ -257,9 +309,10 @@ export class MemoryLogStore implements LogStore {
     while (this.anchor.index < end) {
       const at = this.anchor.index + 1
       const entry = this.#entries.shift()!
+      this.#countEntry(entry, -1)
       entry.cuts.forEach((_, part) => {
         const id = at * blobsPerEntryMax + part
-        if (!live(id)) this.#blobs.delete(id)
+        if (!live(id)) this.#drop(id)
       })
       this.anchor = { index: at, term: entry.term, hash: entry.header.slice(-32) }
     }
@@ -271,7 +324,7 @@ export class MemoryLogStore implements LogStore {
   }
 
   dropBlobs(ids: readonly BlobId[]): void {
-    for (const id of ids) if (!this.#inLog(id)) this.#blobs.delete(id)
+    for (const id of ids) if (!this.#inLog(id)) this.#drop(id)
   }
   putBlob(id: BlobId, data: Uint8Array): void {
     assert(!this.#inLog(id), `blob ${id} belongs to an entry in the log`)
@@ -280,6 +333,7 @@ export class MemoryLogStore implements LogStore {
   reset(anchor: LogAnchor): void {
     this.truncateFrom(anchor.index + 1)
     this.#entries = []
+    this.#headerBytes = this.#payloadBytes = 0
     this.anchor = anchor
     this.#lower(anchor.index)
   }

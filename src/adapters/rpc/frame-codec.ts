@@ -16,6 +16,7 @@ import { EntryKind, FrameSchema, type Frame, type Message } from '../../gen/rkfs
 import type { EntryKind as Kind, Proposal } from '../../oplog/entry.js'
 import { bulkBuffer, PairReader, pairsBytes, writePairs, type Pair } from './bulk.js'
 import { kindOf, numberOf, u64, type Kind as MessageKind } from './fields.js'
+import { decodeSpace, encodeSpace } from './space-codec.js'
 import { decodeGreeting, decodeRun, encodeGreeting, encodeRun } from './greeting-codec.js'
 import { decodeLocks, encodeLocks, estimatedLockBytes } from './lock-codec.js'
 import { decodeRaft, encodeRaft } from './raft-codec.js'
@@ -189,6 +190,7 @@ function encodeMessage(message: FrameMessage, bulk: Pair[]): MessageKind {
         lastIndex: u64(message.lastIndex),
         durableIndex: u64(message.durableIndex),
         appliedIndex: u64(message.appliedIndex),
+        ...(message.space === undefined ? {} : { space: encodeSpace(message.space) }),
       })
     case 'blob-wanted':
       return kindOf('blobWanted', { id: u64(message.id), term: u64(message.term) })
@@ -303,12 +305,13 @@ function decodeMessage(kind: Message['kind'], bulk: PairReader): FrameMessage {
       return { kind: 'note', topic: utf8(topic), body: utf8(body) }
     }
     case 'position': {
-      const { lastIndex, durableIndex, appliedIndex } = kind.value
+      const { lastIndex, durableIndex, appliedIndex, space } = kind.value
       return {
         kind: 'position',
         lastIndex: numberOf(lastIndex),
         durableIndex: numberOf(durableIndex),
         appliedIndex: numberOf(appliedIndex),
+        ...(space === undefined ? {} : { space: decodeSpace(space) }),
       }
     }
     case 'blobWanted':

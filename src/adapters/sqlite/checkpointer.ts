@@ -22,7 +22,9 @@ export interface CheckpointDone {
   readonly error: string | undefined
 }
 
-/** How long one new transaction waits for the worker when the WAL is at three times its threshold. */
+/** A WAL that is so many times as large as its threshold is checkpointed by whoever writes. */
+export const walLimit = 3
+/** How long one new transaction waits for the worker then. */
 const backPressureMs = 50
 /** A checkpoint in the worker is given this long before a closing store reports it and goes on. */
 const closeWaitMs = 60_000
@@ -83,7 +85,7 @@ export class Checkpointer {
 
   /** Before a transaction: slows a writer down that outruns the worker. */
   beforeBegin(frames: number): void {
-    if (frames < this.#thresholdFrames * 3) return
+    if (frames < this.#thresholdFrames * walLimit) return
     // A worker that has not come to it (it may need this thread's event loop to start) is not waited for.
     if (Atomics.compareExchange(this.#slot, 0, slotRequested, slotReady) === slotRunning) {
       Atomics.wait(this.#slot, 0, slotRunning, backPressureMs)
@@ -95,7 +97,7 @@ export class Checkpointer {
   #ready(): void {
     const [, inWal, copied] = readAgain(() => this.#look.get()) as [number, number, number]
     const rest = inWal - copied
-    if (rest > this.#restFramesMax && rest < inWal && inWal < this.#thresholdFrames * 3) this.#request(inWal)
+    if (rest > this.#restFramesMax && rest < inWal && inWal < this.#thresholdFrames * walLimit) this.#request(inWal)
     else this.#complete(inWal)
   }
 

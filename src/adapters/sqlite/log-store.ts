@@ -86,13 +86,26 @@ export class SqliteLogStore implements LogStore {
   /**
    * Opens `log.db` at `path`, or makes it; `log.mark` and `segments` stand beside it. Throws `corrupt`, `version`,
    * `refused` (another owner's), `disk-full` or `failed`, and then has changed nothing. `segmentBytes`: the size of a
-   * segment, which may be another one each time.
+   * segment, which may be another one each time; `walBytes`: about the size of a WAL, a third of its bound.
    */
-  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog, segmentBytes?: number): SqliteLogStore {
-    return new SqliteLogStore(openLog(path, owner, hasher), hasher, log, segmentBytes)
+  static open(
+    path: string,
+    owner: LogOwner,
+    hasher: Hasher,
+    log: StoreLog,
+    segmentBytes?: number,
+    walBytes?: number,
+  ): SqliteLogStore {
+    return new SqliteLogStore(openLog(path, owner, hasher), hasher, log, segmentBytes, walBytes)
   }
 
-  private constructor(opened: OpenedLog, hasher: Hasher, log: StoreLog, segmentBytes: number | undefined) {
+  private constructor(
+    opened: OpenedLog,
+    hasher: Hasher,
+    log: StoreLog,
+    segmentBytes: number | undefined,
+    walBytes: number | undefined,
+  ) {
     const { place, loaded, replayed } = opened
     this.#place = place
     this.#hasher = hasher
@@ -100,7 +113,7 @@ export class SqliteLogStore implements LogStore {
     this.#mark = opened.mark
     this.#segmentReader = opened.segments
     this.#segments = new SegmentFiles(opened.segments.folder, loaded.settled, replayed.end, place, segmentBytes)
-    this.#db = new WalDatabase(place, format.logFormat, log)
+    this.#db = new WalDatabase(place, format.logFormat, log, walBytes)
     this.#reader = new LogReader(this.#db.db, place, hasher, opened.segments)
     this.#tables = new LogTables(this.#db.db, hasher, opened.live)
     this.#upkeep = new SegmentUpkeep(this.#segments, opened.segments, this.#tables, this.#reader)
@@ -146,8 +159,10 @@ export class SqliteLogStore implements LogStore {
   get hardState(): HardState {
     return this.#hardState
   }
-  get bytes(): { readonly entries: number; readonly blobs: number } {
-    return { entries: this.#index.headerTotal, blobs: this.#index.payloadTotal + this.#keptBytes }
+  get bytes(): LogStore['bytes'] {
+    const { headerTotal, payloadTotal } = this.#index
+    const dead = this.#upkeep.deadBytes + this.#segments.spareBytes
+    return { entries: headerTotal, blobs: payloadTotal + this.#keptBytes, log: headerTotal + payloadTotal, dead }
   }
   /** For metrics: frames in the WAL, and the longest stall by a checkpoint. */
   get wal(): WalPosition & { readonly longestStallMs: number } {
@@ -483,8 +498,9 @@ export class SqliteLogStore implements LogStore {
     return payloadMatches(decodeEntry(this.#reader.header(index), this.#hasher), Buffer.concat(parts), this.#hasher)
   }
 
-  clean(damaged: (blob: BlobId) => void): boolean {
-    const segment = this.#upkeep.sparse(this.#settled)
+  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean {
+    this.#segments.keepsSpare = this.#segments.segmentBytes <= deadMax
+    const segment = this.#upkeep.sparse(this.#settled, deadMax)
     if (segment === undefined) return false
     const found: BlobId[] = []
     this.#transact(() =>
@@ -498,7 +514,7 @@ export class SqliteLogStore implements LogStore {
     this.commit()
     failpoint('clean-committed')
     for (const blob of found) damaged(blob)
-    return this.#upkeep.sparse(this.#settled) !== undefined
+    return this.#upkeep.sparse(this.#settled, deadMax) !== undefined
   }
 
   reset(anchor: LogAnchor): void {

@@ -26,7 +26,8 @@ import { segmentName } from './segment-reader.js'
 
 /** A segment that has reached this size gets no more records. */
 const segmentBytesUsual = 32 * MiB
-const spareName = 'spare'
+/** An empty segment, for the next one's file. */
+export const spareName = 'spare'
 
 /** A place in the stream of records that the segments make up. */
 export interface StreamPosition {
@@ -67,7 +68,9 @@ export function segmentSize(folder: string, segment: number): number | undefined
 export class SegmentFiles {
   readonly folder: string
   readonly #place: Place
-  readonly #segmentBytes: number
+  readonly segmentBytes: number
+  /** Whether a segment that is removed is kept for the next one. */
+  #keepsSpare = true
   readonly #folderFile: number
   #file: number
   #position: StreamPosition
@@ -98,7 +101,7 @@ export class SegmentFiles {
   ) {
     this.folder = folder
     this.#place = place
-    this.#segmentBytes = segmentBytes
+    this.segmentBytes = segmentBytes
     this.#position = end
     const opened: number[] = []
     const open = (path: string, flags: string): number => {
@@ -134,6 +137,18 @@ export class SegmentFiles {
   get position(): StreamPosition {
     return this.#position
   }
+  get keepsSpare(): boolean {
+    return this.#keepsSpare
+  }
+  set keepsSpare(keeps: boolean) {
+    if (keeps === this.#keepsSpare) return
+    this.#keepsSpare = keeps
+    if (!keeps) rmSync(join(this.folder, spareName), { force: true })
+  }
+  /** Bytes of the segment that is kept for the next one. */
+  get spareBytes(): number {
+    return statSync(join(this.folder, spareName), { throwIfNoEntry: false })?.size ?? 0
+  }
   /** Bytes of each segment that is complete. */
   get complete(): ReadonlyMap<number, number> {
     return this.#complete
@@ -145,7 +160,7 @@ export class SegmentFiles {
 
   /** Where the next batch of records will begin: in a new segment when this one is full. */
   begin(): RecordPlace {
-    if (this.#position.offset >= this.#segmentBytes) this.#next()
+    if (this.#position.offset >= this.segmentBytes) this.#next()
     return { ...this.#position, follows: this.#complete.get(this.#position.segment - 1) ?? 0 }
   }
 
@@ -251,7 +266,7 @@ export class SegmentFiles {
     const path = join(this.folder, segmentName(segment))
     const spare = join(this.folder, spareName)
     failpoint('segment-removing')
-    if (bytes >= this.#segmentBytes && !existsSync(spare)) renameSync(path, spare)
+    if (this.#keepsSpare && bytes >= this.segmentBytes && !existsSync(spare)) renameSync(path, spare)
     else rmSync(path)
     failpoint('segment-removed')
     this.#complete.delete(segment)

@@ -7,6 +7,8 @@ import type { SegmentReader } from './segment-reader.js'
 
 /** A segment of which less than this part is live is cleaned, so many bytes at a time. */
 const cleanBelow = 0.5
+/** Less than this part of a segment is not worth moving the rest. */
+const deadPartLeast = 1 / 16
 const cleanBytesMax = 8 * MiB
 
 /** Gives the space of dead records back: removes segments that nothing needs, and moves the rest out of sparse ones. */
@@ -53,13 +55,32 @@ export class SegmentUpkeep {
     return true
   }
 
-  /** A segment most of whose content is dead. */
-  sparse(settled: StreamPosition): number | undefined {
-    for (const [segment, live] of this.#tables.live) {
-      if (segment >= settled.segment || this.#uncleanable.has(segment)) continue
-      if (live < (this.#segments.complete.get(segment) ?? 0) * cleanBelow) return segment
+  /** Bytes of complete segments that nothing refers to. */
+  get deadBytes(): number {
+    let bytes = 0
+    for (const [segment, size] of this.#segments.complete) {
+      bytes += Math.max(0, size - (this.#tables.live.get(segment) ?? 0))
     }
-    return undefined
+    return bytes
+  }
+
+  /**
+   * A segment most of whose content is dead; or, while more than `deadMax` bytes are dead in all, the one with most of them. A
+   * journalled payload counts as live until it is committed: what it makes of the log refers to it.
+   */
+  sparse(settled: StreamPosition, deadMax: number): number | undefined {
+    let fullest: { segment: number; dead: number } | undefined
+    let allDead = 0
+    for (const [segment, size] of this.#segments.complete) {
+      const live = this.#tables.live.get(segment)
+      // it goes whole, with the next sync
+      if (segment >= settled.segment || live === undefined || this.#uncleanable.has(segment)) continue
+      if (live < size * cleanBelow) return segment
+      const dead = size - live
+      allDead += dead
+      if (dead >= size * deadPartLeast && dead > (fullest?.dead ?? 0)) fullest = { segment, dead }
+    }
+    return allDead > deadMax ? fullest?.segment : undefined
   }
 
   /**

@@ -35,8 +35,8 @@ export class SqliteStateStore implements StateStore {
   /** The counts, as they were before, of a transaction that is open. */
   #counted: Map<number, number> | undefined
 
-  /** Opens `state.db` at `path`, or makes it. Throws `corrupt`, `version`, `refused`, `disk-full` or `failed`. */
-  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog): SqliteStateStore {
+  /** Opens `state.db` at `path`, or makes it. `walBytes`: about the size of its WAL, a third of its bound. Throws `corrupt`, `version`, `refused`, `disk-full` or `failed`. */
+  static open(path: string, owner: LogOwner, hasher: Hasher, log: StoreLog, walBytes?: number): SqliteStateStore {
     const place: Place = { path, remedy: stateRemedy(path) }
     if (!existsSync(path)) {
       createDatabase(place, stateFormat, db => {
@@ -52,13 +52,13 @@ export class SqliteStateStore implements StateStore {
       checkOwner(found, owner, place)
       reader.position()
     })
-    return new SqliteStateStore(place, hasher, log)
+    return new SqliteStateStore(place, hasher, log, walBytes)
   }
 
-  private constructor(place: Place, hasher: Hasher, log: StoreLog) {
+  private constructor(place: Place, hasher: Hasher, log: StoreLog, walBytes: number | undefined) {
     this.#place = place
     this.#hasher = hasher
-    this.#db = new WalDatabase(place, stateFormat, log)
+    this.#db = new WalDatabase(place, stateFormat, log, walBytes)
     this.#reader = new StateReader(this.#db.db, place, hasher)
     this.#sql = prepare(this.#db.db)
     this.#position = this.#reader.position()

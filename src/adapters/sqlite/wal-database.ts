@@ -14,7 +14,7 @@ import { dirname } from 'node:path'
 import { assert } from '../../base/assert.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
-import { Checkpointer } from './checkpointer.js'
+import { Checkpointer, walLimit } from './checkpointer.js'
 import { corrupt, diskFull, type Place, readAgain, type StoreLog, translate } from './failures.js'
 import { rewrite } from './rewrite.js'
 
@@ -139,7 +139,8 @@ export class WalDatabase {
   #commit: Database.Statement
   #frameCount: Database.Statement
 
-  constructor(place: Place, format: FileFormat, log: StoreLog) {
+  /** `walBytes`: when the WAL is checkpointed, where that is not as its format says. */
+  constructor(place: Place, format: FileFormat, log: StoreLog, walBytes = format.checkpointBytes) {
     this.place = place
     this.#log = log
     let db: Database.Database | undefined
@@ -150,6 +151,8 @@ export class WalDatabase {
       db.pragma('synchronous = NORMAL')
       db.pragma('wal_autocheckpoint = 0')
       db.pragma('secure_delete = OFF')
+      // a snapshot keeps the WAL from being begun anew; what it grew to meanwhile is given back then
+      db.pragma(`journal_size_limit = ${walBytes * walLimit}`)
       db.pragma(`cache_size = ${-Math.floor(format.cacheBytes / 1024)}`)
       this.#begin = db.prepare('BEGIN IMMEDIATE')
       this.#commit = db.prepare('COMMIT')
@@ -157,7 +160,7 @@ export class WalDatabase {
       this.#frameCount = db.prepare('PRAGMA wal_checkpoint(NOOP)').raw()
       db.prepare('SELECT count(*) FROM sqlite_schema').get()
       this.#wal = openSync(`${place.path}-wal`, 'r+')
-      this.checkpointer = new Checkpointer(db, place.path, format.checkpointBytes, format.pageBytes, log)
+      this.checkpointer = new Checkpointer(db, place.path, walBytes, format.pageBytes, log)
       this.#look()
     } catch (error) {
       db?.close()

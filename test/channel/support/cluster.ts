@@ -1,4 +1,5 @@
 import { toHex } from '../../../src/base/bytes.js'
+import { RkfsError } from '../../../src/base/errors.js'
 import type { MemberId } from '../../../src/base/ids.js'
 import { tickMs } from '../../../src/base/limits.js'
 import { Rng } from '../../../src/base/rng.js'
@@ -11,6 +12,7 @@ import type { Invalidation } from '../../../src/channel/mount-port.js'
 import { MemberLocks } from '../../../src/channel/locks/member-locks.js'
 import type { Spill } from '../../../src/channel/orphan-file.js'
 import type { ChannelEvents, ChannelPorts, LogLevel, LostChange } from '../../../src/channel/ports.js'
+import type { SpaceSettings } from '../../../src/channel/space-policy.js'
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
 import type { Retention } from '../../../src/channel/upkeep.js'
 import { nodeHasher } from '../../../src/adapters/host/hasher.js'
@@ -180,6 +182,7 @@ export class Member {
     const plain: ChannelPorts = {
       log: this.log,
       state: this.state,
+      disk: this.disk.space,
       hasher: nodeHasher,
       memory: this.memory,
       transport: {
@@ -542,6 +545,7 @@ export interface ClusterOptions {
   readonly retention?: Retention
   readonly leaseMs?: number
   readonly chunkExtents?: number
+  readonly space?: SpaceSettings
   readonly mountOptions?: Partial<FrontendOptions>
   readonly openDisk?: (member: Member, schedule: (task: () => void) => void) => SimDisk
 }
@@ -556,17 +560,18 @@ export class Cluster {
   syncMsMax = 4
   onSnapshotNeeded: ((member: Member, from: MemberId, index: number) => void) | undefined
   readonly hooks: ClusterHooks | undefined
-  readonly limits: { readonly retention?: Retention; readonly leaseMs?: number; readonly chunkExtents?: number }
+  readonly limits: Pick<ClusterOptions, 'retention' | 'leaseMs' | 'chunkExtents' | 'space'>
   readonly mountOptions: Partial<FrontendOptions>
   readonly openDisk: NonNullable<ClusterOptions['openDisk']>
 
   constructor(count: number, seed = 1, options: ClusterOptions = {}) {
-    const { learners = 0, hooks, retention, leaseMs, chunkExtents, mountOptions = {} } = options
+    const { learners = 0, hooks, retention, leaseMs, chunkExtents, space, mountOptions = {} } = options
     this.hooks = hooks
     this.limits = {
       ...(retention === undefined ? {} : { retention }),
       ...(leaseMs === undefined ? {} : { leaseMs }),
       ...(chunkExtents === undefined ? {} : { chunkExtents }),
+      ...(space === undefined ? {} : { space }),
     }
     this.mountOptions = mountOptions
     this.openDisk = options.openDisk ?? ((_, schedule) => new MemoryDisk(schedule))
@@ -622,7 +627,12 @@ export class Cluster {
       if (!to.alive || to.channel !== channel) return
       if (!from.alive) return channel.restored(undefined)
       const snapshot = trySnapshot(from)
-      channel.restored(snapshot && to.disk.install(snapshot, channel))
+      try {
+        channel.restored(snapshot && to.disk.install(snapshot, channel))
+      } catch (error) {
+        if (!(error instanceof RkfsError) || error.code !== 'disk-full') throw error
+        channel.restored(undefined)
+      }
     })
   }
 

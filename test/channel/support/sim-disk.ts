@@ -6,6 +6,7 @@ import { goOnFrom, keepBlob, type RestoringChannel } from '../../../src/daemon/s
 import { decodeRecord } from '../../../src/fs/records.js'
 import type { AppliedPosition, RecordWrite, StateStore } from '../../../src/fs/store-port.js'
 import type { Member } from './cluster.js'
+import { SimSpace } from './sim-space.js'
 import { SimLogStore, SimStateStore } from './sim-stores.js'
 
 /** A member's state at an index, with the blobs that it refers to. */
@@ -34,6 +35,8 @@ export interface SimDisk {
     readonly failed: boolean
   }
   readonly state: StateStore
+  /** How much it holds. */
+  readonly space: SimSpace
   /** What the next process finds after the power went. */
   powerLost(rng: Rng): void
   /** … after the process was killed. */
@@ -104,11 +107,12 @@ export function keepBlobs(log: LogStore, channel: RestoringChannel, { blobs }: S
 
 /** A disk in memory, which can lose what no sync covered. */
 export class MemoryDisk implements SimDisk {
+  readonly space = new SimSpace()
   log: SimLogStore
   state = new SimStateStore()
 
   constructor(schedule: (task: () => void) => void) {
-    this.log = new SimLogStore(schedule)
+    this.log = new SimLogStore(schedule, this.space)
   }
 
   powerLost(rng: Rng): void {

@@ -1,4 +1,3 @@
-import { RkfsError } from '../../../src/base/errors.js'
 import type { Rng } from '../../../src/base/rng.js'
 import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../../src/channel/log-port.js'
 import type {
@@ -12,6 +11,7 @@ import type {
 import type { EncodedEntry } from '../../../src/oplog/entry.js'
 import type { HardState } from '../../../src/raft/types.js'
 import { MemoryLogStore } from '../../support/memory-log-store.js'
+import { SimSpace } from './sim-space.js'
 import { MemoryStateStore } from '../../support/memory-state-store.js'
 
 type LogWrite = (store: MemoryLogStore) => void
@@ -21,7 +21,7 @@ type LogWrite = (store: MemoryLogStore) => void
  * and, by chance, some transactions that followed. It can also be full.
  */
 export class SimLogStore implements LogStore {
-  full = false
+  readonly #space: SimSpace
   readonly #live: MemoryLogStore
   readonly #writes: LogWrite[] = []
   /** Counts of writes at which a transaction ended. */
@@ -29,8 +29,14 @@ export class SimLogStore implements LogStore {
   #durableWrites = 0
   readonly #schedule: (task: () => void) => void
 
-  constructor(schedule: (task: () => void) => void, writes: readonly LogWrite[] = [], commits: readonly number[] = []) {
+  constructor(
+    schedule: (task: () => void) => void,
+    space = new SimSpace(),
+    writes: readonly LogWrite[] = [],
+    commits: readonly number[] = [],
+  ) {
     this.#schedule = schedule
+    this.#space = space
     this.#live = new MemoryLogStore(task => {
       // called when a sync begins: it covers what is committed now
       const covered = this.#commits.at(-1)!
@@ -39,7 +45,8 @@ export class SimLogStore implements LogStore {
         if (!this.#live.failed) this.#durableWrites = Math.max(this.#durableWrites, covered)
       })
     })
-    for (const write of writes) this.#write(write)
+    for (const write of writes) this.#writeAnyway(write)
+    space.used = () => this.#live.bytes.entries + this.#live.bytes.blobs + this.#live.journalBytes
     this.#commits.push(...commits.filter(count => count > 0 && count < writes.length))
     this.commit()
     this.syncNow()
@@ -58,7 +65,7 @@ export class SimLogStore implements LogStore {
 
   /** A new one. */
   empty(): SimLogStore {
-    return new SimLogStore(this.#schedule)
+    return new SimLogStore(this.#schedule, this.#space)
   }
 
   /** The store as it was after so many transactions. */
@@ -67,7 +74,7 @@ export class SimLogStore implements LogStore {
   }
 
   #upTo(writes: number): SimLogStore {
-    return new SimLogStore(this.#schedule, this.#writes.slice(0, writes), this.#commits)
+    return new SimLogStore(this.#schedule, this.#space, this.#writes.slice(0, writes), this.#commits)
   }
 
   /** The store as the next process finds it after the power went. */
@@ -86,8 +93,27 @@ export class SimLogStore implements LogStore {
     return this.#live.failed
   }
 
-  #write(write: LogWrite): void {
-    if (this.full) throw new RkfsError('disk-full', 'the disk of the log is full')
+  get full(): boolean {
+    return this.#space.full
+  }
+  set full(full: boolean) {
+    this.#space.full = full
+  }
+
+  /** `bytes`: what it takes. Throws `disk-full`. */
+  #write(write: LogWrite, bytes = 0): void {
+    try {
+      this.#space.take(bytes)
+    } catch (error) {
+      // nothing of the transaction is kept
+      this.#live.rollback()
+      this.#writes.length = this.#commits.at(-1)!
+      throw error
+    }
+    this.#writeAnyway(write)
+  }
+
+  #writeAnyway(write: LogWrite): void {
     write(this.#live)
     this.#writes.push(write)
   }
@@ -104,12 +130,13 @@ export class SimLogStore implements LogStore {
   get hardState(): HardState {
     return this.#live.hardState
   }
-  get bytes(): { entries: number; blobs: number } {
+  get bytes(): LogStore['bytes'] {
     return this.#live.bytes
   }
 
   append(records: readonly LogRecord[]): void {
-    this.#write(store => store.append(records))
+    const bytes = records.reduce((sum, { header, payload }) => sum + header.length + payload.length, 0)
+    this.#write(store => store.append(records), bytes)
   }
   truncateFrom(index: number): void {
     this.#write(store => store.truncateFrom(index))
@@ -131,10 +158,7 @@ export class SimLogStore implements LogStore {
   }
   /** Term and vote find room on a full disk. */
   saveHardState(state: HardState): void {
-    const { full } = this
-    this.full = false
-    this.#write(store => store.saveHardState(state))
-    this.full = full
+    this.#writeAnyway(store => store.saveHardState(state))
     this.commit()
     this.#durableWrites = this.#writes.length
   }
@@ -145,7 +169,7 @@ export class SimLogStore implements LogStore {
     this.#write(store => store.setSetting(name, value))
   }
   journalPut(record: JournalRecord): void {
-    this.#write(store => store.journalPut(record))
+    this.#write(store => store.journalPut(record), record.proposal.length + record.payload.length)
   }
   journalRemove(session: number, sequence: number): void {
     this.#write(store => store.journalRemove(session, sequence))
@@ -168,8 +192,8 @@ export class SimLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
-  clean(damaged: (blob: BlobId) => void): boolean {
-    return this.#live.clean(damaged)
+  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean {
+    return this.#live.clean(damaged, deadMax)
   }
   /** A fault: see `SimDisk`. Only between two processes. */
   damage(id: BlobId): boolean {
@@ -200,7 +224,7 @@ export class SimLogStore implements LogStore {
     this.#write(store => store.dropBlobs(ids))
   }
   putBlob(id: BlobId, data: Uint8Array): void {
-    this.#write(store => store.putBlob(id, data))
+    this.#write(store => store.putBlob(id, data), data.length)
   }
   reset(anchor: LogAnchor): void {
     this.#write(store => store.reset(anchor))

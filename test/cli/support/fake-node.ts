@@ -58,7 +58,7 @@ export const channel: ChannelStatus = {
   conflicts: 0,
   healing: { wanted: 0, healed: 0 },
   locks: 0,
-  bytes: { log: 4096, data: 1048576 },
+  bytes: { log: 4096, data: 1048576, disk: 4096, free: 1_000_000, writable: 900_000 },
   mounts: [
     {
       dir: '/mnt/x',

@@ -3,6 +3,7 @@ import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
 import { toHex } from '../../../src/base/bytes.js'
 import type { MemberId } from '../../../src/base/ids.js'
+import { endlessDisk } from '../../../src/channel/disk-port.js'
 import { Channel } from '../../../src/channel/channel.js'
 import type { ChannelEvents, ChannelPorts } from '../../../src/channel/ports.js'
 import type { PeerMessage } from '../../../src/channel/transport-port.js'
@@ -51,6 +52,7 @@ class RecoveredMember {
     const ports: ChannelPorts = {
       log: this.log,
       state: this.state,
+      disk: endlessDisk,
       memory: { load: () => undefined, save: () => {} },
       hasher: nodeHasher,
       transport: {

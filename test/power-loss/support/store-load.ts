@@ -110,7 +110,7 @@ const operations: Record<string, () => void | Promise<void>> = {
     mark({ kind: 'state', index: applied })
     while (log.compact(target, isKept));
     log.commit()
-    log.clean(() => {})
+    log.clean(() => {}, Infinity)
   },
   drop() {
     const gone = log.blobIds(0, 1000).filter(id => id < log.anchor.index * blobsPerEntryMax && rng.below(3) === 0)

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file rkfs/v1/peer.proto.
  */
 export const file_rkfs_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEigQEKEFN1YnNjcmliZVJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi5ya2ZzLnYxLkhlbGxvSAASHQoEcGluZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEiUKCHJlY2VpdmVkGAMgASgLMhEucmtmcy52MS5SZWNlaXZlZEgAQgYKBGtpbmQiGQoIUmVjZWl2ZWQSDQoFYnl0ZXMYASABKAQiUwoFSGVsbG8SEgoKY2hhbm5lbF9pZBgBIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAIgASgNEg8KB2FkZHJlc3MYAyABKAkSCwoDcnVuGAQgASgMIioKBFBpbmcSDgoGbnVtYmVyGAEgASgNEhIKCmJ5dGVzX3JlYWQYAiABKAQiOQoFRnJhbWUSIgoIbWVzc2FnZXMYASADKAsyEC5ya2ZzLnYxLk1lc3NhZ2USDAoEYnVsaxgCIAEoDCK0CQoHTWVzc2FnZRIjCgd3ZWxjb21lGAEgASgLMhAucmtmcy52MS5XZWxjb21lSAASHQoEcG9uZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEh0KBHZvdGUYCiABKAsyDS5ya2ZzLnYxLlZvdGVIABIoCgp2b3RlX3JlcGx5GAsgASgLMhIucmtmcy52MS5Wb3RlUmVwbHlIABIhCgZhcHBlbmQYDCABKAsyDy5ya2ZzLnYxLkFwcGVuZEgAEiwKDGFwcGVuZF9yZXBseRgNIAEoCzIULnJrZnMudjEuQXBwZW5kUmVwbHlIABInCgloZWFydGJlYXQYDiABKAsyEi5ya2ZzLnYxLkhlYXJ0YmVhdEgAEjIKD2hlYXJ0YmVhdF9yZXBseRgPIAEoCzIXLnJrZnMudjEuSGVhcnRiZWF0UmVwbHlIABIwCg5zbmFwc2hvdF9vZmZlchgQIAEoCzIWLnJrZnMudjEuU25hcHNob3RPZmZlckgAEioKC3RpbWVvdXRfbm93GBEgASgLMhMucmtmcy52MS5UaW1lb3V0Tm93SAASLgoNdGVybV9xdWVzdGlvbhgUIAEoCzIVLnJrZnMudjEuVGVybVF1ZXN0aW9uSAASKgoLdGVybV9hbnN3ZXIYFSABKAsyEy5ya2ZzLnYxLlRlcm1BbnN3ZXJIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASJQoIZ3JlZXRpbmcYKyABKAsyES5ya2ZzLnYxLkdyZWV0aW5nSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSAASHQoEcGFydBgyIAEoCzINLnJrZnMudjEuUGFydEgAQgYKBGtpbmQiIgoEUGFydBIMCgRsYW5lGAEgASgNEgwKBGxhc3QYAiABKAgiMAoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEgsKA3J1bhgCIAEoDCJqCgRWb3RlEgsKA3ByZRgBIAEoCBIMCgR0ZXJtGAIgASgEEhIKCmxhc3RfaW5kZXgYAyABKAQSEQoJbGFzdF90ZXJtGAQgASgEEhAKCHRyYW5zZmVyGAUgASgIEg4KBm90aGVycxgGIAEoCCJLCglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCBISCgpyZWNvdmVyaW5nGAQgASgIIoIBCgZBcHBlbmQSDAoEdGVybRgBIAEoBBIWCg5wcmV2aW91c19pbmRleBgCIAEoBBIVCg1wcmV2aW91c190ZXJtGAMgASgEEg0KBWZpcnN0GAQgASgEEg4KBmNvbW1pdBgFIAEoBBINCgVjb3VudBgGIAEoDRINCgV0ZXJtcxgHIAMoBCKOAQoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEEhIKCnJlY292ZXJpbmcYByABKAgibgoJSGVhcnRiZWF0EgwKBHRlcm0YASABKAQSDgoGY29tbWl0GAIgASgEEg0KBXJvdW5kGAMgASgEEgwKBGxhc3QYBCABKAQSDwoHZHVyYWJsZRgFIAEoBBIVCg1hY2tub3dsZWRnaW5nGAYgASgNIlAKDkhlYXJ0YmVhdFJlcGx5EgwKBHRlcm0YASABKAQSDQoFcm91bmQYAiABKAQSDQoFbWF0Y2gYAyABKAQSEgoKcmVjb3ZlcmluZxgEIAEoCCIsCg1TbmFwc2hvdE9mZmVyEgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQiKgoKVGltZW91dE5vdxIMCgR0ZXJtGAEgASgEEg4KBnRhcmdldBgCIAEoCSIcCgxUZXJtUXVlc3Rpb24SDAoEdGVybRgBIAEoBCIqCgpUZXJtQW5zd2VyEgwKBHRlcm0YASABKAQSDgoGbGVhZGVyGAIgASgJIioKCVJlYWRJbmRleBIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQiPgoOUmVhZEluZGV4UmVwbHkSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEEg0KBWluZGV4GAMgASgEIk8KB1Byb3Bvc2USDwoHcmVzdGFydBgBIAEoCBINCgVmaXJzdBgCIAEoBBIkCglwcm9wb3NhbHMYAyADKAsyES5ya2ZzLnYxLlByb3Bvc2FsIlYKBlJlc3VtZRIPCgdzZXNzaW9uGAEgASgEEgwKBGxhc3QYAiABKAQSDQoFc2luY2UYAyABKAQSDgoGc2lsZW50GAQgASgIEg4KBmlub2RlcxgFIAMoBCKWAQoIUHJvcG9zYWwSIAoEa2luZBgBIAEoDjISLnJrZnMudjEuRW50cnlLaW5kEg4KBm9yaWdpbhgCIAEoDBIPCgdzZXNzaW9uGAMgASgEEhAKCHNlcXVlbmNlGAQgASgEEgwKBHRpbWUYBSABKBISFAoMcGF5bG9hZF9oYXNoGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJUCg5Qcm9wb3NlUmVmdXNlZBIPCgdzZXNzaW9uGAEgASgEEiIKCHJlZnVzYWxzGAIgAygLMhAucmtmcy52MS5SZWZ1c2FsEg0KBWluZGV4GAMgASgEIioKB1JlZnVzYWwSEAoIc2VxdWVuY2UYASABKAQSDQoFZXJybm8YAiABKA0iDgoMUHJvcG9zZUFnYWluIiUKBkRpZ2VzdBINCgVpbmRleBgBIAEoBBIMCgRoYXNoGAIgASgMIikKCERpdmVyZ2VkEg0KBWluZGV4GAEgASgEEg4KBnJlYXNvbhgCIAEoCSJMCghQb3NpdGlvbhISCgpsYXN0X2luZGV4GAEgASgEEhUKDWR1cmFibGVfaW5kZXgYAiABKAQSFQoNYXBwbGllZF9pbmRleBgDIAEoBCKOAQoIR3JlZXRpbmcSKQoLaW5jYXJuYXRpb24YASABKAsyFC5ya2ZzLnYxLkluY2FybmF0aW9uEgwKBHNsb3QYAiABKA0SDAoEdGVybRgDIAEoBBISCgpyZWNvdmVyaW5nGAQgASgIEicKCnJlbWVtYmVyZWQYBSABKAsyEy5ya2ZzLnYxLlJlbWVtYmVyZWQiKgoLSW5jYXJuYXRpb24SDQoFc3RhcnQYASABKAQSDAoEbWFyaxgCIAEoDCKJAQoKUmVtZW1iZXJlZBIpCgtpbmNhcm5hdGlvbhgBIAEoCzIULnJrZnMudjEuSW5jYXJuYXRpb24SDAoEc2xvdBgCIAEoDRIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEQoJaGVsZF90ZXJtGAYgASgEIgYKBE5vdGUiagoJTG9ja0NhbGxzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIgCgVjYWxscxgFIAMoCzIRLnJrZnMudjEuTG9ja0NhbGwi9gEKCExvY2tDYWxsEh4KBWNsYWltGAEgASgLMg0ucmtmcy52MS5Mb2NrSAASJQoGYXR0YWNoGAIgASgLMhMucmtmcy52MS5Mb2NrQXR0YWNoSAASDwoFcmVuZXcYAyABKARIABInCgdhY3F1aXJlGAQgASgLMhQucmtmcy52MS5Mb2NrQWNxdWlyZUgAEhAKBmNhbmNlbBgFIAEoBEgAEigKB3JlbGVhc2UYBiABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAEiUKBHRlc3QYByABKAsyFS5ya2ZzLnYxLkxvY2tRdWVzdGlvbkgAQgYKBGtpbmQiaQoETG9jaxINCgVmbG9jaxgBIAEoCBILCgNpbm8YAiABKAQSDQoFb3duZXIYAyABKAkSDQoFd3JpdGUYBCABKAgSDQoFc3RhcnQYBSABKAQSCwoDZW5kGAYgASgEEgsKA3BpZBgHIAEoDSIdCgpMb2NrQXR0YWNoEg8KB3dhaXRpbmcYASADKAQiRAoLTG9ja0FjcXVpcmUSCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jaxIMCgR3YWl0GAMgASgIIjcKDExvY2tRdWVzdGlvbhIKCgJpZBgBIAEoBBIbCgRsb2NrGAIgASgLMg0ucmtmcy52MS5Mb2NrInAKC0xvY2tBbnN3ZXJzEgwKBHRlcm0YASABKAQSDwoHc2Vzc2lvbhgCIAEoBBINCgVyb3VuZBgDIAEoBBINCgVmaXJzdBgEIAEoBBIkCgdhbnN3ZXJzGAUgAygLMhMucmtmcy52MS5Mb2NrQW5zd2VyIvoBCgpMb2NrQW5zd2VyEh0KBGxvc3QYASABKAsyDS5ya2ZzLnYxLkxvY2tIABIpCghhdHRhY2hlZBgCIAEoCzIVLnJrZnMudjEuTG9ja0F0dGFjaGVkSAASEQoHcmVuZXdlZBgDIAEoBEgAEicKB2dyYW50ZWQYBCABKAsyFC5ya2ZzLnYxLkxvY2tHcmFudGVkSAASJQoGZGVuaWVkGAUgASgLMhMucmtmcy52MS5Mb2NrRGVuaWVkSAASEgoIcmVsZWFzZWQYBiABKARIABIjCgVmb3VuZBgHIAEoCzISLnJrZnMudjEuTG9ja0ZvdW5kSABCBgoEa2luZCIOCgxMb2NrQXR0YWNoZWQiKAoLTG9ja0dyYW50ZWQSCgoCaWQYASABKAQSDQoFaW5kZXgYAiABKAQiJwoKTG9ja0RlbmllZBIKCgJpZBgBIAEoBBINCgVlcnJubxgCIAEoDSI8CglMb2NrRm91bmQSCgoCaWQYASABKAQSIwoEbG9jaxgCIAEoCzIVLnJrZnMudjEuTG9ja0luVGhlV2F5IkYKDExvY2tJblRoZVdheRINCgV3cml0ZRgBIAEoCBINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSCwoDcGlkGAQgASgNIjkKCUxvY2tBZ2FpbhIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQiJgoKQmxvYldhbnRlZBIKCgJpZBgBIAEoBBIMCgR0ZXJtGAIgASgEIiEKBEJsb2ISCgoCaWQYASABKAQSDQoFZm91bmQYAiABKAgiMQoPU25hcHNob3RSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSDQoFaW5kZXgYAiABKAQiNwoNU25hcHNob3RDaHVuaxIMCgRraW5kGAEgASgNEgoKAmlkGAIgASgEEgwKBGRhdGEYAyABKAwqawoJRW50cnlLaW5kEhoKFkVOVFJZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9FTlRSWV9LSU5EX05PT1AQARIVChFFTlRSWV9LSU5EX0NIQU5HRRACEhYKEkVOVFJZX0tJTkRfTUVNQkVSUxADMocBCgRQZWVyEjoKCVN1YnNjcmliZRIZLnJrZnMudjEuU3Vic2NyaWJlUmVxdWVzdBoOLnJrZnMudjEuRnJhbWUoATABEkMKDUZldGNoU25hcHNob3QSGC5ya2ZzLnYxLlNuYXBzaG90UmVxdWVzdBoWLnJrZnMudjEuU25hcHNob3RDaHVuazABYgZwcm90bzM");
+  fileDesc("ChJya2ZzL3YxL3BlZXIucHJvdG8SB3JrZnMudjEigQEKEFN1YnNjcmliZVJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi5ya2ZzLnYxLkhlbGxvSAASHQoEcGluZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEiUKCHJlY2VpdmVkGAMgASgLMhEucmtmcy52MS5SZWNlaXZlZEgAQgYKBGtpbmQiGQoIUmVjZWl2ZWQSDQoFYnl0ZXMYASABKAQiUwoFSGVsbG8SEgoKY2hhbm5lbF9pZBgBIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAIgASgNEg8KB2FkZHJlc3MYAyABKAkSCwoDcnVuGAQgASgMIioKBFBpbmcSDgoGbnVtYmVyGAEgASgNEhIKCmJ5dGVzX3JlYWQYAiABKAQiOQoFRnJhbWUSIgoIbWVzc2FnZXMYASADKAsyEC5ya2ZzLnYxLk1lc3NhZ2USDAoEYnVsaxgCIAEoDCK0CQoHTWVzc2FnZRIjCgd3ZWxjb21lGAEgASgLMhAucmtmcy52MS5XZWxjb21lSAASHQoEcG9uZxgCIAEoCzINLnJrZnMudjEuUGluZ0gAEh0KBHZvdGUYCiABKAsyDS5ya2ZzLnYxLlZvdGVIABIoCgp2b3RlX3JlcGx5GAsgASgLMhIucmtmcy52MS5Wb3RlUmVwbHlIABIhCgZhcHBlbmQYDCABKAsyDy5ya2ZzLnYxLkFwcGVuZEgAEiwKDGFwcGVuZF9yZXBseRgNIAEoCzIULnJrZnMudjEuQXBwZW5kUmVwbHlIABInCgloZWFydGJlYXQYDiABKAsyEi5ya2ZzLnYxLkhlYXJ0YmVhdEgAEjIKD2hlYXJ0YmVhdF9yZXBseRgPIAEoCzIXLnJrZnMudjEuSGVhcnRiZWF0UmVwbHlIABIwCg5zbmFwc2hvdF9vZmZlchgQIAEoCzIWLnJrZnMudjEuU25hcHNob3RPZmZlckgAEioKC3RpbWVvdXRfbm93GBEgASgLMhMucmtmcy52MS5UaW1lb3V0Tm93SAASLgoNdGVybV9xdWVzdGlvbhgUIAEoCzIVLnJrZnMudjEuVGVybVF1ZXN0aW9uSAASKgoLdGVybV9hbnN3ZXIYFSABKAsyEy5ya2ZzLnYxLlRlcm1BbnN3ZXJIABIoCgpyZWFkX2luZGV4GBIgASgLMhIucmtmcy52MS5SZWFkSW5kZXhIABIzChByZWFkX2luZGV4X3JlcGx5GBMgASgLMhcucmtmcy52MS5SZWFkSW5kZXhSZXBseUgAEiMKB3Byb3Bvc2UYHiABKAsyEC5ya2ZzLnYxLlByb3Bvc2VIABIyCg9wcm9wb3NlX3JlZnVzZWQYHyABKAsyFy5ya2ZzLnYxLlByb3Bvc2VSZWZ1c2VkSAASLgoNcHJvcG9zZV9hZ2FpbhggIAEoCzIVLnJrZnMudjEuUHJvcG9zZUFnYWluSAASIQoGZGlnZXN0GCEgASgLMg8ucmtmcy52MS5EaWdlc3RIABIlCghkaXZlcmdlZBgiIAEoCzIRLnJrZnMudjEuRGl2ZXJnZWRIABIlCghwb3NpdGlvbhgjIAEoCzIRLnJrZnMudjEuUG9zaXRpb25IABIdCgRub3RlGCQgASgLMg0ucmtmcy52MS5Ob3RlSAASJQoIZ3JlZXRpbmcYKyABKAsyES5ya2ZzLnYxLkdyZWV0aW5nSAASKAoKbG9ja19jYWxscxglIAEoCzISLnJrZnMudjEuTG9ja0NhbGxzSAASLAoMbG9ja19hbnN3ZXJzGCYgASgLMhQucmtmcy52MS5Mb2NrQW5zd2Vyc0gAEigKCmxvY2tfYWdhaW4YJyABKAsyEi5ya2ZzLnYxLkxvY2tBZ2FpbkgAEioKC2Jsb2Jfd2FudGVkGCggASgLMhMucmtmcy52MS5CbG9iV2FudGVkSAASHQoEYmxvYhgpIAEoCzINLnJrZnMudjEuQmxvYkgAEiEKBnJlc3VtZRgqIAEoCzIPLnJrZnMudjEuUmVzdW1lSAASHQoEcGFydBgyIAEoCzINLnJrZnMudjEuUGFydEgAQgYKBGtpbmQiIgoEUGFydBIMCgRsYW5lGAEgASgNEgwKBGxhc3QYAiABKAgiMAoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEgsKA3J1bhgCIAEoDCJqCgRWb3RlEgsKA3ByZRgBIAEoCBIMCgR0ZXJtGAIgASgEEhIKCmxhc3RfaW5kZXgYAyABKAQSEQoJbGFzdF90ZXJtGAQgASgEEhAKCHRyYW5zZmVyGAUgASgIEg4KBm90aGVycxgGIAEoCCJLCglWb3RlUmVwbHkSCwoDcHJlGAEgASgIEgwKBHRlcm0YAiABKAQSDwoHZ3JhbnRlZBgDIAEoCBISCgpyZWNvdmVyaW5nGAQgASgIIoIBCgZBcHBlbmQSDAoEdGVybRgBIAEoBBIWCg5wcmV2aW91c19pbmRleBgCIAEoBBIVCg1wcmV2aW91c190ZXJtGAMgASgEEg0KBWZpcnN0GAQgASgEEg4KBmNvbW1pdBgFIAEoBBINCgVjb3VudBgGIAEoDRINCgV0ZXJtcxgHIAMoBCKOAQoLQXBwZW5kUmVwbHkSDAoEdGVybRgBIAEoBBIPCgdzdWNjZXNzGAIgASgIEg0KBW1hdGNoGAMgASgEEhYKDnJlamVjdGVkX2luZGV4GAQgASgEEhIKCmhpbnRfaW5kZXgYBSABKAQSEQoJaGludF90ZXJtGAYgASgEEhIKCnJlY292ZXJpbmcYByABKAgibgoJSGVhcnRiZWF0EgwKBHRlcm0YASABKAQSDgoGY29tbWl0GAIgASgEEg0KBXJvdW5kGAMgASgEEgwKBGxhc3QYBCABKAQSDwoHZHVyYWJsZRgFIAEoBBIVCg1hY2tub3dsZWRnaW5nGAYgASgNIlAKDkhlYXJ0YmVhdFJlcGx5EgwKBHRlcm0YASABKAQSDQoFcm91bmQYAiABKAQSDQoFbWF0Y2gYAyABKAQSEgoKcmVjb3ZlcmluZxgEIAEoCCIsCg1TbmFwc2hvdE9mZmVyEgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQiKgoKVGltZW91dE5vdxIMCgR0ZXJtGAEgASgEEg4KBnRhcmdldBgCIAEoCSIcCgxUZXJtUXVlc3Rpb24SDAoEdGVybRgBIAEoBCIqCgpUZXJtQW5zd2VyEgwKBHRlcm0YASABKAQSDgoGbGVhZGVyGAIgASgJIioKCVJlYWRJbmRleBIMCgR0ZXJtGAEgASgEEg8KB2NvbnRleHQYAiABKAQiPgoOUmVhZEluZGV4UmVwbHkSDAoEdGVybRgBIAEoBBIPCgdjb250ZXh0GAIgASgEEg0KBWluZGV4GAMgASgEIk8KB1Byb3Bvc2USDwoHcmVzdGFydBgBIAEoCBINCgVmaXJzdBgCIAEoBBIkCglwcm9wb3NhbHMYAyADKAsyES5ya2ZzLnYxLlByb3Bvc2FsIlYKBlJlc3VtZRIPCgdzZXNzaW9uGAEgASgEEgwKBGxhc3QYAiABKAQSDQoFc2luY2UYAyABKAQSDgoGc2lsZW50GAQgASgIEg4KBmlub2RlcxgFIAMoBCKWAQoIUHJvcG9zYWwSIAoEa2luZBgBIAEoDjISLnJrZnMudjEuRW50cnlLaW5kEg4KBm9yaWdpbhgCIAEoDBIPCgdzZXNzaW9uGAMgASgEEhAKCHNlcXVlbmNlGAQgASgEEgwKBHRpbWUYBSABKBISFAoMcGF5bG9hZF9oYXNoGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJUCg5Qcm9wb3NlUmVmdXNlZBIPCgdzZXNzaW9uGAEgASgEEiIKCHJlZnVzYWxzGAIgAygLMhAucmtmcy52MS5SZWZ1c2FsEg0KBWluZGV4GAMgASgEIioKB1JlZnVzYWwSEAoIc2VxdWVuY2UYASABKAQSDQoFZXJybm8YAiABKA0iDgoMUHJvcG9zZUFnYWluIiUKBkRpZ2VzdBINCgVpbmRleBgBIAEoBBIMCgRoYXNoGAIgASgMIikKCERpdmVyZ2VkEg0KBWluZGV4GAEgASgEEg4KBnJlYXNvbhgCIAEoCSJrCghQb3NpdGlvbhISCgpsYXN0X2luZGV4GAEgASgEEhUKDWR1cmFibGVfaW5kZXgYAiABKAQSFQoNYXBwbGllZF9pbmRleBgDIAEoBBIdCgVzcGFjZRgEIAEoCzIOLnJrZnMudjEuU3BhY2UiSQoFU3BhY2USDAoEZnJlZRgBIAEoBBIQCghtaW5fZnJlZRgCIAEoBBINCgVzcGFyZRgDIAEoBBIRCglleGhhdXN0ZWQYBCABKAgijgEKCEdyZWV0aW5nEikKC2luY2FybmF0aW9uGAEgASgLMhQucmtmcy52MS5JbmNhcm5hdGlvbhIMCgRzbG90GAIgASgNEgwKBHRlcm0YAyABKAQSEgoKcmVjb3ZlcmluZxgEIAEoCBInCgpyZW1lbWJlcmVkGAUgASgLMhMucmtmcy52MS5SZW1lbWJlcmVkIioKC0luY2FybmF0aW9uEg0KBXN0YXJ0GAEgASgEEgwKBG1hcmsYAiABKAwiiQEKClJlbWVtYmVyZWQSKQoLaW5jYXJuYXRpb24YASABKAsyFC5ya2ZzLnYxLkluY2FybmF0aW9uEgwKBHNsb3QYAiABKA0SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhEKCWhlbGRfdGVybRgGIAEoBCIGCgROb3RlImoKCUxvY2tDYWxscxIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQSDQoFZmlyc3QYBCABKAQSIAoFY2FsbHMYBSADKAsyES5ya2ZzLnYxLkxvY2tDYWxsIvYBCghMb2NrQ2FsbBIeCgVjbGFpbRgBIAEoCzINLnJrZnMudjEuTG9ja0gAEiUKBmF0dGFjaBgCIAEoCzITLnJrZnMudjEuTG9ja0F0dGFjaEgAEg8KBXJlbmV3GAMgASgESAASJwoHYWNxdWlyZRgEIAEoCzIULnJrZnMudjEuTG9ja0FjcXVpcmVIABIQCgZjYW5jZWwYBSABKARIABIoCgdyZWxlYXNlGAYgASgLMhUucmtmcy52MS5Mb2NrUXVlc3Rpb25IABIlCgR0ZXN0GAcgASgLMhUucmtmcy52MS5Mb2NrUXVlc3Rpb25IAEIGCgRraW5kImkKBExvY2sSDQoFZmxvY2sYASABKAgSCwoDaW5vGAIgASgEEg0KBW93bmVyGAMgASgJEg0KBXdyaXRlGAQgASgIEg0KBXN0YXJ0GAUgASgEEgsKA2VuZBgGIAEoBBILCgNwaWQYByABKA0iHQoKTG9ja0F0dGFjaBIPCgd3YWl0aW5nGAEgAygEIkQKC0xvY2tBY3F1aXJlEgoKAmlkGAEgASgEEhsKBGxvY2sYAiABKAsyDS5ya2ZzLnYxLkxvY2sSDAoEd2FpdBgDIAEoCCI3CgxMb2NrUXVlc3Rpb24SCgoCaWQYASABKAQSGwoEbG9jaxgCIAEoCzINLnJrZnMudjEuTG9jayJwCgtMb2NrQW5zd2VycxIMCgR0ZXJtGAEgASgEEg8KB3Nlc3Npb24YAiABKAQSDQoFcm91bmQYAyABKAQSDQoFZmlyc3QYBCABKAQSJAoHYW5zd2VycxgFIAMoCzITLnJrZnMudjEuTG9ja0Fuc3dlciL6AQoKTG9ja0Fuc3dlchIdCgRsb3N0GAEgASgLMg0ucmtmcy52MS5Mb2NrSAASKQoIYXR0YWNoZWQYAiABKAsyFS5ya2ZzLnYxLkxvY2tBdHRhY2hlZEgAEhEKB3JlbmV3ZWQYAyABKARIABInCgdncmFudGVkGAQgASgLMhQucmtmcy52MS5Mb2NrR3JhbnRlZEgAEiUKBmRlbmllZBgFIAEoCzITLnJrZnMudjEuTG9ja0RlbmllZEgAEhIKCHJlbGVhc2VkGAYgASgESAASIwoFZm91bmQYByABKAsyEi5ya2ZzLnYxLkxvY2tGb3VuZEgAQgYKBGtpbmQiDgoMTG9ja0F0dGFjaGVkIigKC0xvY2tHcmFudGVkEgoKAmlkGAEgASgEEg0KBWluZGV4GAIgASgEIicKCkxvY2tEZW5pZWQSCgoCaWQYASABKAQSDQoFZXJybm8YAiABKA0iPAoJTG9ja0ZvdW5kEgoKAmlkGAEgASgEEiMKBGxvY2sYAiABKAsyFS5ya2ZzLnYxLkxvY2tJblRoZVdheSJGCgxMb2NrSW5UaGVXYXkSDQoFd3JpdGUYASABKAgSDQoFc3RhcnQYAiABKAQSCwoDZW5kGAMgASgEEgsKA3BpZBgEIAEoDSI5CglMb2NrQWdhaW4SDAoEdGVybRgBIAEoBBIPCgdzZXNzaW9uGAIgASgEEg0KBXJvdW5kGAMgASgEIiYKCkJsb2JXYW50ZWQSCgoCaWQYASABKAQSDAoEdGVybRgCIAEoBCIhCgRCbG9iEgoKAmlkGAEgASgEEg0KBWZvdW5kGAIgASgIIjEKD1NuYXBzaG90UmVxdWVzdBIPCgdjaGFubmVsGAEgASgJEg0KBWluZGV4GAIgASgEIjcKDVNuYXBzaG90Q2h1bmsSDAoEa2luZBgBIAEoDRIKCgJpZBgCIAEoBBIMCgRkYXRhGAMgASgMKmsKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRU5UUllfS0lORF9OT09QEAESFQoRRU5UUllfS0lORF9DSEFOR0UQAhIWChJFTlRSWV9LSU5EX01FTUJFUlMQAzKHAQoEUGVlchI6CglTdWJzY3JpYmUSGS5ya2ZzLnYxLlN1YnNjcmliZVJlcXVlc3QaDi5ya2ZzLnYxLkZyYW1lKAEwARJDCg1GZXRjaFNuYXBzaG90Ehgucmtmcy52MS5TbmFwc2hvdFJlcXVlc3QaFi5ya2ZzLnYxLlNuYXBzaG90Q2h1bmswAWIGcHJvdG8z");
 
 /**
  * @generated from message rkfs.v1.SubscribeRequest
@@ -1048,6 +1048,13 @@ export type Position = Message$1<"rkfs.v1.Position"> & {
    * @generated from field: uint64 applied_index = 3;
    */
   appliedIndex: bigint;
+
+  /**
+   * Absent: the sender cannot tell, or is older.
+   *
+   * @generated from field: rkfs.v1.Space space = 4;
+   */
+  space?: Space | undefined;
 };
 
 /**
@@ -1056,6 +1063,46 @@ export type Position = Message$1<"rkfs.v1.Position"> & {
  */
 export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
   messageDesc(file_rkfs_v1_peer, 28);
+
+/**
+ * How full the sender's disk is, in bytes.
+ *
+ * @generated from message rkfs.v1.Space
+ */
+export type Space = Message$1<"rkfs.v1.Space"> & {
+  /**
+   * @generated from field: uint64 free = 1;
+   */
+  free: bigint;
+
+  /**
+   * It takes no new content with less than this free.
+   *
+   * @generated from field: uint64 min_free = 2;
+   */
+  minFree: bigint;
+
+  /**
+   * What it would give back if there were need.
+   *
+   * @generated from field: uint64 spare = 3;
+   */
+  spare: bigint;
+
+  /**
+   * It has given back all that it can.
+   *
+   * @generated from field: bool exhausted = 4;
+   */
+  exhausted: boolean;
+};
+
+/**
+ * Describes the message rkfs.v1.Space.
+ * Use `create(SpaceSchema)` to create a new message.
+ */
+export const SpaceSchema: GenMessage<Space> = /*@__PURE__*/
+  messageDesc(file_rkfs_v1_peer, 29);
 
 /**
  * The first message of a connection: who the sender is, and what it remembers of the receiver.
@@ -1096,7 +1143,7 @@ export type Greeting = Message$1<"rkfs.v1.Greeting"> & {
  * Use `create(GreetingSchema)` to create a new message.
  */
 export const GreetingSchema: GenMessage<Greeting> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 29);
+  messageDesc(file_rkfs_v1_peer, 30);
 
 /**
  * One run of one home.
@@ -1124,7 +1171,7 @@ export type Incarnation = Message$1<"rkfs.v1.Incarnation"> & {
  * Use `create(IncarnationSchema)` to create a new message.
  */
 export const IncarnationSchema: GenMessage<Incarnation> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 30);
+  messageDesc(file_rkfs_v1_peer, 31);
 
 /**
  * What a member pledged in a run of its home, the one that was admitted with `slot`.
@@ -1172,7 +1219,7 @@ export type Remembered = Message$1<"rkfs.v1.Remembered"> & {
  * Use `create(RememberedSchema)` to create a new message.
  */
 export const RememberedSchema: GenMessage<Remembered> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 31);
+  messageDesc(file_rkfs_v1_peer, 32);
 
 /**
  * A message of the daemons: one pair (topic, body), both UTF-8, in the frame's bulk.
@@ -1187,7 +1234,7 @@ export type Note = Message$1<"rkfs.v1.Note"> & {
  * Use `create(NoteSchema)` to create a new message.
  */
 export const NoteSchema: GenMessage<Note> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 32);
+  messageDesc(file_rkfs_v1_peer, 33);
 
 /**
  * A member's calls to the leader of `term` about the channel's locks, numbered from `first` on within a round.
@@ -1226,7 +1273,7 @@ export type LockCalls = Message$1<"rkfs.v1.LockCalls"> & {
  * Use `create(LockCallsSchema)` to create a new message.
  */
 export const LockCallsSchema: GenMessage<LockCalls> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 33);
+  messageDesc(file_rkfs_v1_peer, 34);
 
 /**
  * @generated from message rkfs.v1.LockCall
@@ -1285,7 +1332,7 @@ export type LockCall = Message$1<"rkfs.v1.LockCall"> & {
  * Use `create(LockCallSchema)` to create a new message.
  */
 export const LockCallSchema: GenMessage<LockCall> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 34);
+  messageDesc(file_rkfs_v1_peer, 35);
 
 /**
  * @generated from message rkfs.v1.Lock
@@ -1336,7 +1383,7 @@ export type Lock = Message$1<"rkfs.v1.Lock"> & {
  * Use `create(LockSchema)` to create a new message.
  */
 export const LockSchema: GenMessage<Lock> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 35);
+  messageDesc(file_rkfs_v1_peer, 36);
 
 /**
  * @generated from message rkfs.v1.LockAttach
@@ -1353,7 +1400,7 @@ export type LockAttach = Message$1<"rkfs.v1.LockAttach"> & {
  * Use `create(LockAttachSchema)` to create a new message.
  */
 export const LockAttachSchema: GenMessage<LockAttach> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 36);
+  messageDesc(file_rkfs_v1_peer, 37);
 
 /**
  * @generated from message rkfs.v1.LockAcquire
@@ -1380,7 +1427,7 @@ export type LockAcquire = Message$1<"rkfs.v1.LockAcquire"> & {
  * Use `create(LockAcquireSchema)` to create a new message.
  */
 export const LockAcquireSchema: GenMessage<LockAcquire> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 37);
+  messageDesc(file_rkfs_v1_peer, 38);
 
 /**
  * @generated from message rkfs.v1.LockQuestion
@@ -1402,7 +1449,7 @@ export type LockQuestion = Message$1<"rkfs.v1.LockQuestion"> & {
  * Use `create(LockQuestionSchema)` to create a new message.
  */
 export const LockQuestionSchema: GenMessage<LockQuestion> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 38);
+  messageDesc(file_rkfs_v1_peer, 39);
 
 /**
  * @generated from message rkfs.v1.LockAnswers
@@ -1439,7 +1486,7 @@ export type LockAnswers = Message$1<"rkfs.v1.LockAnswers"> & {
  * Use `create(LockAnswersSchema)` to create a new message.
  */
 export const LockAnswersSchema: GenMessage<LockAnswers> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 39);
+  messageDesc(file_rkfs_v1_peer, 40);
 
 /**
  * @generated from message rkfs.v1.LockAnswer
@@ -1498,7 +1545,7 @@ export type LockAnswer = Message$1<"rkfs.v1.LockAnswer"> & {
  * Use `create(LockAnswerSchema)` to create a new message.
  */
 export const LockAnswerSchema: GenMessage<LockAnswer> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 40);
+  messageDesc(file_rkfs_v1_peer, 41);
 
 /**
  * @generated from message rkfs.v1.LockAttached
@@ -1511,7 +1558,7 @@ export type LockAttached = Message$1<"rkfs.v1.LockAttached"> & {
  * Use `create(LockAttachedSchema)` to create a new message.
  */
 export const LockAttachedSchema: GenMessage<LockAttached> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 41);
+  messageDesc(file_rkfs_v1_peer, 42);
 
 /**
  * @generated from message rkfs.v1.LockGranted
@@ -1533,7 +1580,7 @@ export type LockGranted = Message$1<"rkfs.v1.LockGranted"> & {
  * Use `create(LockGrantedSchema)` to create a new message.
  */
 export const LockGrantedSchema: GenMessage<LockGranted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 42);
+  messageDesc(file_rkfs_v1_peer, 43);
 
 /**
  * @generated from message rkfs.v1.LockDenied
@@ -1555,7 +1602,7 @@ export type LockDenied = Message$1<"rkfs.v1.LockDenied"> & {
  * Use `create(LockDeniedSchema)` to create a new message.
  */
 export const LockDeniedSchema: GenMessage<LockDenied> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 43);
+  messageDesc(file_rkfs_v1_peer, 44);
 
 /**
  * @generated from message rkfs.v1.LockFound
@@ -1579,7 +1626,7 @@ export type LockFound = Message$1<"rkfs.v1.LockFound"> & {
  * Use `create(LockFoundSchema)` to create a new message.
  */
 export const LockFoundSchema: GenMessage<LockFound> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 44);
+  messageDesc(file_rkfs_v1_peer, 45);
 
 /**
  * @generated from message rkfs.v1.LockInTheWay
@@ -1611,7 +1658,7 @@ export type LockInTheWay = Message$1<"rkfs.v1.LockInTheWay"> & {
  * Use `create(LockInTheWaySchema)` to create a new message.
  */
 export const LockInTheWaySchema: GenMessage<LockInTheWay> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 45);
+  messageDesc(file_rkfs_v1_peer, 46);
 
 /**
  * The leader misses a part of this round.
@@ -1640,7 +1687,7 @@ export type LockAgain = Message$1<"rkfs.v1.LockAgain"> & {
  * Use `create(LockAgainSchema)` to create a new message.
  */
 export const LockAgainSchema: GenMessage<LockAgain> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 46);
+  messageDesc(file_rkfs_v1_peer, 47);
 
 /**
  * The sender's disk has lost a blob of the entry with this term (0: one that is committed).
@@ -1664,7 +1711,7 @@ export type BlobWanted = Message$1<"rkfs.v1.BlobWanted"> & {
  * Use `create(BlobWantedSchema)` to create a new message.
  */
 export const BlobWantedSchema: GenMessage<BlobWanted> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 47);
+  messageDesc(file_rkfs_v1_peer, 48);
 
 /**
  * The answer. If `found`, one pair (nothing, the blob) in the frame's bulk.
@@ -1688,7 +1735,7 @@ export type Blob = Message$1<"rkfs.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 48);
+  messageDesc(file_rkfs_v1_peer, 49);
 
 /**
  * @generated from message rkfs.v1.SnapshotRequest
@@ -1712,7 +1759,7 @@ export type SnapshotRequest = Message$1<"rkfs.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 49);
+  messageDesc(file_rkfs_v1_peer, 50);
 
 /**
  * The kinds and what `data` holds are the channel's business (src/daemon).
@@ -1741,7 +1788,7 @@ export type SnapshotChunk = Message$1<"rkfs.v1.SnapshotChunk"> & {
  * Use `create(SnapshotChunkSchema)` to create a new message.
  */
 export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_rkfs_v1_peer, 50);
+  messageDesc(file_rkfs_v1_peer, 51);
 
 /**
  * @generated from enum rkfs.v1.EntryKind

@@ -1,0 +1,226 @@
+import type { MemberId } from '../base/ids.js'
+import { KiB, MiB } from '../base/limits.js'
+import type { Operation } from '../fs/operation.js'
+import { takesSpace } from '../fs/takes-space.js'
+import type { Core } from './core.js'
+import type { ChannelPorts } from './ports.js'
+import {
+  isShort,
+  keepOf,
+  minFreeOf,
+  orderVerdict,
+  reserveOf,
+  writableBytes,
+  type OwnDisk,
+  type Keep,
+  type SpaceSettings,
+  type ToldSpace,
+  type Verdict,
+  type VoterSpace,
+} from './space-policy.js'
+import { payloadLength } from '../fs/extents.js'
+
+const spareTicks = 10
+/** What a change takes beside its payload: the entry's header, records of the state. */
+const changeBytes = 4 * KiB
+/** A member with more room than this is not asked how much of the log it has not got. */
+const plentyBytes = 1024 * MiB
+/** What the order takes of others' changes may go so far into what is kept free: they were told of success. */
+const orderedPart = 1 / 2
+/** Changes of a member on their way take at most this part of what is left, so that several members do not exceed it. */
+const pendingPart = 1 / 4
+const pendingBytesLeast = 256 * KiB
+
+/** What a member said of its disk, and what was ordered since. */
+interface Heard {
+  readonly told: ToldSpace
+  /** Bytes of log that it had not got then. */
+  readonly lacked: number
+  /** `StagedLog.appendedBytes` then. */
+  readonly at: number
+}
+
+/**
+ * The disks of the members: this one's as it was measured last, the others' as they told of them. Who may order content is
+ * decided by that.
+ *
+ * INVARIANT: what frees space is never refused for want of it (`takesSpace`).
+ */
+export class Space {
+  readonly #self: MemberId
+  readonly #ports: ChannelPorts
+  readonly #core: Pick<Core, 'log' | 'raft' | 'views' | 'pending' | 'roster'>
+  readonly #settings: SpaceSettings
+  readonly #heard = new Map<MemberId, Heard>()
+  #own: Heard | undefined
+  #totalBytes = 0
+  #spareBytes = 0
+  /** All that may go is gone: what is free now is all that there is. */
+  exhausted = false
+
+  constructor({ self, ports, log, raft, views, pending, roster }: Core, settings: SpaceSettings) {
+    this.#self = self
+    this.#ports = ports
+    this.#core = { log, raft, views, pending, roster }
+    this.#settings = settings
+    this.measure()
+  }
+
+  /** Looks at this member's disk; how much of it is spared, now and then. */
+  measure(ticks = 0): void {
+    const space = this.#ports.disk.space()
+    if (space === undefined) return void (this.#own = undefined)
+    const { totalBytes, freeBytes: free } = space
+    const minFree = minFreeOf(totalBytes, this.#settings)
+    this.#totalBytes = totalBytes
+    if (!isShort(free, minFree)) this.exhausted = false
+    if (ticks % spareTicks === 0 || isShort(free, minFree)) this.#spareBytes = this.#spare()
+    const told = { free, minFree, spare: this.#spareBytes, exhausted: this.exhausted }
+    this.#own = { told, lacked: 0, at: this.#core.log.appendedBytes }
+    this.#ports.disk.restock(reserveOf(totalBytes, this.#settings), minFree)
+  }
+
+  /** Of its files, what is neither live data nor free. Content that files share counts once for each: it may be more. */
+  #spare(): number {
+    const { blobs, dead } = this.#ports.log.bytes
+    return dead + Math.max(0, blobs - this.#core.views.table.dataBytes)
+  }
+
+  /** What this member tells the others; undefined: its disk does not say. */
+  get told(): ToldSpace | undefined {
+    return this.#own && { ...this.#own.told, exhausted: this.exhausted }
+  }
+  get totalBytes(): number {
+    return this.#totalBytes
+  }
+  isShort(member: MemberId): boolean {
+    const told = this.of(member)
+    return told !== undefined && isShort(told.free, told.minFree)
+  }
+  of(member: MemberId): ToldSpace | undefined {
+    return member === this.#self ? this.told : this.#heard.get(member)?.told
+  }
+
+  hear(from: MemberId, lastIndex: number, told: ToldSpace | undefined): void {
+    if (told === undefined) return void this.#heard.delete(from)
+    const { log } = this.#core
+    const lacked = told.free > plentyBytes ? 0 : log.bytesAfter(lastIndex)
+    this.#heard.set(from, { told, lacked, at: log.appendedBytes })
+  }
+
+  // ---- what is kept ----
+
+  /** This member's disk has little left. */
+  get short(): boolean {
+    return this.#own !== undefined && isShort(this.#own.told.free, this.#own.told.minFree)
+  }
+
+  /** A member that is there has little left. */
+  get anyShort(): boolean {
+    return this.short || this.#present().some(({ told }) => isShort(told.free, told.minFree))
+  }
+
+  /** A member is connected, and its disk takes what it is sent. */
+  isPresent(member: MemberId): boolean {
+    if (!this.#ports.transport.connected(member)) return false
+    const told = this.#heard.get(member)?.told
+    return told === undefined || told.free >= told.minFree / 4
+  }
+
+  get keep(): Keep {
+    const { dataBytes: live } = this.#core.views.table
+    const standing: OwnDisk =
+      this.#own === undefined
+        ? { totalBytes: Infinity, freeBytes: Infinity, minFree: 0, live, spare: 0 }
+        : { totalBytes: this.#totalBytes, freeBytes: this.#own.told.free, live, ...this.#own.told }
+    return keepOf(standing, this.#settings, this.anyShort)
+  }
+
+  // ---- what may be ordered ----
+
+  #voterSpace({ told, lacked, at }: Heard): VoterSpace {
+    return { told, taken: lacked + this.#core.log.appendedBytes - at }
+  }
+
+  /** Of the other members that are connected, those that told of their disk. */
+  #present(): VoterSpace[] {
+    return [...this.#heard]
+      .filter(([id]) => this.#ports.transport.connected(id))
+      .map(([, heard]) => this.#voterSpace(heard))
+  }
+
+  /** The voters that are there, this member among them. */
+  #voters(): { voters: VoterSpace[]; unknown: number; needed: number } {
+    const { voters: ids } = this.#core.raft.configuration
+    const there = ids.filter(id => id === this.#self || this.#ports.transport.connected(id))
+    const heard = there
+      .map(id => (id === this.#self ? this.#ownNow() : this.#heard.get(id)))
+      .filter(one => one !== undefined)
+    return {
+      voters: heard.map(one => this.#voterSpace(one)),
+      unknown: there.length - heard.length,
+      needed: Math.floor(ids.length / 2) + 1,
+    }
+  }
+
+  #ownNow(): Heard | undefined {
+    return this.#own && { ...this.#own, told: { ...this.#own.told, exhausted: this.exhausted } }
+  }
+
+  /** Whether a change of this member's programs finds room, here and with those that order it. */
+  verdict(operation: Operation): Verdict {
+    if (!takesSpace(operation)) return 'room'
+    const { pending, views } = this.#core
+    const { voters, unknown, needed } = this.#voters()
+    const bytes = bytesOf(operation)
+    const own = this.#ownNow()
+    // a leader that is short hands over: until then it takes what the others have room for
+    const part = views.leading ? orderedPart : 1
+    const here = own === undefined ? 'room' : orderVerdict([this.#voterSpace(own)], 0, 1, bytes, part)
+    if (here !== 'room') return here
+    // what it has on its way is not in the log yet, unless it leads
+    const onTheirWay = views.leading ? 0 : pending.bytes
+    const there = orderVerdict(voters, unknown, needed, bytes + onTheirWay)
+    if (there !== 'room' || own === undefined || pending.bytes <= pendingBytesLeast) return there
+    return pending.bytes > pendingPart * writableBytes(this.#voterSpace(own), voters, unknown, needed) ? 'wait' : 'room'
+  }
+
+  /** As leader: whether there is no room for what another member hands in. */
+  refuses(operation: Operation): boolean {
+    if (!takesSpace(operation)) return false
+    const { voters, unknown, needed } = this.#voters()
+    return orderVerdict(voters, unknown, needed, bytesOf(operation), orderedPart) === 'full'
+  }
+
+  /** What programs can really write, in bytes; undefined: the disk does not say. */
+  get writable(): number | undefined {
+    const own = this.#ownNow()
+    if (own === undefined) return undefined
+    const { voters, unknown, needed } = this.#voters()
+    return writableBytes(this.#voterSpace(own), voters, unknown, needed)
+  }
+
+  /** Whether this member, or those that order, have no room for content; undefined: both have. */
+  get lacksRoom(): 'here' | 'elsewhere' | undefined {
+    const own = this.#ownNow()
+    if (own !== undefined && own.told.free < own.told.minFree) return 'here'
+    const { voters, unknown, needed } = this.#voters()
+    return orderVerdict(voters, unknown, needed, 0) === 'full' ? 'elsewhere' : undefined
+  }
+
+  /** As a leader without room: a voter that has it; undefined: there is none. */
+  get roomier(): MemberId | undefined {
+    const own = this.#own
+    if (own === undefined || own.told.free >= own.told.minFree) return undefined
+    const { voters } = this.#core.raft.configuration
+    const fit = [...this.#heard].filter(
+      ([id, { told }]) =>
+        voters.includes(id) && this.#core.raft.progress(id)?.active === true && !isShort(told.free, told.minFree),
+    )
+    return fit.sort(([, a], [, b]) => b.told.free - b.told.minFree - (a.told.free - a.told.minFree))[0]?.[0]
+  }
+}
+
+function bytesOf(operation: Operation): number {
+  return payloadLength(operation) + changeBytes
+}
