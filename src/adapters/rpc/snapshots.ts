@@ -9,7 +9,7 @@ import type { Log } from './log.js'
 import { connectPeer, type PeerTarget } from './peer-client.js'
 import { peerService } from './services.js'
 import { callErrorOf, errorOfCall } from './status.js'
-import { chunksOnWireMax, snapshotIdleMs } from './tuning.js'
+import { chunksOnWireMax, snapshotIdleMs, snapshotTakenMs } from './tuning.js'
 
 /** A part of a snapshot; the meaning of `kind`, `id` and `data` is the handler's. */
 export interface Chunk {
@@ -96,7 +96,7 @@ class CallSink implements SnapshotSink {
       const left = (): void => finish(this.#signal.reason as Error)
       const timer = setTimeout(
         () => finish(new RkfsError('timeout', 'the other member does not read the snapshot')),
-        snapshotIdleMs,
+        snapshotTakenMs,
       )
       this.#signal.addEventListener('abort', left)
       this.#taken = () => finish()
@@ -120,7 +120,13 @@ export async function* fetchChunks(
   let silent = false
   call.on('error', () => undefined)
   const abort = (): void => call.cancel()
-  const timer = setTimeout(() => {
+  // a chunk may be long for its link: bytes of it are a sign of life
+  let bytesRead = 0
+  const timer = setInterval(() => {
+    if (client.bytesRead > bytesRead) {
+      bytesRead = client.bytesRead
+      return
+    }
     silent = true
     call.cancel()
   }, snapshotIdleMs)
@@ -138,7 +144,7 @@ export async function* fetchChunks(
     if (silent) throw new RkfsError('timeout', 'the snapshot stalled: nothing came for a minute', { cause: error })
     throw identity ?? errorOfCall(error)
   } finally {
-    clearTimeout(timer)
+    clearInterval(timer)
     signal.removeEventListener('abort', abort)
     call.cancel()
     client.close()

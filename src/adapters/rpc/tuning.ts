@@ -77,6 +77,8 @@ export const snapshotsPerMemberMax = 2
 /** Chunks of one snapshot handed to gRPC and not yet taken by the socket. */
 export const chunksOnWireMax = 4
 export const snapshotIdleMs = 60_000
+/** A chunk takes so long at most to be taken by the socket: 1 MiB at 64 kbit/s takes 130 s. */
+export const snapshotTakenMs = 600_000
 export const enrollMs = 30_000
 /** For each address of a token. */
 export const enrollConnectMs = 5000
