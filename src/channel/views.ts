@@ -155,6 +155,8 @@ export class Views {
   reachedOwn(entry: EntryHeader, visible: boolean): void {
     if (this.#joined) return
     this.#own.drop(entry.sequence)
+    // others' changes between can have made a list of what was laid over as pages
+    if (this.#own.isTorn) this.#stale = true
     if (this.#own.empty) this.#placed.clear()
     else if (visible) {
       this.#placed.set(entry.sequence, entry.index)

@@ -8,9 +8,12 @@ import type { View } from './view.js'
  * long list is kept as pages instead: a record for every 4 KiB that has extents, which are cut where pages meet, and an
  * empty list as the chunk's own record, so that who goes through the chunks of a file meets it in its place.
  *
- * When a list becomes pages, and pages a list, is decided by the records alone: members compare the sums of them. A channel
- * that was made before there were pages has none until a session of a newer member is opened in it (`usePages`), since who
- * replays older entries must come to the records that others have.
+ * INVARIANT: whether a chunk is kept as pages depends on its content alone, on how many extents it has when they are cut
+ * where pages meet, and not on the way that led there: members compare the sums of their records, and a view that was laid
+ * over another one in small steps must fit onto it when that one makes the same changes in large ones.
+ *
+ * A channel that was made before there were pages has none until a session of a newer member is opened in it (`usePages`),
+ * since who replays older entries must come to the records that others have.
  */
 
 /** The setting that says how many extents a list has at most; there are no pages without it. */
@@ -56,7 +59,7 @@ export function visitChunk(
   if (record === undefined) return
   if (!isPaged(record)) return void visitList(record, from, to, visit)
   const end = Math.min(pagesPerChunk, Math.ceil(to / chunkPageBytes))
-  for (let page = Math.floor(from / chunkPageBytes); page < end; page++) {
+  for (let page = pageOf(from); page < end; page++) {
     const list = view.get('chunk', ino, pageKey(chunk, page))
     if (list !== undefined && !visitList(list, from, to, visit)) return
   }
@@ -105,8 +108,29 @@ export function replaceInChunk(
     dropPages(view, ino, chunk)
     list = spliced([], 0, chunkBytes, added, removed)
   }
-  if (list.length > 1 && list.length > extentsMaxOf(view)) return spread(view, ino, chunk, list)
+  const max = extentsMaxOf(view)
+  if (max !== Infinity) {
+    list = joined(list)
+    if (countInPages(list) > max) return spread(view, ino, chunk, list)
+  }
   view.set('chunk', ino, chunkKey(chunk), list.length === 0 ? undefined : list)
+}
+
+/** A list without extents that are one; a channel that had no pages may have them. */
+function joined(list: Extent[]): Extent[] {
+  if (!list.some((extent, at) => at > 0 && goesOn(list[at - 1]!, extent))) return list
+  const whole: Extent[] = []
+  for (const extent of list) join(whole, extent)
+  return whole
+}
+
+/** How many extents a list amounts to when they are cut where pages meet. */
+function countInPages(list: readonly Extent[]): number {
+  return list.reduce((sum, { start, length }) => sum + pageOf(start + length - 1) - pageOf(start) + 1, 0)
+}
+
+function pageOf(at: number): number {
+  return Math.floor(at / chunkPageBytes)
 }
 
 function spliced(list: Chunk, from: number, to: number, added: readonly Extent[], removed: VisitRun): Extent[] {
@@ -175,38 +199,41 @@ function replaceInPages(
   removed: VisitRun,
 ): void {
   let shrank = false
-  for (let page = Math.floor(from / chunkPageBytes); page * chunkPageBytes < to; page++) {
+  for (let page = pageOf(from); page * chunkPageBytes < to; page++) {
     const key = pageKey(chunk, page)
     const start = Math.max(from, page * chunkPageBytes)
     const end = Math.min(to, (page + 1) * chunkPageBytes)
     const old = view.get('chunk', ino, key)
-    const list = spliced(old ?? [], start, end, within(added, start, end), removed)
+    const list = joined(spliced(old ?? [], start, end, within(added, start, end), removed))
     if (list.length > 0 || old !== undefined) view.set('chunk', ino, key, list.length === 0 ? undefined : list)
     shrank ||= list.length < (old?.length ?? 0)
   }
   if (shrank) maybeJoin(view, ino, chunk)
 }
 
-/** Makes a list of pages that have come to hold few extents. Half of what makes pages of a list: it is not done back and forth. */
+/** Makes a list of pages that have come to hold few extents. */
 function maybeJoin(view: View, ino: number, chunk: number): void {
-  const max = extentsMaxOf(view) / 2
-  const list: Extent[] = []
+  const max = extentsMaxOf(view)
+  const parts: Chunk[] = []
+  let count = 0
   for (let page = 0; page < pagesPerChunk; page++) {
     const part = view.get('chunk', ino, pageKey(chunk, page))
     if (part === undefined) continue
-    // each page may begin with what goes on from the one before
-    if (list.length + part.length - 1 > max) return
-    for (const extent of part) join(list, extent)
+    count += part.length
+    if (count > max) return
+    parts.push(part)
   }
-  if (list.length > max) return
+  const list: Extent[] = []
+  for (const part of parts) for (const extent of part) join(list, extent)
   dropPages(view, ino, chunk)
   view.set('chunk', ino, chunkKey(chunk), list.length === 0 ? undefined : list)
 }
 
+/** All pages are touched, also those that stay without extents: a view that is laid over another hides what that one has. */
 function spread(view: View, ino: number, chunk: number, list: Chunk): void {
   for (let page = 0; page < pagesPerChunk; page++) {
     const part = within(list, page * chunkPageBytes, (page + 1) * chunkPageBytes)
-    if (part.length > 0) view.set('chunk', ino, pageKey(chunk, page), part)
+    view.set('chunk', ino, pageKey(chunk, page), part.length === 0 ? undefined : part)
   }
   view.set('chunk', ino, chunkKey(chunk), [])
 }

@@ -1,6 +1,7 @@
 import type { Records } from './records.js'
 import { SortedRecords } from './sorted-records.js'
-import type { Table } from './store-port.js'
+import { isPaged } from './chunks.js'
+import { chunkKey, isPageKey, placeOfChunk, type Table } from './store-port.js'
 import { groupId, type MapKey, mergeScan, type View } from './view.js'
 
 interface Layered {
@@ -16,9 +17,11 @@ export class OverlayView implements View {
   readonly #below: View
   readonly #groups = new Map<MapKey, SortedRecords<Layered>>()
   /** What was set, in order of tags, so that `drop` costs what it drops. */
-  #made: { readonly tag: number; readonly group: MapKey; readonly key: string }[] = []
+  #made: { readonly tag: number; readonly table: Table; readonly ino: number; readonly key: string }[] = []
   #droppedMade = 0
   #tag = 0
+  /** How many pages of a chunk stand in this layer, by file and chunk. */
+  readonly #pages = new Map<string, { readonly ino: number; readonly key: string; count: number }>()
 
   constructor(below: View) {
     this.#below = below
@@ -49,8 +52,10 @@ export class OverlayView implements View {
     if (group === undefined) this.#groups.set(id, (group = new SortedRecords()))
     const before = group.get(key)
     group.set(key, { record, tag: this.#tag })
+    if (table === 'chunk')
+      this.#countPages(ino, key, Number(record !== undefined) - Number(before?.record !== undefined))
     if (before?.tag === this.#tag) return
-    this.#made.push({ tag: this.#tag, group: id, key })
+    this.#made.push({ tag: this.#tag, table, ino, key })
   }
 
   scan<T extends Table>(
@@ -75,15 +80,36 @@ export class OverlayView implements View {
     // references are counted where they are stored: in the table view
   }
 
+  #countPages(ino: number, key: string, change: number): void {
+    if (change === 0 || !isPageKey(key)) return
+    const chunk = chunkKey(placeOfChunk(key).chunk)
+    const id = groupId('chunk', ino) + chunk
+    const pages = this.#pages.get(id) ?? { ino, key: chunk, count: 0 }
+    pages.count += change
+    if (pages.count === 0) this.#pages.delete(id)
+    else this.#pages.set(id, pages)
+  }
+
+  /**
+   * A page stands here of a chunk that the view below has come to keep as a list: what lies between was laid over another
+   * state than the view below made it of. All must be laid anew.
+   */
+  get isTorn(): boolean {
+    for (const { ino, key } of this.#pages.values()) if (!isPaged(this.get('chunk', ino, key))) return true
+    return false
+  }
+
   /** The view below has reached `tag`: its records with a tag up to it show the same. */
   drop(tag: number): void {
     let at = this.#droppedMade
     for (; at < this.#made.length && this.#made[at]!.tag <= tag; at++) {
-      const { group: id, key } = this.#made[at]!
+      const { table, ino, key } = this.#made[at]!
+      const id = groupId(table, ino)
       const group = this.#groups.get(id)
       const layered = group?.get(key)
       if (layered === undefined || layered.tag > tag) continue
       group!.delete(key)
+      if (table === 'chunk') this.#countPages(ino, key, layered.record === undefined ? 0 : -1)
       if (group!.size === 0) this.#groups.delete(id)
     }
     this.#droppedMade = at
@@ -95,6 +121,7 @@ export class OverlayView implements View {
 
   clear(): void {
     this.#groups.clear()
+    this.#pages.clear()
     this.#made = []
     this.#droppedMade = 0
     this.#tag = 0

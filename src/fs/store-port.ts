@@ -37,6 +37,10 @@ export function placeOfChunk(key: string): { readonly chunk: number; readonly pa
   return { chunk: Math.floor((number - firstPage) / pagesPerChunk), page: (number - firstPage) % pagesPerChunk }
 }
 
+export function isPageKey(key: string): boolean {
+  return key > pagesBegin
+}
+
 /** All chunks of a file have keys before it, all pages after. */
 export const pagesBegin = chunkKey(firstPage - 1)
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { chunkBytes, chunkExtentsMax, chunkPageBytes } from '../../src/base/limits.js'
 import { Rng } from '../../src/base/rng.js'
-import { lengthOfExtents, seek, seekStep } from '../../src/fs/extents.js'
+import { lengthOfExtents, placeExtent, seek, seekStep } from '../../src/fs/extents.js'
 import { apply } from '../../src/fs/apply.js'
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, type Operation } from '../../src/fs/operation.js'
 import { SortedRecords } from '../../src/fs/sorted-records.js'
-import { chunkKey, pageKey, placeOfChunk } from '../../src/fs/store-port.js'
+import { chunkKey, pageKey, pagesPerChunk, placeOfChunk } from '../../src/fs/store-port.js'
 import { TableView } from '../../src/fs/table-view.js'
 import type { View } from '../../src/fs/view.js'
 import { nodeHasher } from '../../src/adapters/host/hasher.js'
@@ -79,7 +79,7 @@ void t.test('a byte in a chunk of 131,072 extents touches its page alone, and co
   t.end()
 })
 
-void t.test('a list becomes pages above a bound, and pages a list below half of it', t => {
+void t.test('a list becomes pages above a bound, and pages a list below it', t => {
   const machine = machineWithFile()
   const step = chunkBytes / 1024
   for (let i = 0; i < chunkExtentsMax; i++) write(machine, i * step)
@@ -93,8 +93,8 @@ void t.test('a list becomes pages above a bound, and pages a list below half of 
   const punch = (i: number): number => machine.apply({ kind: 'allocate', ino, mode, offset: i * step, length: 1 })
   let i = 0
   for (; machine.view.get('chunk', ino, chunkKey(0))!.length === 0; i++) t.equal(punch(i), 0)
-  t.same(chunks(machine), [['0', chunkExtentsMax / 2]])
-  t.equal(i, chunkExtentsMax / 2 + 1)
+  t.same(chunks(machine), [['0', chunkExtentsMax]])
+  t.equal(i, 1)
   t.end()
 })
 
@@ -118,9 +118,9 @@ void t.test('an extent that is cut where pages meet is one again when they are a
 })
 
 void t.test('a chunk that is a list again tells of each page that a change above it may have made', t => {
-  const table = newTable(undefined, 2)
+  const table = newTable(undefined, pagesPerChunk)
   const machine = machineWithFile(table)
-  for (const at of [0, 5000, 10_000]) write(machine, at)
+  for (let i = 0; i <= pagesPerChunk; i++) write(machine, 10 * i)
   const touched = new Set<string>()
   table.onChange = (_, __, key) => touched.add(key)
   t.equal(table.get('chunk', ino, pageKey(0, 9)), undefined)
@@ -128,6 +128,19 @@ void t.test('a chunk that is a list again tells of each page that a change above
   // a member that has laid a write to this page over the state has to lay it anew
   t.ok(touched.has(pageKey(0, 9)))
   t.same(chunks(machine), [['0', 1]])
+  t.end()
+})
+
+void t.test('whether there are pages depends on what is there, not on the way there', t => {
+  const [atOnce, inSteps] = [4, 4].map(max => machineWithFile(newTable(undefined, max))) as [Machine, Machine]
+  for (const machine of [atOnce, inSteps]) for (const at of [0, 10, 20, 30]) write(machine, at)
+  write(atOnce, 1, 25)
+  // of one change, as small writes are that go on where one ends
+  placeExtent(inSteps.view, ino, 1, 1, 100, 0, () => {})
+  t.same(chunks(inSteps)[0], ['0', 0])
+  placeExtent(inSteps.view, ino, 2, 24, 100, 1, () => {})
+  t.same(chunks(inSteps), chunks(atOnce))
+  t.same(chunks(inSteps), [['0', 3]])
   t.end()
 })
 
