@@ -1,3 +1,4 @@
+import { EIO } from '../base/errno.js'
 import { KiB } from '../base/limits.js'
 import type { ChannelPorts } from './ports.js'
 
@@ -11,7 +12,7 @@ export class Agenda {
   /** Ends the event at hand; the rest of the turn runs when all events that are ready have been dealt with. */
   readonly turn: () => void
   readonly #endTurn: () => void
-  #answers: ((failure: number) => void)[] = []
+  #answers: ((isWritten: boolean) => void)[] = []
   #scheduled = false
   #closed = false
   #urgent = true
@@ -77,21 +78,15 @@ export class Agenda {
     })
   }
 
-  /**
-   * An answer to a program, given once all that is staged is written; or, without that, while the disk is full. `failure`: 0,
-   * or why it is not written.
-   */
-  answer(callback: (failure: number) => void): void {
+  /** An answer to a program, given once all that is staged is written; or, without that, while the disk is full. */
+  answer(callback: (isWritten: boolean) => void): void {
     this.#answers.push(callback)
   }
-  /**
-   * As `answer`, to a change: what only memory holds may come true, or not, so it fails (EIO, ENOSPC), and `untold` comes
-   * before that.
-   */
+  /** As `answer`, to a change: what only memory holds may come true, or not, so it is EIO, and `untold` comes before it. */
   answerChange(done: (errno: number) => void, untold: () => void): void {
-    this.answer(failure => {
-      if (failure !== 0) untold()
-      done(failure)
+    this.answer(isWritten => {
+      if (!isWritten) untold()
+      done(isWritten ? 0 : EIO)
     })
   }
   get hasAnswers(): boolean {
@@ -99,9 +94,9 @@ export class Agenda {
   }
 
   /** Gives the answers; those that this brings about wait for the next time. */
-  giveAnswers(failure: number): void {
+  giveAnswers(isWritten: boolean): void {
     const answers = this.#answers
     this.#answers = []
-    for (const answer of answers) answer(failure)
+    for (const answer of answers) answer(isWritten)
   }
 }

@@ -1,5 +1,4 @@
 import { assert } from '../base/assert.js'
-import { EIO, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
@@ -479,7 +478,7 @@ export class Channel implements TransportEvents {
     this.#parts.waiters.expire(now)
     // answers that wait for a full disk: what a majority holds is true without this member's copy
     this.#fullTicks = this.#health.diskFull === undefined ? 0 : this.#fullTicks + 1
-    if (this.#fullTicks >= fullTicksMax) this.#agenda.giveAnswers(ENOSPC)
+    if (this.#fullTicks >= fullTicksMax) this.#agenda.giveAnswers(false)
   }
 
   message(from: MemberId, message: PeerMessage): void {
@@ -575,7 +574,7 @@ export class Channel implements TransportEvents {
     }
     if (this.#parts.durability.persist()) {
       this.#parts.durability.note()
-      this.#agenda.giveAnswers(0)
+      this.#agenda.giveAnswers(true)
       failpoint('answers-given')
       if (push) this.#parts.durability.sync()
       if (this.#agenda.hasAnswers) this.#turn()
@@ -717,7 +716,7 @@ export class Channel implements TransportEvents {
 
   #stopServing(reason: string): void {
     this.#failAll()
-    this.#agenda.giveAnswers(EIO)
+    this.#agenda.giveAnswers(false)
     if (reason === this.quarantine) this.#roster.tellOthers({ kind: 'diverged', index: this.appliedIndex, reason })
     if (reason === this.failure) this.#events.failed(reason)
     else this.#events.quarantined(reason)
@@ -742,6 +741,6 @@ export class Channel implements TransportEvents {
     this.#pledges.save()
     this.#agenda.close()
     this.#failAll()
-    this.#agenda.giveAnswers(isWritten ? 0 : EIO)
+    this.#agenda.giveAnswers(isWritten)
   }
 }
