@@ -21,6 +21,8 @@ import {
 import { payloadLength } from '../fs/extents.js'
 
 const spareTicks = 10
+/** Who was short may have given up at once what it kept for others: they follow all the same. */
+const shortMs = 3000
 /** What a change takes beside its payload: the entry's header, records of the state. */
 const changeBytes = 4 * KiB
 /** A member with more room than this is not asked how much of the log it has not got. */
@@ -53,6 +55,8 @@ export class Space {
   readonly #settings: SpaceSettings
   readonly #heard = new Map<MemberId, Heard>()
   #own: Heard | undefined
+  /** Until then somebody counts as short. */
+  #shortUntil = 0
   #totalBytes = 0
   #spareBytes = 0
   /** All that may go is gone: what is free now is all that there is. */
@@ -106,6 +110,7 @@ export class Space {
     const { log } = this.#core
     const lacked = told.free > plentyBytes ? 0 : log.bytesAfter(lastIndex)
     this.#heard.set(from, { told, lacked, at: log.appendedBytes })
+    if (isShort(told.free, told.minFree)) this.#shortUntil = this.#ports.monotonicMs() + shortMs
   }
 
   // ---- what is kept ----
@@ -115,9 +120,9 @@ export class Space {
     return this.#own !== undefined && isShort(this.#own.told.free, this.#own.told.minFree)
   }
 
-  /** A member that is there has little left. */
+  /** A member that is there has little left, or had a moment ago. */
   get anyShort(): boolean {
-    return this.short || this.#present().some(({ told }) => isShort(told.free, told.minFree))
+    return this.short || this.#ports.monotonicMs() < this.#shortUntil
   }
 
   /** A member is connected, and its disk takes what it is sent. */
@@ -140,13 +145,6 @@ export class Space {
 
   #voterSpace({ told, lacked, at }: Heard): VoterSpace {
     return { told, taken: lacked + this.#core.log.appendedBytes - at }
-  }
-
-  /** Of the other members that are connected, those that told of their disk. */
-  #present(): VoterSpace[] {
-    return [...this.#heard]
-      .filter(([id]) => this.#ports.transport.connected(id))
-      .map(([, heard]) => this.#voterSpace(heard))
   }
 
   /** The voters that are there, this member among them. */
