@@ -1,6 +1,6 @@
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
-import { blobsPerEntryMax } from '../../src/base/limits.js'
+import { blobsPerEntryMax, KiB } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
 import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
@@ -11,6 +11,9 @@ import type { FaultKind, SimOptions } from './options.js'
 
 /** For how long they last, members may not reach each other. */
 const disturbing: readonly FaultKind[] = ['silence', 'mute', 'partition', 'stall', 'freeze', 'slow']
+
+/** Without so much no process starts. */
+const startBytes = 64 * KiB
 
 /** Members of a run, those included that come and go. */
 const membersMax = 7
@@ -236,6 +239,14 @@ export class Faults {
         if (this.#host.rng.below(2) === 0) member.log.full = true
         this.#note(kind, `${who} for ${ms} ms`)
         return this.#after(ms, () => (member.log.full = member.copiesFull = false))
+      case 'short': {
+        const { space } = member.disk
+        // a second time the reserve may be gone
+        if (space.capacity === undefined || space.ballast > 0 || space.reserve === 0) return
+        space.leave(this.#pick([0, 30 * KiB, 200 * KiB, 600 * KiB]))
+        this.#note(kind, `${who} has ${space.free} bytes free for ${ms} ms`)
+        return this.#after(ms, () => (space.ballast = 0))
+      }
       case 'clock':
         member.wallSkewMs = this.#pick([-3_600_000, -5000, -100, 0, 100, 5000, 3_600_000])
         // a wall clock that runs ahead alone is taken for the time of a machine that stood still (LeaseClock)
@@ -362,8 +373,12 @@ export class Faults {
 
   #start(member: Member): void {
     if (member.alive || this.#gone.has(member.id)) return
-    // with a full disk a member does not start
+    // with a full disk, and no reserve, a member does not start
     member.log.full = false
+    const { space } = member.disk
+    if (space.free + space.reserve < startBytes) {
+      return this.#host.cluster.clock.after(500, () => this.#start(member))
+    }
     member.start()
     this.#host.note(`* m${member.slot - 1} starts`)
     this.#host.started(member)
@@ -464,6 +479,8 @@ export class Faults {
     for (const member of this.#host.cluster.members) {
       if (this.isGone(member) || leftOut.includes(member)) continue
       member.log.full = member.copiesFull = false
+      // there is room for what was done meanwhile, and for more
+      member.disk.space.capacity = undefined
       member.log.fail(undefined)
       member.syncMsMax = undefined
       member.unstall()

@@ -1,3 +1,4 @@
+import { KiB, MiB } from '../../src/base/limits.js'
 import type { Rng } from '../../src/base/rng.js'
 
 /** What a seed decides before a run: how large, what is done, and what fails. */
@@ -35,6 +36,10 @@ export interface SimOptions {
   readonly turnTakers: boolean
   /** Programs that map files, and tell what they see of each other. */
   readonly pageUsers: boolean
+  /** What a member's disk holds; undefined: any amount. */
+  readonly diskMiB: number | undefined
+  /** Log and dead bytes beside the live data; undefined: as always. */
+  readonly keepBytes: number | undefined
 }
 
 export const faultKinds = [
@@ -61,6 +66,7 @@ export const faultKinds = [
   'old-disk',
   'no-disk',
   'lie',
+  'short',
 ] as const
 /** `copied-disk` comes about in place of `old-disk`, now and then (`OldDisks`). */
 export type FaultKind = (typeof faultKinds)[number] | 'copied-disk'
@@ -96,6 +102,8 @@ export function drawOptions(rng: Rng): SimOptions {
     leaseMs: pick(rng, [3000, 3000, 5000, 10_000]),
     turnTakers: rng.below(2) === 0,
     pageUsers: rng.below(2) === 0,
-    chunkExtents: pick(rng, [1, 2, 4, 12, 512]),
+    chunkExtents: pick(rng, [1, 4, 40, 70, 512]),
+    diskMiB: faults.includes('short') ? pick(rng, [4, 8, 32]) : undefined,
+    keepBytes: rng.below(2) === 0 ? pick(rng, [10 * KiB, 100 * KiB, MiB]) : undefined,
   }
 }

@@ -1,5 +1,5 @@
 import { equalBytes } from '../../src/base/bytes.js'
-import { blobsPerEntryMax } from '../../src/base/limits.js'
+import { blobsPerEntryMax, MiB } from '../../src/base/limits.js'
 import { Rng } from '../../src/base/rng.js'
 import type { ChannelPorts } from '../../src/channel/ports.js'
 import type { Frontend } from '../../src/channel/frontend.js'
@@ -11,7 +11,7 @@ import { nodeHasher } from '../../src/adapters/host/hasher.js'
 import { membersDescriptor } from '../../src/fs/apply.js'
 import { rootInode } from '../../src/fs/records.js'
 import { recordHash } from '../../src/fs/table-view.js'
-import { heldState } from '../channel/support/sim-disk.js'
+import { heldState, MemoryDisk } from '../channel/support/sim-disk.js'
 import { Cluster, type Member } from '../channel/support/cluster.js'
 import { ByteUser } from './byte-users.js'
 import { Acknowledged } from './checkers/acknowledged.js'
@@ -28,6 +28,7 @@ import { LogMatching } from './checkers/log-matching.js'
 import { checkOthersChanges } from './checkers/others-changes.js'
 import { checkWholeListing } from './checkers/whole-listing.js'
 import { checkOwnView } from './checkers/own-view.js'
+import { keepsLittle } from './checkers/space.js'
 import { Sessions } from './checkers/sessions.js'
 import { check } from './checkers/violation.js'
 import { checkTerms } from './checkers/terms.js'
@@ -117,6 +118,7 @@ export class Simulation {
       learners: options.learners,
       leaseMs: options.leaseMs,
       chunkExtents: options.chunkExtents,
+      space: { keepBytes: options.keepBytes },
       mountOptions: { sync: options.sync, timeoutMs: options.timeoutMs, latest: options.latest, channelLocks: false },
       hooks: {
         ports: (member, ports) => this.#ports(member, ports),
@@ -136,7 +138,11 @@ export class Simulation {
         failed: member => this.#faults!.failed(member),
       },
       ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries, copyBytes: 0 } }),
-      ...(options.disk === 'sqlite' ? { openDisk: (_, schedule) => this.#disks.open(schedule) } : {}),
+      openDisk: (_, schedule) => {
+        const disk = options.disk === 'sqlite' ? this.#disks.open(schedule) : new MemoryDisk(schedule)
+        if (options.diskMiB !== undefined) disk.space.capacity = options.diskMiB * MiB
+        return disk
+      },
     })
     this.#cluster.network.delayMsMax = options.delayMsMax
     this.#cluster.syncMsMax = options.syncMsMax
@@ -411,6 +417,13 @@ export class Simulation {
     const settled = (): boolean => this.#agree(whole()) && whole().every(member => garbageOf(member) === 0)
     this.#within('what was damaged is whole again', convergeMsMax, () => whole().every(isWhole))
     this.#within('the blobs that nobody needs are gone', garbageMsMax, settled)
+    const { keepBytes, disk } = this.options
+    // an only member's log reaches back to the copy of its state
+    if (keepBytes !== undefined && leftOut.length === 0 && whole().length > 1) {
+      this.#within('no more is kept than may be', garbageMsMax, () =>
+        whole().every(m => keepsLittle(m, keepBytes, disk)),
+      )
+    }
     this.#look()
     this.#checkEnd(whole())
   }

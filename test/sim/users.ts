@@ -4,6 +4,7 @@ import { rootInode } from '../../src/fs/records.js'
 import type { Member } from '../channel/support/cluster.js'
 import type { Acknowledged, Made } from './checkers/acknowledged.js'
 import { recordsOf } from './checkers/acknowledged.js'
+import { checkFreeing, hasLeast } from './checkers/space.js'
 import { check } from './checkers/violation.js'
 import type { Kernel } from './kernel.js'
 import type { SimOptions } from './options.js'
@@ -103,6 +104,16 @@ export class User {
     }
   }
 
+  /** As `#done`, of a call that makes nothing larger. */
+  #freed(what: string): (errno: number, value?: unknown) => void {
+    const could = hasLeast(this.member)
+    const done = this.#done(what)
+    return errno => {
+      if (this.member.lives === this.#life) checkFreeing(this.member, what, errno, could)
+      done(errno)
+    }
+  }
+
   /** Some program of this mount is sent a signal after a while: what it waits for then need not come to an end. */
   #signal(ms: number): void {
     this.#world.after(ms, () => {
@@ -136,12 +147,12 @@ export class User {
     const { rng } = this.#world
     const [parent, name] = this.#place()
     const at = `${parent}/${name}`
-    if (dice < 65) kernel.remove('unlink', parent, name, this.#done(`unlink ${at}`))
-    else if (dice < 68) kernel.remove('rmdir', parent, name, this.#done(`rmdir ${at}`))
+    if (dice < 65) kernel.remove('unlink', parent, name, this.#freed(`unlink ${at}`))
+    else if (dice < 68) kernel.remove('rmdir', parent, name, this.#freed(`rmdir ${at}`))
     else if (dice < 73) {
       const to = this.#place()
       const flags = this.#pick([0, 0, 0, 1, 2])
-      kernel.rename([parent, name], to, flags, this.#done(`rename ${at} to ${to.join('/')} flags ${flags}`))
+      kernel.rename([parent, name], to, flags, this.#freed(`rename ${at} to ${to.join('/')} flags ${flags}`))
     } else if (dice < 77) this.#moveAside(parent)
     else if (dice < 79) {
       kernel.mkdir(parent, name, (errno, entry) => {
@@ -158,13 +169,13 @@ export class User {
         const isDirectory = (mode & 0o170000) === 0o040000
         if (isDirectory && this.#directories.length < 4) this.#directories.push(ino)
         if (dice < 88) kernel.getattr(ino, this.#done(`getattr ${ino}`))
-        else if (dice < 90) kernel.chmod(ino, this.#pick([0o600, 0o644, 0o755]), this.#done(`chmod ${ino}`))
+        else if (dice < 90) kernel.chmod(ino, this.#pick([0o600, 0o644, 0o755]), this.#freed(`chmod ${ino}`))
         else if (dice < 93 && !isDirectory) {
           kernel.truncate(
             ino,
             rng.below(2 * this.#world.options.writeBytesMax),
             undefined,
-            this.#done(`truncate ${ino}`),
+            this.#freed(`truncate ${ino}`),
           )
         } else if (dice < 95 && !isDirectory) {
           const [newParent, newName] = this.#place()

@@ -178,6 +178,7 @@ export class Member {
 
   start(pinned = new Map<number, number>()): void {
     const { clock, network, rng, descriptor, hooks, limits } = this.#cluster
+    this.disk.space.makeRoomToOpen()
     const life = ++this.#lives
     const plain: ChannelPorts = {
       log: this.log,

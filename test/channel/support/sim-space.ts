@@ -5,6 +5,8 @@ import type { DiskSpace } from '../../../src/channel/space-policy.js'
 
 /** What even a transaction needs that only removes something, for as long as it lasts. */
 const transactionBytes = 4 * KiB
+/** With less free the reserve is given up before a member's files are opened. */
+const openingBytes = 64 * KiB
 
 /** How much a disk in memory holds. It outlives the processes that use it. */
 export class SimSpace implements DiskPort {
@@ -24,9 +26,19 @@ export class SimSpace implements DiskPort {
     return this.capacity === undefined ? Infinity : this.capacity - this.used() - this.reserve - this.ballast
   }
 
+  /** Somebody else's files grow until no more than so many bytes are free. */
+  leave(bytes: number): void {
+    this.ballast += Math.max(0, this.free - bytes)
+  }
+
   space(): DiskSpace | undefined {
     if (this.capacity === undefined) return undefined
     return { totalBytes: this.capacity, freeBytes: Math.max(0, this.free) }
+  }
+
+  /** As `daemon/room-to-open.ts` does. */
+  makeRoomToOpen(): void {
+    if (this.free < openingBytes) this.release()
   }
 
   release(): boolean {
