@@ -1,6 +1,6 @@
 import type { MemberId } from '../../src/base/ids.js'
 import type { Rng } from '../../src/base/rng.js'
-import { blobsPerEntryMax, KiB } from '../../src/base/limits.js'
+import { blobsPerEntryMax, KiB, MiB } from '../../src/base/limits.js'
 import { withMember, withoutMember, type Descriptor } from '../../src/channel/descriptor.js'
 import type { BlobId } from '../../src/channel/log-port.js'
 import type { Cluster, Member } from '../channel/support/cluster.js'
@@ -11,6 +11,9 @@ import type { FaultKind, SimOptions } from './options.js'
 
 /** For how long they last, members may not reach each other. */
 const disturbing: readonly FaultKind[] = ['silence', 'mute', 'partition', 'stall', 'freeze', 'slow']
+
+/** What disks hold in the end. */
+const healedBytes = 256 * MiB
 
 /** Without so much no process starts. */
 const startBytes = 64 * KiB
@@ -480,7 +483,9 @@ export class Faults {
       if (this.isGone(member) || leftOut.includes(member)) continue
       member.log.full = member.copiesFull = false
       // there is room for what was done meanwhile, and for more
-      member.disk.space.capacity = undefined
+      const { space } = member.disk
+      space.ballast = 0
+      if (space.capacity !== undefined) space.capacity = healedBytes
       member.log.fail(undefined)
       member.syncMsMax = undefined
       member.unstall()

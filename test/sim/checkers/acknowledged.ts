@@ -1,4 +1,4 @@
-import { EINTR, EIO } from '../../../src/base/errno.js'
+import { EINTR, EIO, ENOSPC } from '../../../src/base/errno.js'
 import type { LostChange } from '../../../src/channel/ports.js'
 import type { StoredEntry } from '../../../src/channel/stored-entry.js'
 import type { Member } from '../../channel/support/cluster.js'
@@ -116,7 +116,8 @@ export class Acknowledged {
     for (const key of recordsOf(Buffer.from(payload).toString('latin1'))) {
       const made = this.#made.get(key)
       if (made === undefined) continue
-      const isRefused = cause.kind === 'refused' && made.file !== 'other'
+      // a disk that was filled by others meanwhile has no room for it: fsync says so, as that of a disk does
+      const isRefused = cause.kind === 'refused' && cause.errno !== ENOSPC && made.file !== 'other'
       check(name, !isRefused, () => `refused after it was accepted: ${brief(made)}`)
       check(name, !made.durable, () => `lost (${cause.kind}) after it was said to be durable: ${brief(made)}`)
       check(name, made.index === undefined, () => `said to be lost, and is entry ${made.index}: ${brief(made)}`)

@@ -1,14 +1,13 @@
 import { ENOSPC } from '../../../src/base/errno.js'
-import { KiB, MiB } from '../../../src/base/limits.js'
+import { KiB } from '../../../src/base/limits.js'
 import type { Member } from '../../channel/support/cluster.js'
-import type { SimOptions } from '../options.js'
 import { check } from './violation.js'
 
 const name = 'space'
 /** With less than this no change can be kept, not even in a transaction. */
 const leastBytes = 64 * KiB
-/** Entries that came since the log was looked at, and, of a log in files, what its database has not taken over yet. */
-const slackBytes = { memory: 64 * KiB, sqlite: 2 * MiB }
+/** Entries that came since the log was looked at. */
+const slackBytes = 64 * KiB
 
 /** Whether a member's disk takes what frees space. */
 export function hasLeast({ log, disk }: Member): boolean {
@@ -22,6 +21,6 @@ export function checkFreeing(member: Member, what: string, errno: number, could:
 }
 
 /** What a member keeps of the log when nobody lacks anything, and what its files have beyond that, is at most `keepBytes`. */
-export function keepsLittle({ log }: Member, keepBytes: number, disk: SimOptions['disk']): boolean {
-  return log.bytes.log + log.bytes.dead <= keepBytes + slackBytes[disk]
+export function keepsLittle({ log }: Member, keepBytes: number): boolean {
+  return log.bytes.log + log.bytes.dead <= keepBytes + slackBytes
 }
