@@ -158,6 +158,7 @@ export class LeaderOrder {
     }
     const bad = this.#check(operation, proposal.origin)
     if (bad !== 0) return bad
+    if (own === undefined && this.#space.refuses(operation)) return ENOSPC
     const index = this.#log.lastIndex + 1
     const shows = own !== undefined && joined
     ordered.tag = index
@@ -305,7 +306,6 @@ export class LeaderOrder {
       this.#complaints.about(from, 'payload', 'warn', words)
       return EINVAL
     }
-    if (this.#space.refuses(operation)) return ENOSPC
     return this.order(proposal, operation, undefined)
   }
 

@@ -43,6 +43,13 @@ interface Refusal {
 /** How long a change waits for room that members are making. */
 const roomMs = 5000
 
+/** What a leader of a term said of a change, and the index up to which its log was the reason. */
+interface Refusal {
+  readonly errno: number
+  readonly because: number
+  readonly term: number
+}
+
 /** A change that is not accepted yet: there is no leader, or no room. */
 interface Waiting {
   readonly operation: Operation
@@ -523,8 +530,10 @@ export class OwnChanges {
       // a program that is told EEXIST must find the name: it waits for the entry that the refusal rests on, which may be cut
       if (this.#views.applied.index >= because) this.#agenda.answer(() => done(errno))
       else {
+        // the log that wins instead may have a change that others were sent
+        const inVain = change.sentRound === 0 ? EROFS : EIO
         change.stopWaiting = this.#waiters.whenApplied(because, this.#timeLeft(change), failure => {
-          done(failure === 0 ? errno : failure === EINTR ? EINTR : EROFS)
+          done(failure === 0 ? errno : failure === EINTR ? EINTR : inVain)
         })
       }
     } else if (this.#opens(change)) this.#session.over(lastPlaced(this.#views.table, this.#self))
