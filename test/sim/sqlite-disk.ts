@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SqliteLogStore } from '../../src/adapters/sqlite/log-store.js'
@@ -19,7 +19,7 @@ import { damageBlob } from '../support/damage-blob.js'
 import { intercept } from './intercept.js'
 
 /** Small, so that segments are begun, cleaned and removed all the time. */
-const segmentBytes = 32 * KiB
+const segmentBytesUsual = 32 * KiB
 const owner: LogOwner = { channelId: 'simulated', member: '0000000000000000' }
 const silent = { info() {}, warn() {}, error() {}, debug() {} }
 
@@ -29,9 +29,9 @@ export class SqliteDisks {
   #count = 0
   readonly #disks: SqliteDisk[] = []
 
-  open(schedule: (task: () => void) => void): SimDisk {
+  open(schedule: (task: () => void) => void, segmentBytes = segmentBytesUsual): SqliteDisk {
     this.#root ??= mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'rkfs-sim-'))
-    const disk = new SqliteDisk(join(this.#root, String(this.#count++)), schedule)
+    const disk = new SqliteDisk(join(this.#root, String(this.#count++)), schedule, segmentBytes)
     this.#disks.push(disk)
     return disk
   }
@@ -61,18 +61,20 @@ const writes = [
  * or more. The death of a process is a copy of its files as they are; a loss of power is not simulated here
  * (`SimLogStore`).
  */
-class SqliteDisk implements SimDisk {
+export class SqliteDisk implements SimDisk {
   log!: SimDisk['log']
   state!: SqliteStateStore
   readonly space = new SimSpace()
   readonly #root: string
   readonly #schedule: (task: () => void) => void
+  readonly #segmentBytes: number
   #store!: SqliteLogStore
   #life = 0
 
-  constructor(root: string, schedule: (task: () => void) => void) {
+  constructor(root: string, schedule: (task: () => void) => void, segmentBytes: number) {
     this.#root = root
     this.#schedule = schedule
+    this.#segmentBytes = segmentBytes
     mkdirSync(this.#folder, { recursive: true })
     this.#open()
   }
@@ -81,9 +83,16 @@ class SqliteDisk implements SimDisk {
     return join(this.#root, String(this.#life))
   }
 
+  /** What its files take. */
+  get bytes(): number {
+    const names = readdirSync(this.#folder, { recursive: true, withFileTypes: true })
+    const sizes = names.map(file => statSync(join(file.parentPath, file.name), { throwIfNoEntry: false })?.blocks ?? 0)
+    return sizes.reduce((sum, blocks) => sum + 512 * blocks, 0)
+  }
+
   #open(): void {
     const paths = snapshotPaths(this.#folder)
-    const store = SqliteLogStore.open(paths.log, owner, nodeHasher, silent, segmentBytes)
+    const store = SqliteLogStore.open(paths.log, owner, nodeHasher, silent, this.#segmentBytes)
     resumeInstall(paths, store)
     this.#store = store
     this.state = SqliteStateStore.open(paths.state, owner, nodeHasher, silent)

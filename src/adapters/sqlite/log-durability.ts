@@ -141,12 +141,14 @@ export class LogDurability {
     assert(!this.#db.open, 'a sync within a transaction')
     const { position } = this.#segments
     const wal = this.#walDirty ? this.#db.position : undefined
+    const walSynced = wal && this.#synced.walSyncing()
     this.syncSegments()
     if (wal !== undefined) {
       this.#orFail(() => this.#db.syncNow())
       this.#walDirty = false
     }
     this.#orFail(() => this.#cover(this.#synced.end(), position, wal))
+    walSynced?.()
   }
 
   /** Puts the segments alone on stable storage: within a transaction, before it refers to what was put there. */
