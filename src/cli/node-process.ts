@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { nodeEnvironment } from '../adapters/host/allocator.js'
 import { lockHolder } from '../adapters/host/lock-holder.js'
 import { isRunning } from '../adapters/host/process.js'
+import { nodeThreads, requireProcessLimits } from '../adapters/host/process-limits.js'
 import { RkfsError } from '../base/errors.js'
 import { systemError } from '../base/system-error.js'
 import { MiB } from '../base/limits.js'
@@ -45,6 +46,7 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
     await checkListen(home, flags)
     return { started: undefined }
   }
+  requireProcessLimits('the node cannot be started', nodeThreads)
   const isNew = inspectHome(home) === undefined
   openHome(home)
   // A mistake in the settings is told at once, and not by way of the log.

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import { spawn } from 'node:child_process'
 import { hasNodeEnvironment, nodeEnvironment } from '../../adapters/host/allocator.js'
+import { furtherNodeThreads, requireProcessLimits } from '../../adapters/host/process-limits.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
 import { isSystemError, machineWords } from '../../base/system-error.js'
@@ -40,6 +41,7 @@ interface Options {
 async function serve(options: Options, command: Command): Promise<void> {
   beginAnewWithEnvironment()
   installFailpoint(process.env)
+  requireProcessLimits('the node cannot be started', furtherNodeThreads)
   // Whatever this process makes (keys, logs, databases, copies) is its owner's alone; what others may read says so.
   process.umask(0o077)
   const home = openHome(homeOf(command))
