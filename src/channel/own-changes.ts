@@ -33,13 +33,6 @@ import type { StoredEntry } from './stored-entry.js'
 import type { Views } from './views.js'
 import type { Waiters } from './waiters.js'
 
-/** What a leader of a term said of a change, and the index up to which its log was the reason. */
-interface Refusal {
-  readonly errno: number
-  readonly because: number
-  readonly term: number
-}
-
 /** How long a change waits for room that members are making. */
 const roomMs = 5000
 
