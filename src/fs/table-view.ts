@@ -154,7 +154,9 @@ export class TableView implements View {
       this.#fresh.has(ino)
         ? []
         : this.#reading(() =>
-            this.#store.scan(table, ino, from, count, before).map(({ key, value }) => [key, decodeRecord(table, value)]),
+            this.#store
+              .scan(table, ino, from, count, before)
+              .map(({ key, value }) => [key, decodeRecord(table, value)]),
           )
     const id = groupId(table, ino)
     const merged = (below: typeof stored, group: SortedRecords<Dirty> | undefined): typeof stored =>

@@ -3,56 +3,76 @@ import type { MountOptions } from '../../channel/mount-port.js'
 import { ABORT_SCRIPT, minorOf } from './abort.js'
 
 /**
- * The input ends with the daemon, however it dies, or with a line when the mount is gone. It does not end while a thread of
- * a killed daemon is left: then the daemon shows as a zombie. Signals that a service manager sends to the whole group are
- * ignored: the daemon may only be about to die.
+ * Each line of the input names the mounts that there are, by the minor numbers of their devices. The input ends with the
+ * daemon, however it dies. It does not end while a thread of a killed daemon is left: then the daemon shows as a zombie.
+ * Signals that a service manager sends to the whole group are ignored: the daemon may only be about to die.
  */
 const SCRIPT = `trap "" TERM INT HUP
-daemon=$1 minor=$2
-(
+daemon=$1 poll=
+watch() {
   while sleep 1; do
     read -r stat <"/proc/$daemon/stat" || exit
     case \${stat##*) } in Z* | X*) break ;; esac
   done
-  ${ABORT_SCRIPT}
-) </dev/null &
-poll=$!
-read -r line
-kill -9 "$poll"`
+  for minor in $minors; do
+    ${ABORT_SCRIPT}
+  done
+}
+while read -r minors; do
+  [ -z "$poll" ] || kill -9 "$poll"
+  watch </dev/null &
+  poll=$!
+done
+[ -z "$poll" ] || kill -9 "$poll"`
 
 /**
- * A child process that ends the calls of a daemon that died. The kernel does so by itself when the daemon's last
- * descriptor of the device is closed, but that never comes while the notifier waits in the kernel for a directory that a
- * caller holds whose answer will never come: each would wait for the other for ever. Aborting the connection lets both go.
+ * A child process that ends the calls of a daemon that died: one for all its mounts. The kernel does so by itself when the
+ * daemon's last descriptor of the device is closed, but that never comes while the notifier waits in the kernel for a
+ * directory that a caller holds whose answer will never come: each would wait for the other for ever. Aborting the
+ * connection lets both go.
  *
  * It never unmounts: what a crash leaves is a dead mount, which answers ENOTCONN, so that no program writes into the
  * directory below it.
  */
-export class Guard {
-  readonly #child: ChildProcess
-  #dismissed = false
+class Guard {
+  readonly #minors = new Set<string>()
+  #child: ChildProcess | undefined
 
-  /** `device`: the mount's `major:minor`. */
-  constructor(device: string, log: MountOptions['log']) {
-    this.#child = spawn('/bin/sh', ['-c', SCRIPT, 'rkfs-guard', String(process.pid), minorOf(device)], {
+  /** `device`: the mount's `major:minor`. Answers what is to be called when the mount has ended. */
+  watch(device: string, log: MountOptions['log']): () => void {
+    const minor = minorOf(device)
+    this.#minors.add(minor)
+    this.#child ??= this.#start(log)
+    this.#tell()
+    return () => {
+      if (!this.#minors.delete(minor)) return
+      if (this.#minors.size > 0) return this.#tell()
+      this.#child?.stdin?.end()
+      this.#child = undefined
+    }
+  }
+
+  #start(log: MountOptions['log']): ChildProcess {
+    const child = spawn('/bin/sh', ['-c', SCRIPT, 'rkfs-guard', String(process.pid)], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
       cwd: '/',
     })
-    this.#child.on('error', error => log('warn', 'the guard of the mount did not start', { error: error.message }))
-    this.#child.on('exit', () => {
-      if (!this.#dismissed)
-        log('warn', 'the guard of the mount ended: after a crash calls may wait for ever', { device })
+    child.on('error', error => log('warn', 'the guard of the mounts did not start', { error: error.message }))
+    child.on('exit', () => {
+      if (this.#child !== child) return
+      this.#child = undefined
+      log('warn', 'the guard of the mounts ended: after a crash calls may wait for ever')
     })
-    this.#child.stdin?.on('error', () => undefined) // EPIPE: it is gone already, which `exit` reports
-    this.#child.unref()
-    ;(this.#child.stdin as { unref?: () => void } | null)?.unref?.()
+    child.stdin?.on('error', () => undefined) // EPIPE: it is gone already, which `exit` reports
+    child.unref()
+    ;(child.stdin as { unref?: () => void } | null)?.unref?.()
+    return child
   }
 
-  /** The mount has ended. */
-  dismiss(): void {
-    if (this.#dismissed) return
-    this.#dismissed = true
-    this.#child.stdin?.end('bye\n')
+  #tell(): void {
+    this.#child?.stdin?.write(`${[...this.#minors].join(' ')}\n`)
   }
 }
+
+export const guard = new Guard()

@@ -1,15 +1,20 @@
-import type { Worker } from 'node:worker_threads'
 import { unreachable } from '../../base/assert.js'
 import type { Invalidation, MountOptions } from '../../channel/mount-port.js'
 import { setU64 } from './encode.js'
-import type { NotifierStart } from './notifier.js'
+import type { NotifierResult } from './notifier.js'
+import { notifiers } from './notifiers.js'
 import { FUSE_MINOR_INC_EPOCH, Notify, OUT_HEADER_BYTES } from './protocol.js'
-import { startWorker } from './worker-start.js'
 
 /** Notifications that wait for the kernel; beyond, all that it has cached is dropped instead. */
 const WAITING_MAX = 500_000
-/** Notifications in one message to the notifier. */
+/** Notifications in one message to the notifier, of those that are made at once. */
 const BATCH_MAX = 4096
+/** Smaller messages are joined up to so much, while the one before is written. */
+const JOINED_BYTES_MAX = 64 << 10
+/** Notifications that got ENOENT are written once more after this time: */
+const REPEAT_AFTER_MS = 8
+/** and no more of them than this wait; the time-to-live covers the rest. */
+const REPEATS_MAX = 65536
 
 /** FUSE_NOTIFY_STORE of one byte. */
 const storeBytes = OUT_HEADER_BYTES + 24 + 1
@@ -101,48 +106,54 @@ export function encodeIncEpoch(): ArrayBuffer {
   return message
 }
 
-/** The main thread's side of the notifier. */
+interface Batch {
+  readonly bytes: ArrayBuffer
+  readonly count: number
+  /** They were written before, and the kernel did not know what they are about. */
+  readonly isRepeat: boolean
+}
+
+/** Who waits for what was handed over before. */
+type Mark = () => void
+
+/** The notifications of one mount: what waits for the kernel, in its order; one batch at a time is being written. */
 export class Invalidator {
-  readonly #worker: Worker
-  readonly #shared = new Int32Array(new SharedArrayBuffer(8))
+  readonly #fd: number
   readonly #log: MountOptions['log']
   readonly #minor: number
   readonly #opened: ReadonlySet<number>
-  readonly #exited: Promise<void>
-  /** Who waits for what was handed over before. */
-  readonly #marks = new Map<number, () => void>()
-  #nextMark = 1
+  #queue: (Batch | Mark)[] = []
+  /** Handed over and not yet written. */
+  #waiting = 0
+  #isWriting = false
+  #repeats: Uint8Array[] = []
+  /** Who waits until those are written. */
+  #afterRepeat: Mark[] = []
+  #timer: NodeJS.Timeout | undefined
+  #isGone = false
+  #closing: (() => void) | undefined
   #closed = false
   #overflowed = false
   /** Of what was dropped, the newest size of each file, which a mapping learns in no other way. */
   readonly #sizes = new Map<number, Invalidation>()
   /** Who waits for what was dropped: all that the kernel has cached goes instead. */
-  #afterOverflow: (() => void)[] = []
+  #afterOverflow: Mark[] = []
   #epochWarned = false
 
-  /** `opened`: the inodes whose pages and attributes the kernel may use without looking a name up. */
+  /** `fd`: of the device. `opened`: the inodes whose pages and attributes the kernel may use without looking a name up. */
   constructor(fd: number, minor: number, opened: ReadonlySet<number>, log: MountOptions['log']) {
+    this.#fd = fd
     this.#minor = minor
     this.#opened = opened
     this.#log = log
-    const start: NotifierStart = { fd, shared: this.#shared }
-    this.#worker = startWorker('notifier', start)
-    this.#worker.on('message', (told: string | number) => {
-      if (typeof told === 'number') this.#reached(told)
-      else log('warn', 'the kernel refused a notification', { problem: told })
-    })
-    this.#worker.on('error', error => log('error', 'the notifier thread failed', { error: error.stack }))
-    this.#exited = new Promise(resolve => this.#worker.once('exit', () => resolve()))
-    void this.#exited.then(() => this.#reached(Infinity))
-    // The mount's reader keeps the process alive; this thread alone must not.
-    this.#worker.unref()
+    notifiers.open()
   }
 
   invalidate(items: readonly Invalidation[]): void {
     if (this.#closed || items.length === 0) return
     if (this.#overflowed) return this.#keepSizes(items)
     // `invalidateAll` itself may hand over one for each open file
-    if (Atomics.load(this.#shared, 0) + items.length <= WAITING_MAX + this.#opened.size) {
+    if (this.#waiting + items.length <= WAITING_MAX + this.#opened.size) {
       return this.#post(encodeInvalidations(items), notificationsOf(items))
     }
     this.#log('warn', 'too many cache notifications wait for the kernel: dropped, all that it has cached will be')
@@ -184,37 +195,120 @@ export class Invalidator {
   }
 
   /** Calls back when all that was handed over so far is written, and tried again where the kernel did not know it. */
-  settled(done: () => void): void {
-    if (this.#overflowed) {
-      this.#afterOverflow.push(done)
+  settled(done: Mark): void {
+    if (this.#overflowed) this.#afterOverflow.push(done)
+    else if (this.#closed || (this.#queue.length === 0 && !this.#isWriting && this.#repeats.length === 0)) done()
+    else {
+      this.#queue.push(done)
+      this.#next()
+    }
+  }
+
+  /** Nothing is written any more; call it when the connection is gone, since only then every blocked write has ended. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = this.#isGone = true
+    if (this.#isWriting) await new Promise<void>(resolve => (this.#closing = resolve))
+    clearTimeout(this.#timer)
+    notifiers.close()
+    const marks = this.#queue.filter(item => typeof item === 'function')
+    this.#queue = []
+    this.#tellAfterRepeat()
+    for (const done of [...marks, ...this.#afterOverflow]) done()
+  }
+
+  #post(bytes: ArrayBuffer, count: number): void {
+    this.#queue.push({ bytes, count, isRepeat: false })
+    this.#waiting += count
+    this.#next()
+  }
+
+  #next(): void {
+    while (!this.#isWriting && !this.#closed) {
+      const [first] = this.#queue
+      if (first === undefined) return
+      if (typeof first !== 'function') {
+        this.#write(this.#takeBatch())
+        continue
+      }
+      this.#queue.shift()
+      // what the kernel did not know is tried again first
+      if (this.#repeats.length > 0) this.#afterRepeat.push(first)
+      else first()
+    }
+  }
+
+  /** The next batches as one. */
+  #takeBatch(): Batch {
+    const batches: Batch[] = []
+    let bytes = 0
+    for (;;) {
+      const [next] = this.#queue
+      if (next === undefined || typeof next === 'function') break
+      if (batches.length > 0 && (next.isRepeat || bytes + next.bytes.byteLength > JOINED_BYTES_MAX)) break
+      batches.push(next)
+      bytes += next.bytes.byteLength
+      this.#queue.shift()
+      if (next.isRepeat) break
+    }
+    const [only] = batches
+    if (batches.length === 1) return only!
+    const joined = new Uint8Array(bytes)
+    let at = 0
+    for (const batch of batches) {
+      joined.set(new Uint8Array(batch.bytes), at)
+      at += batch.bytes.byteLength
+    }
+    return { bytes: joined.buffer, count: batches.reduce((sum, { count }) => sum + count, 0), isRepeat: false }
+  }
+
+  #write({ bytes, count, isRepeat }: Batch): void {
+    if (this.#isGone) {
+      this.#waiting -= count
       return
     }
-    if (this.#closed || (this.#marks.size === 0 && Atomics.load(this.#shared, 1) === 0)) return done()
-    const mark = this.#nextMark++
-    this.#marks.set(mark, done)
-    this.#worker.postMessage(mark)
+    this.#isWriting = true
+    notifiers.write({ fd: this.#fd, batch: bytes }, result => {
+      this.#isWriting = false
+      this.#waiting -= count
+      if (result === undefined) this.#log('error', 'a notifier thread failed')
+      else this.#took(result, isRepeat)
+      this.#closing?.()
+      this.#next()
+    })
   }
 
-  #reached(mark: number): void {
-    for (const [number, done] of this.#marks) {
-      if (number > mark) return
-      this.#marks.delete(number)
-      done()
+  #took({ batch, unknown, isGone, problems }: NotifierResult, isRepeat: boolean): void {
+    if (isGone) this.#isGone = true
+    if (isRepeat || isGone) this.#tellAfterRepeat()
+    for (const problem of problems) this.#log('warn', 'the kernel refused a notification', { problem })
+    if (isRepeat || this.#isGone) return
+    const bytes = Buffer.from(batch)
+    for (const at of unknown) {
+      // of a file that the kernel did not know it asked the size when it came to know it
+      if (bytes.readInt32LE(at + 4) === Notify.STORE || this.#repeats.length >= REPEATS_MAX) continue
+      this.#repeats.push(bytes.subarray(at, at + bytes.readUInt32LE(at)))
     }
+    if (this.#repeats.length > 0) this.#timer ??= setTimeout(() => this.#repeat(), REPEAT_AFTER_MS).unref()
   }
 
-  /** Ends the thread; call it when the connection is gone, since only then every blocked write has ended. */
-  async close(): Promise<void> {
-    if (!this.#closed) {
-      this.#closed = true
-      this.#worker.postMessage('stop')
-    }
-    await this.#exited
+  #tellAfterRepeat(): void {
+    const marks = this.#afterRepeat
+    this.#afterRepeat = []
+    for (const done of marks) done()
   }
 
-  #post(batch: ArrayBuffer, count: number): void {
-    Atomics.add(this.#shared, 0, count)
-    Atomics.add(this.#shared, 1, count)
-    this.#worker.postMessage(batch, [batch])
+  /**
+   * A reply that was written just before may not have reached the kernel's tables yet (the inode is not hashed until the
+   * caller runs), so ENOENT is not final: measured, 25 % stay stale without the second try.
+   */
+  #repeat(): void {
+    this.#timer = undefined
+    const records = this.#repeats
+    this.#repeats = []
+    this.#waiting += records.length
+    const bytes = new Uint8Array(Buffer.concat(records)).buffer
+    this.#queue.unshift({ bytes, count: records.length, isRepeat: true })
+    this.#next()
   }
 }

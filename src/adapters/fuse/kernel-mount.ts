@@ -1,6 +1,5 @@
 import { closeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import type { Worker } from 'node:worker_threads'
 import { bulkAllocated } from '../host/bulk-memory.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import type { FileSystemHandler, Invalidation, Mounted, MountOptions } from '../../channel/mount-port.js'
@@ -9,19 +8,18 @@ import { deferred } from './deferred.js'
 import { Device } from './device.js'
 import { Dispatcher } from './dispatch.js'
 import type { Features } from './features.js'
-import { Guard } from './guard.js'
+import { guard } from './guard.js'
 import type { Protocol } from './init.js'
 import { encodeInvalidations, Invalidator } from './invalidations.js'
 import type { MountPoint } from './mount-point.js'
 import { mountsAt, readMounts } from './mountinfo.js'
-import type { ReaderEnd, ReaderStart } from './reader.js'
+import { type ReaderMessage, readers } from './readers.js'
 import { newestDevice, Unmounting } from './unmounting.js'
-import { startWorker } from './worker-start.js'
 
 const INIT_TIMEOUT_MS = 15_000
 const READ_AHEAD_KIB = 1024
 
-/** A mounted file system: the reader and the notifier thread, the replies, the end. */
+/** A mounted file system: its requests, the replies, the notifications, the end. */
 export class KernelMount implements Mounted {
   readonly directory: string
   readonly ended: Promise<void>
@@ -29,9 +27,7 @@ export class KernelMount implements Mounted {
   readonly #log: MountOptions['log']
   readonly #device: Device
   readonly #dispatcher: Dispatcher
-  #guard: Guard | undefined
-  readonly #reader: Worker
-  readonly #shared = new Int32Array(new SharedArrayBuffer(8))
+  #unguard: (() => void) | undefined
   readonly #initialized = deferred<Protocol>()
   readonly #ended = deferred<void>()
   #invalidator: Invalidator | undefined
@@ -76,11 +72,6 @@ export class KernelMount implements Mounted {
       if (protocol !== undefined) this.#initialized.resolve(protocol)
       else this.#initialized.reject(new RkfsError('version', `this kernel's FUSE protocol is too old: ${kernel}`))
     })
-    const start: ReaderStart = { fd, shared: this.#shared }
-    this.#reader = startWorker('reader', start)
-    this.#reader.on('message', (message: ArrayBufferLike | ReaderEnd) => this.#received(message))
-    this.#reader.on('error', error => (this.#readerError = error.stack ?? error.message))
-    this.#reader.on('exit', () => void this.#finish())
     process.on('exit', this.#exiting)
   }
 
@@ -95,12 +86,15 @@ export class KernelMount implements Mounted {
     const directory = point.path
     const mount = new KernelMount(fd, directory, options, handler, features)
     mount.#deviceNumber = newestDevice(directory)
-    if (mount.#deviceNumber !== undefined) mount.#guard = new Guard(mount.#deviceNumber, options.log)
+    if (mount.#deviceNumber !== undefined) mount.#unguard = guard.watch(mount.#deviceNumber, options.log)
     const timer = setTimeout(
       () => mount.#initialized.reject(new RkfsError('timeout', `the kernel did not greet the mount at ${directory}`)),
       INIT_TIMEOUT_MS,
     )
     try {
+      await readers
+        .add(fd, message => mount.#received(message))
+        .catch((error: unknown) => mount.#received({ error: messageOf(error) }))
       const protocol = await mount.#initialized.promise
       mount.#invalidator = new Invalidator(fd, protocol.minor, mount.#dispatcher.opened, options.log)
       // within the turn that answered INIT: the next message may be a program's
@@ -166,13 +160,11 @@ export class KernelMount implements Mounted {
     return this.#unmounting.run(force)
   }
 
-  #received(message: ArrayBufferLike | ReaderEnd): void {
+  #received(message: ReaderMessage): void {
     if (!(message instanceof ArrayBuffer || message instanceof SharedArrayBuffer)) {
       this.#readerError = message.error
-      return
+      return void this.#finish()
     }
-    Atomics.sub(this.#shared, 0, message.byteLength)
-    Atomics.notify(this.#shared, 0)
     if (message instanceof SharedArrayBuffer) bulkAllocated(message.byteLength)
     this.#dispatcher.dispatch(message)
   }
@@ -186,8 +178,8 @@ export class KernelMount implements Mounted {
         this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
       }
     }
-    // Without fusectl (a user): the reader ends with the next request of whoever still uses the mount.
-    Atomics.store(this.#shared, 1, 1)
+    // without fusectl (a user): the connection ends when nobody has its device open
+    readers.remove(this.#fd)
     return true
   }
 
@@ -206,7 +198,7 @@ export class KernelMount implements Mounted {
     await this.#invalidator?.close()
     closeSync(this.#fd)
     process.off('exit', this.#exiting)
-    this.#guard?.dismiss()
+    this.#unguard?.()
     const { directory, operations, errors, attached } = this
     if (attached) this.#log('error', 'the mount is dead: its connection was aborted', { directory, operations, errors })
     else this.#log('info', 'unmounted', { directory, operations, errors })

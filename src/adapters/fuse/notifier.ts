@@ -1,89 +1,60 @@
 /**
- * The notifier: a worker thread that only writes cache invalidations. Such a write waits for kernel locks that a request
- * in flight may hold (FUSE.md §3, deadlock table), therefore no reply may depend on this thread,
- * but a lock's, whose caller holds none of them, and for 100 ms a GETATTR's.
+ * A notifier: a worker thread that only writes cache invalidations, one batch of one mount at a time. Such a write waits for
+ * kernel locks that a request in flight may hold (DESIGN), therefore no reply may depend on this thread, but a lock's, whose
+ * caller holds none of them, and for 100 ms a GETATTR's.
  */
 import { writeSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
-import { Notify } from './protocol.js'
+import { parentPort } from 'node:worker_threads'
 
-export interface NotifierStart {
+export interface NotifierJob {
   readonly fd: number
-  /** [0]: notifications handed over and not yet written; [1]: or to be written once more. */
-  readonly shared: Int32Array
+  /** Notifications one after the other, each as long as its header says. */
+  readonly batch: ArrayBuffer
 }
 
-/** Notifications that got ENOENT are written once more after this time: */
-const REPEAT_AFTER_MS = 8
-/** and no more of them than this wait; the time-to-live covers the rest. */
-const REPEATS_MAX = 65536
+export interface NotifierResult {
+  /** The batch, given back. */
+  readonly batch: ArrayBuffer
+  /** Where those begin in it whose inode or name the kernel did not know (yet). */
+  readonly unknown: readonly number[]
+  /** The connection has ended. */
+  readonly isGone: boolean
+  /** What the kernel refused. */
+  readonly problems: readonly string[]
+}
 
-const { fd, shared } = workerData as NotifierStart
-const port = parentPort!
-let repeats: Buffer[] = []
-/** To be told when the repeats are written. */
-let marks: number[] = []
-let timer: NodeJS.Timeout | undefined
-let closed = false
-
-/** Answers whether the kernel did not know the inode or the name (yet). */
-function write(record: Buffer): boolean {
-  if (closed) return false
+/** What the kernel says of a notification. */
+function write(fd: number, record: Buffer): 'written' | 'unknown' | 'gone' | Error {
   try {
     writeSync(fd, record)
-    return false
+    return 'written'
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT') return true
-    // ENODEV, EPERM: the connection is gone. ENOTDIR, ENOTEMPTY, EBUSY: answers of DELETE and INVAL_ENTRY. EINVAL: an
-    // old kernel that does not know the code. ENOTCONN and ECONNABORTED likewise mean the end.
-    if (code === 'ENODEV' || code === 'EPERM' || code === 'ENOTCONN' || code === 'ECONNABORTED') closed = true
-    else if (code === 'EINVAL') port.postMessage(`notification ${record.readInt32LE(4)}: ${String(error)}`)
-    return false
+    if (code === 'ENOENT') return 'unknown'
+    if (code === 'ENODEV' || code === 'EPERM' || code === 'ENOTCONN' || code === 'ECONNABORTED') return 'gone'
+    // ENOTDIR, ENOTEMPTY, EBUSY: answers of DELETE and INVAL_ENTRY. EINVAL: an old kernel that does not know the code
+    return code === 'EINVAL' ? (error as Error) : 'written'
   }
 }
 
-/**
- * A reply that was written just before may not have reached the kernel's tables yet (the inode is not hashed until the
- * caller runs), so ENOENT is not final: measured, 25 % stay stale without the second try.
- */
-function repeat(): void {
-  timer = undefined
-  const records = repeats
-  repeats = []
-  for (const record of records) write(record)
-  Atomics.sub(shared, 1, records.length)
-  for (const mark of marks) port.postMessage(mark)
-  marks = []
-}
-
-port.on('message', (batch: ArrayBuffer | number | 'stop') => {
-  if (typeof batch === 'number') {
-    if (repeats.length > 0) marks.push(batch)
-    else port.postMessage(batch)
-    return
-  }
-  if (batch === 'stop') {
-    closed = true
-    clearTimeout(timer)
-    port.close()
-    return
-  }
+function run({ fd, batch }: NotifierJob): NotifierResult {
   const bytes = Buffer.from(batch)
-  let count = 0
-  let again = 0
-  for (let at = 0; at < bytes.length; count++) {
-    const length = bytes.readUInt32LE(at)
-    const record = bytes.subarray(at, at + length)
-    // of a file that the kernel did not know it asked the size when it came to know it
-    const isSize = record.readInt32LE(4) === Notify.STORE
-    if (write(record) && !isSize && repeats.length < REPEATS_MAX) {
-      repeats.push(record)
-      again++
-    }
-    at += length
+  const unknown: number[] = []
+  const problems: string[] = []
+  let isGone = false
+  for (let at = 0; at < bytes.length && !isGone; at += bytes.readUInt32LE(at)) {
+    const record = bytes.subarray(at, at + bytes.readUInt32LE(at))
+    const result = write(fd, record)
+    if (result === 'unknown') unknown.push(at)
+    else if (result === 'gone') isGone = true
+    else if (result !== 'written') problems.push(`notification ${record.readInt32LE(4)}: ${String(result)}`)
   }
-  Atomics.sub(shared, 0, count)
-  Atomics.sub(shared, 1, count - again)
-  if (repeats.length > 0) timer ??= setTimeout(repeat, REPEAT_AFTER_MS)
+  return { batch, unknown, isGone, problems }
+}
+
+const port = parentPort!
+port.on('message', (job: NotifierJob | 'stop') => {
+  if (job === 'stop') return port.close()
+  const result = run(job)
+  port.postMessage(result, [result.batch])
 })
