@@ -35,17 +35,20 @@ done
  * directory below it.
  */
 class Guard {
-  readonly #minors = new Set<string>()
+  /** How many mounts have each: one that has just ended may have had the number of a new one. */
+  readonly #minors = new Map<string, number>()
   #child: ChildProcess | undefined
 
   /** `device`: the mount's `major:minor`. Answers what is to be called when the mount has ended. */
   watch(device: string, log: MountOptions['log']): () => void {
     const minor = minorOf(device)
-    this.#minors.add(minor)
+    this.#minors.set(minor, (this.#minors.get(minor) ?? 0) + 1)
     this.#child ??= this.#start(log)
     this.#tell()
     return () => {
-      if (!this.#minors.delete(minor)) return
+      const left = this.#minors.get(minor)! - 1
+      if (left > 0) return void this.#minors.set(minor, left)
+      this.#minors.delete(minor)
       if (this.#minors.size > 0) return this.#tell()
       this.#child?.stdin?.end()
       this.#child = undefined
@@ -58,7 +61,11 @@ class Guard {
       detached: true,
       cwd: '/',
     })
-    child.on('error', error => log('warn', 'the guard of the mounts did not start', { error: error.message }))
+    child.on('error', error => {
+      // then `exit` does not come
+      if (this.#child === child && child.pid === undefined) this.#child = undefined
+      log('warn', 'the guard of the mounts did not start', { error: error.message })
+    })
     child.on('exit', () => {
       if (this.#child !== child) return
       this.#child = undefined
@@ -71,7 +78,7 @@ class Guard {
   }
 
   #tell(): void {
-    this.#child?.stdin?.write(`${[...this.#minors].join(' ')}\n`)
+    this.#child?.stdin?.write(`${[...this.#minors.keys()].join(' ')}\n`)
   }
 }
 

@@ -1,4 +1,5 @@
 import { unreachable } from '../../base/assert.js'
+import { Fifo } from '../../base/fifo.js'
 import type { Invalidation, MountOptions } from '../../channel/mount-port.js'
 import { setU64 } from './encode.js'
 import type { NotifierResult } from './notifier.js'
@@ -122,7 +123,7 @@ export class Invalidator {
   readonly #log: MountOptions['log']
   readonly #minor: number
   readonly #opened: ReadonlySet<number>
-  #queue: (Batch | Mark)[] = []
+  readonly #queue = new Fifo<Batch | Mark>()
   /** Handed over and not yet written. */
   #waiting = 0
   #isWriting = false
@@ -211,10 +212,14 @@ export class Invalidator {
     if (this.#isWriting) await new Promise<void>(resolve => (this.#closing = resolve))
     clearTimeout(this.#timer)
     notifiers.close()
-    const marks = this.#queue.filter(item => typeof item === 'function')
-    this.#queue = []
+    const marks = [...this.#queue].filter(item => typeof item === 'function')
+    this.#queue.clear()
     this.#tellAfterRepeat()
-    for (const done of [...marks, ...this.#afterOverflow]) done()
+    for (const done of marks) done()
+    // one of them may have told these already
+    const left = this.#afterOverflow
+    this.#afterOverflow = []
+    for (const done of left) done()
   }
 
   #post(bytes: ArrayBuffer, count: number): void {
@@ -225,7 +230,7 @@ export class Invalidator {
 
   #next(): void {
     while (!this.#isWriting && !this.#closed) {
-      const [first] = this.#queue
+      const { first } = this.#queue
       if (first === undefined) return
       if (typeof first !== 'function') {
         this.#write(this.#takeBatch())
@@ -243,7 +248,7 @@ export class Invalidator {
     const batches: Batch[] = []
     let bytes = 0
     for (;;) {
-      const [next] = this.#queue
+      const next = this.#queue.first
       if (next === undefined || typeof next === 'function') break
       if (batches.length > 0 && (next.isRepeat || bytes + next.bytes.byteLength > JOINED_BYTES_MAX)) break
       batches.push(next)
@@ -268,17 +273,24 @@ export class Invalidator {
       return
     }
     this.#isWriting = true
-    notifiers.write({ fd: this.#fd, batch: bytes }, result => {
+    notifiers.write({ fd: this.#fd, batch: bytes }, this.#log, result => {
       this.#isWriting = false
       this.#waiting -= count
-      if (result === undefined) this.#log('error', 'a notifier thread failed')
-      else this.#took(result, isRepeat)
+      if (result === undefined) this.#lost(isRepeat)
+      else this.#took(result, bytes, isRepeat)
       this.#closing?.()
       this.#next()
     })
   }
 
-  #took({ batch, unknown, isGone, problems }: NotifierResult, isRepeat: boolean): void {
+  /** A batch was not written, or not whole: all that the kernel has cached goes instead. */
+  #lost(isRepeat: boolean): void {
+    this.#log('error', 'cache notifications could not be written: all that the kernel has cached is dropped')
+    this.invalidateAll()
+    if (isRepeat) this.#tellAfterRepeat()
+  }
+
+  #took({ unknown, isGone, problems }: NotifierResult, batch: ArrayBuffer, isRepeat: boolean): void {
     if (isGone) this.#isGone = true
     if (isRepeat || isGone) this.#tellAfterRepeat()
     for (const problem of problems) this.#log('warn', 'the kernel refused a notification', { problem })
@@ -308,7 +320,7 @@ export class Invalidator {
     this.#repeats = []
     this.#waiting += records.length
     const bytes = new Uint8Array(Buffer.concat(records)).buffer
-    this.#queue.unshift({ bytes, count: records.length, isRepeat: true })
+    this.#queue.pushFirst({ bytes, count: records.length, isRepeat: true })
     this.#next()
   }
 }

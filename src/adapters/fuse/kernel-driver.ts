@@ -5,6 +5,7 @@ import { KernelMount } from './kernel-mount.js'
 import { examineMountPoint, isRoot } from './mount-point.js'
 import { mountAsRoot } from './mount-root.js'
 import { mountAsUser } from './mount-user.js'
+import { readers } from './readers.js'
 import { takePlace } from './take-place.js'
 
 export interface KernelDriverOptions {
@@ -34,6 +35,7 @@ export class KernelDriver implements MountDriver {
 
   async mount(options: MountOptions, handler: FileSystemHandler): Promise<Mounted> {
     const point = await examineMountPoint(options.directory)
+    await readers.ready()
     const mount = isRoot() ? mountAsRoot : mountAsUser
     const fd = await takePlace(
       point,

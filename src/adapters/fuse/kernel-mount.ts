@@ -11,7 +11,7 @@ import type { Features } from './features.js'
 import { guard } from './guard.js'
 import type { Protocol } from './init.js'
 import { encodeInvalidations, Invalidator } from './invalidations.js'
-import type { MountPoint } from './mount-point.js'
+import { type MountPoint, runUnmount } from './mount-point.js'
 import { mountsAt, readMounts } from './mountinfo.js'
 import { type ReaderMessage, readers } from './readers.js'
 import { newestDevice, Unmounting } from './unmounting.js'
@@ -104,7 +104,7 @@ export class KernelMount implements Mounted {
     } catch (error) {
       // in the place of a dead mount one must stay: nobody has asked for the bare directory
       if (point.dead > 0) await mount.#abort()
-      else await mount.unmount(true)
+      else await mount.#takeBack()
       throw error
     } finally {
       clearTimeout(timer)
@@ -160,6 +160,14 @@ export class KernelMount implements Mounted {
     return this.#unmounting.run(force)
   }
 
+  /** It did not start: nothing of it stays. Where nobody serves it any more there is only what the kernel's table has of it. */
+  async #takeBack(): Promise<void> {
+    await this.unmount(true)
+    if (!this.attached) return
+    const { status, stderr } = await runUnmount(this.directory, true)
+    if (status !== 0) this.#log('warn', 'detaching the mount failed', { directory: this.directory, error: stderr })
+  }
+
   #received(message: ReaderMessage): void {
     if (!(message instanceof ArrayBuffer || message instanceof SharedArrayBuffer)) {
       this.#readerError = message.error
@@ -178,6 +186,8 @@ export class KernelMount implements Mounted {
         this.#log('warn', 'the FUSE connection cannot be aborted', { error: messageOf(error) })
       }
     }
+    // the descriptor may be another mount's by now
+    if (this.#isEnded) return true
     // without fusectl (a user): the connection ends when nobody has its device open
     readers.remove(this.#fd)
     return true

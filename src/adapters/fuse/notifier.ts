@@ -13,8 +13,6 @@ export interface NotifierJob {
 }
 
 export interface NotifierResult {
-  /** The batch, given back. */
-  readonly batch: ArrayBuffer
   /** Where those begin in it whose inode or name the kernel did not know (yet). */
   readonly unknown: readonly number[]
   /** The connection has ended. */
@@ -49,12 +47,11 @@ function run({ fd, batch }: NotifierJob): NotifierResult {
     else if (result === 'gone') isGone = true
     else if (result !== 'written') problems.push(`notification ${record.readInt32LE(4)}: ${String(result)}`)
   }
-  return { batch, unknown, isGone, problems }
+  return { unknown, isGone, problems }
 }
 
 const port = parentPort!
 port.on('message', (job: NotifierJob | 'stop') => {
   if (job === 'stop') return port.close()
-  const result = run(job)
-  port.postMessage(result, [result.batch])
+  port.postMessage(run(job))
 })

@@ -1,4 +1,7 @@
 import type { Worker } from 'node:worker_threads'
+import { messageOf } from '../../base/errors.js'
+import { Fifo } from '../../base/fifo.js'
+import type { MountOptions } from '../../channel/mount-port.js'
 import type { NotifierJob, NotifierResult } from './notifier.js'
 import { startWorker } from './worker-start.js'
 
@@ -6,11 +9,17 @@ import { startWorker } from './worker-start.js'
 const PATIENCE_MS = 20
 /** A thread that had nothing to do for so long ends, if it is not the last one. */
 const IDLE_MS = 30_000
+/** A thread that could not be started, or ended by itself, is started again after so long. */
+const RESTART_MS = 1000
+/** So many threads may fail over one batch. */
+const TRIES_MAX = 3
 
 interface Waiting {
   readonly job: NotifierJob
+  readonly log: MountOptions['log']
   readonly done: (result: NotifierResult | undefined) => void
   readonly since: number
+  tries: number
 }
 
 interface Thread {
@@ -26,9 +35,11 @@ interface Thread {
  */
 class Notifiers {
   readonly #threads = new Set<Thread>()
-  readonly #waiting: Waiting[] = []
+  readonly #waiting = new Fifo<Waiting>()
   #users = 0
   #timer: NodeJS.Timeout | undefined
+  /** Until then no thread is started: the last one could not be, or ended by itself. */
+  #notBefore = 0
 
   /** A mount will have notifications written. */
   open(): void {
@@ -42,9 +53,9 @@ class Notifiers {
     this.#endIdle()
   }
 
-  /** Writes a batch, which is given away. `done` gets what became of it; undefined: the thread failed. */
-  write(job: NotifierJob, done: (result: NotifierResult | undefined) => void): void {
-    this.#waiting.push({ job, done, since: performance.now() })
+  /** Writes a batch. `done` gets what became of it; undefined: no thread has written it, though some were tried. */
+  write(job: NotifierJob, log: MountOptions['log'], done: (result: NotifierResult | undefined) => void): void {
+    this.#waiting.push({ job, log, done, since: performance.now(), tries: 0 })
     this.#next()
   }
 
@@ -54,7 +65,8 @@ class Notifiers {
       const waiting = this.#waiting.shift()
       if (waiting === undefined) break
       thread.running = waiting
-      thread.worker.postMessage(waiting.job, [waiting.job.batch])
+      // a copy: it is written again if the thread ends
+      thread.worker.postMessage(waiting.job)
     }
     if (this.#waiting.length > 0 || this.#threads.size > 1) this.#lookLater()
   }
@@ -63,8 +75,9 @@ class Notifiers {
     if (this.#timer !== undefined) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      const [first] = this.#waiting
-      if (first !== undefined && performance.now() - first.since >= PATIENCE_MS) this.#start()
+      const { first } = this.#waiting
+      const isLate = first !== undefined && performance.now() - first.since >= PATIENCE_MS
+      if (isLate && performance.now() >= this.#notBefore) this.#start()
       this.#endIdle()
       this.#next()
     }, PATIENCE_MS).unref()
@@ -82,26 +95,45 @@ class Notifiers {
   }
 
   #start(): void {
-    const worker = startWorker('notifier', undefined)
+    let worker: Worker
+    try {
+      worker = startWorker('notifier', undefined)
+    } catch (error) {
+      // a limit of threads, as a rule
+      return this.#failed(messageOf(error))
+    }
     const thread: Thread = { worker, running: undefined, idleSince: performance.now() }
     this.#threads.add(thread)
-    const end = (result: NotifierResult | undefined): void => {
+    const end = (): Waiting | undefined => {
       const { running } = thread
       thread.running = undefined
       thread.idleSince = performance.now()
-      running?.done(result)
-      this.#next()
+      return running
     }
-    worker.on('message', end)
-    worker.on('error', () => undefined) // `exit` follows
+    worker.on('message', (result: NotifierResult) => {
+      end()?.done(result)
+      this.#next()
+    })
+    let reason = 'it ended'
+    worker.on('error', error => (reason = messageOf(error))) // `exit` follows
     worker.on('exit', () => {
-      // it was not asked to
-      if (this.#threads.delete(thread) && this.#threads.size === 0 && this.#users > 0) this.#start()
-      end(undefined)
+      const running = end()
+      // otherwise it was asked to
+      if (this.#threads.delete(thread)) this.#failed(reason, running)
+      this.#next()
     })
     // the readers of the mounts keep the process alive; these threads alone must not
     worker.unref()
     this.#next()
+  }
+
+  /** `running`: the batch that it was about; the next one waits for it otherwise. */
+  #failed(reason: string, running = this.#waiting.shift()): void {
+    this.#notBefore = performance.now() + RESTART_MS
+    if (running === undefined) return
+    running.log('error', 'a thread that writes cache notifications failed; it is started again', { error: reason })
+    if (++running.tries < TRIES_MAX) this.#waiting.pushFirst(running)
+    else running.done(undefined)
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from 'node:fs'
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
-import { RkfsError } from '../../base/errors.js'
+import { messageOf, RkfsError } from '../../base/errors.js'
 import type { ReaderCommand, ReaderEnd, ReaderStart } from './reader.js'
 import { startWorker } from './worker-start.js'
 
@@ -23,6 +23,23 @@ interface Running {
 class Readers {
   #running: Promise<Running> | undefined
 
+  /** Throws where there can be none: before anything is mounted. */
+  async ready(): Promise<void> {
+    await this.#run()
+  }
+
+  #run(): Promise<Running> {
+    if (this.#running === undefined) {
+      const running = this.#start()
+      this.#running = running
+      // what stood in its way may be gone the next time
+      running.catch(() => {
+        if (this.#running === running) this.#running = undefined
+      })
+    }
+    return this.#running
+  }
+
   /** Has the requests of a device read: `received` gets each of them, and last a `ReaderEnd`. */
   async add(fd: number, received: (message: ReaderMessage) => void): Promise<void> {
     const { default: koffi } = await import('koffi')
@@ -30,7 +47,7 @@ class Readers {
     if (fcntl(fd, F_SETFL, (fcntl(fd, F_GETFL, 0) as number) | O_NONBLOCK) !== 0) {
       throw new RkfsError('failed', 'the device of a mount cannot be made one that does not block')
     }
-    const running = await (this.#running ??= this.#start())
+    const running = await this.#run()
     const { port1, port2 } = new MessageChannel()
     running.mounts.set(fd, received)
     port1.on('message', (message: ReaderMessage) => {
@@ -47,7 +64,10 @@ class Readers {
 
   /** Requests of a device are read no more; its `ReaderEnd` comes. */
   remove(fd: number): void {
-    void this.#running?.then(running => send(running, { kind: 'remove', fd }))
+    this.#running?.then(
+      running => send(running, { kind: 'remove', fd }),
+      () => undefined, // then it reads none
+    )
   }
 
   #ended(running: Running, fd: number, end: ReaderEnd): void {
@@ -67,7 +87,13 @@ class Readers {
     if (wake < 0) throw new RkfsError('failed', 'eventfd(2) failed')
     const shared = new Int32Array(new SharedArrayBuffer(4))
     const start: ReaderStart = { wake, shared }
-    const worker = startWorker('reader', start)
+    let worker: Worker
+    try {
+      worker = startWorker('reader', start)
+    } catch (error) {
+      closeSync(wake)
+      throw new RkfsError('failed', `the thread that reads requests cannot be started: ${messageOf(error)}`)
+    }
     const running: Running = { worker, wake, shared, mounts: new Map() }
     let failure = 'the reader thread ended'
     worker.on('error', error => (failure = error.stack ?? error.message))

@@ -39,3 +39,25 @@ t.test('sizes that were announced while too many notifications waited are told a
   t.same(stored, { ino: 7, end: 200 })
   t.same(codes.slice(-4), [Notify.INC_EPOCH, Notify.INVAL_INODE, Notify.STORE, Notify.INVAL_INODE])
 })
+
+t.test('who waits when a mount ends is told once, whatever was dropped', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'rkfs-notify.'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const device = openSync(join(folder, 'device'), 'w')
+  // the thread alone keeps no process alive
+  const alive = setInterval(() => undefined, 1000)
+  t.teardown(() => clearInterval(alive))
+  const invalidator = new Invalidator(device, 44, new Set([7]), () => undefined)
+  const many = Array.from(
+    { length: 250_001 },
+    (_, i) => ({ kind: 'inode', ino: i + 10, offset: -1, length: 0 }) as const,
+  )
+  for (let i = 0; i < 3; i++) invalidator.invalidate(many)
+  const told = [0, 0]
+  invalidator.settled(() => told[0]!++)
+  const closed = invalidator.close()
+  invalidator.settled(() => told[1]!++)
+  await closed
+  t.same(told, [1, 1])
+  closeSync(device)
+})
