@@ -1,5 +1,5 @@
 import type { MemberId } from '../base/ids.js'
-import { blobsPerEntryMax, healingBlobsMax } from '../base/limits.js'
+import { blobsPerEntryMax, chunkBytes, healingBlobsMax } from '../base/limits.js'
 import type { Raft } from '../raft/raft.js'
 import type { Agenda } from './agenda.js'
 import type { Core } from './core.js'
@@ -12,8 +12,9 @@ import type { StoredEntry } from './stored-entry.js'
 
 /** Blobs that are asked for at a time: they come whole, 256 KiB each at most. */
 const askedMax = 16
-/** Asked again after so long without an answer, and of those that had nothing after so long. */
+/** Asked again after so long without an answer, twice as long each time, and of those that had nothing after so long. */
 const answerTicks = 20
+const doublingsMax = 4
 const againTicks = 100
 /** Where nobody can be reached that may have it. */
 const lonelyTicks = 5
@@ -35,6 +36,8 @@ interface Wanted {
   /** Who was asked, and when it counts as silent. */
   asked: MemberId | undefined
   nextTick: number
+  /** How often nobody answered in time. */
+  unanswered: number
 }
 
 /** A blob as another member has it; without `data`: it does not have it. */
@@ -144,6 +147,7 @@ export class BlobHealing {
       silent: new Set(),
       asked: undefined,
       nextTick: 0,
+      unanswered: 0,
     }
     this.#wanted.set(id, wanted)
     this.#ask()
@@ -177,7 +181,10 @@ export class BlobHealing {
 
   /** Before it is asked for again: the disk may answer by now, or nothing refer to the blob any more. */
   #lookAgain(id: BlobId, wanted: Wanted): void {
-    if (wanted.asked !== undefined) wanted.silent.add(wanted.asked)
+    if (wanted.asked !== undefined) {
+      wanted.silent.add(wanted.asked)
+      wanted.unanswered++
+    }
     wanted.asked = undefined
     try {
       const isWhole = Math.floor(id / blobsPerEntryMax) <= this.#log.lastIndex && this.#store.blob(id) !== undefined
@@ -189,7 +196,12 @@ export class BlobHealing {
 
   #ask(): void {
     let free = askedMax
-    for (const { asked } of this.#wanted.values()) if (asked !== undefined) free--
+    const asked = new Map<MemberId, number>()
+    for (const { asked: of } of this.#wanted.values()) {
+      if (of === undefined) continue
+      free--
+      asked.set(of, (asked.get(of) ?? 0) + 1)
+    }
     for (const [id, wanted] of this.#wanted) {
       if (free <= 0) return
       if (wanted.asked !== undefined || wanted.nextTick > this.#ticks) continue
@@ -200,11 +212,15 @@ export class BlobHealing {
         wanted.nextTick = this.#ticks + lonelyTicks
         continue
       }
+      // over a thin link one at a time: what does not come in time is asked for twice
+      const before = asked.get(to) ?? 0
+      if (before > 0 && (before + 1) * chunkBytes > this.#ports.transport.windowBytes(to)) continue
       const index = Math.floor(id / blobsPerEntryMax)
       const term = this.#store.term(index) ?? 0
       if (!this.#ports.transport.send(to, { kind: 'blob-wanted', id, term })) continue
       wanted.asked = to
-      wanted.nextTick = this.#ticks + answerTicks
+      wanted.nextTick = this.#ticks + answerTicks * 2 ** Math.min(wanted.unanswered, doublingsMax)
+      asked.set(to, before + 1)
       free--
     }
   }
@@ -242,13 +258,16 @@ export class BlobHealing {
   /** What a member that was asked has. */
   hear(from: MemberId, { id, data }: BlobAnswer): void {
     const wanted = this.#wanted.get(id)
-    if (wanted === undefined || wanted.asked !== from) return
+    // one that has answered too late has it all the same
+    if (wanted === undefined || (wanted.asked !== from && !wanted.silent.has(from))) return
     // compaction has dropped it meanwhile
     if (Math.floor(id / blobsPerEntryMax) < this.#log.firstIndex && !this.#isNeeded(id)) {
       return this.#settle(id, wanted, false)
     }
-    wanted.asked = undefined
-    wanted.nextTick = this.#ticks
+    if (wanted.asked === from) {
+      wanted.asked = undefined
+      wanted.nextTick = this.#ticks
+    }
     const outcome = data === undefined ? 'wrong' : this.#heal(id, data)
     if (outcome === 'wrong') {
       wanted.without.add(from)

@@ -1,3 +1,4 @@
+import { Fifo } from '../base/fifo.js'
 import type { PeerMessage } from './transport-port.js'
 
 /**
@@ -43,7 +44,8 @@ const lastLaneOneIn = 8
 /** Things that wait in their lanes. */
 export class Lanes<T> {
   readonly #lanes: readonly Fifo<T>[] = Array.from({ length: laneCount }, () => new Fifo<T>())
-  #taken = 0
+  /** Pieces of the lane before the last one, since one of that went. */
+  #ahead = 0
 
   push(lane: Lane, item: T): void {
     this.#lanes[lane]!.push(item)
@@ -70,41 +72,13 @@ export class Lanes<T> {
   next(has: (lane: Lane) => boolean = () => false): Lane | undefined {
     const isReady = (lane: Lane): boolean => this.peek(lane) !== undefined || has(lane)
     if (isReady(0)) return 0
-    if (isReady(2) && (!isReady(1) || ++this.#taken % lastLaneOneIn === 0)) return 2
+    if (isReady(2) && (!isReady(1) || this.#ahead + 1 >= lastLaneOneIn)) return 2
     return isReady(1) ? 1 : undefined
   }
-}
 
-class Fifo<T> {
-  #items: T[] = []
-  #head = 0
-
-  get first(): T | undefined {
-    return this.#items[this.#head]
-  }
-
-  push(item: T): void {
-    this.#items.push(item)
-  }
-
-  pushFirst(item: T): void {
-    if (this.#head > 0) this.#items[--this.#head] = item
-    else this.#items.unshift(item)
-  }
-
-  shift(): T | undefined {
-    const item = this.first
-    if (item === undefined) return undefined
-    this.#head++
-    if (this.#head === this.#items.length || this.#head > 1024) {
-      this.#items = this.#items.slice(this.#head)
-      this.#head = 0
-    }
-    return item
-  }
-
-  clear(): void {
-    this.#items = []
-    this.#head = 0
+  /** A piece of a lane goes out. */
+  went(lane: Lane): void {
+    if (lane === 1) this.#ahead++
+    else if (lane === 2) this.#ahead = 0
   }
 }

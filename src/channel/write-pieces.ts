@@ -21,7 +21,7 @@ export function writeInPieces(
   let cancel = (): void => {}
   const next = (): void => {
     const rest = data.subarray(written)
-    const piece = rest.subarray(0, pieceBytes(operation, written, rest.length, channel()))
+    const piece = rest.subarray(0, pieceBytes(operation, written, rest.length, channel(), options.durable))
     const at = operation.kind === 'write' ? { offset: operation.offset + written } : {}
     cancel = channel().change({ ...operation, ...at, length: piece.length } as Write, piece, {
       ...options,
@@ -42,11 +42,13 @@ function pieceBytes(
   written: number,
   rest: number,
   { writeBytes: windowBytes, isThin }: Channel,
+  durable: boolean,
 ): number {
   if (written === 0 && (rest <= windowBytes || (operation.kind === 'append' && !isThin))) return rest
   const share = Math.floor(windowBytes / 4)
   if (operation.kind === 'append') return Math.min(rest, Math.max(appendPieceBytesMin, share))
-  const bytes = Math.min(writePieceBytesMax, Math.max(writePieceBytesMin, share))
+  // one at a time is under way where each waits for a majority: a part of the window would never show that more gets there
+  const bytes = durable ? windowBytes : Math.min(writePieceBytesMax, Math.max(writePieceBytesMin, share))
   // … to the end of a page
   const end = operation.offset + written + bytes
   return Math.min(rest, Math.max(bytes - (end % writePieceBytesMin), 1))

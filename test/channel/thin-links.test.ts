@@ -4,6 +4,7 @@
  */
 import t, { type Test } from 'tap'
 import { KiB, MiB } from '../../src/base/limits.js'
+import { O_DSYNC } from '../../src/channel/open-files.js'
 import { Cluster, type Member, type Three } from './support/cluster.js'
 import { BulkWriter, SmallWriter } from './support/writers.js'
 
@@ -75,3 +76,18 @@ for (const kbit of [2000, 10_000]) {
     }
   }
 }
+
+void t.test('where a link carries much, long durable writes are soon one change each', t => {
+  const cluster = new Cluster(3, 1)
+  const [leader, follower] = cluster.roles() as Three
+  for (const { id } of cluster.members) cluster.network.narrow(id, 1e9 / 8)
+  for (const member of [leader, follower]) {
+    const before = leader.channel.commitIndex
+    const bulk = new BulkWriter(cluster, member, 20 * MiB, MiB, 2 | O_DSYNC)
+    cluster.advance(20_000)
+    t.equal(bulk.written, 20 * MiB)
+    const changes = leader.channel.commitIndex - before
+    t.ok(changes < 100, `20 writes were ${changes} changes`)
+  }
+  t.end()
+})

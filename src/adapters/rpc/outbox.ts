@@ -144,6 +144,7 @@ export class Outbox {
     while (!this.#closed) {
       const lane = this.#lanes.next(each => this.#cut.has(each))
       if (lane === undefined || !this.#hasRoom(lane, now)) return
+      this.#lanes.went(lane)
       const frame = this.#next(lane)
       this.#window.waiting = this.#queued
       this.#written += frame.length

@@ -95,6 +95,7 @@ export class ThinLink {
   }
 
   #sendPiece(lane: Lane): void {
+    this.#lanes.went(lane)
     const item = this.#lanes.peek(lane)!
     const bytes = lane === 0 ? item.left : Math.min(item.left, pieceBytesOf(this.#window.bytes))
     item.left -= bytes
