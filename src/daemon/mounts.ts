@@ -178,6 +178,7 @@ export class Mounts {
       },
     )
     await host.caughtUp(Math.min(catchUpMs, choices.timeoutSeconds * 1000))
+    patience.signal?.throwIfAborted()
     frontend.clearLeftOvers(ino => host.isFromEarlierRun(ino))
     let leave = (): void => undefined
     const started = (mounted: Mounted): void => {
@@ -306,6 +307,7 @@ export class Mounts {
    * the unmount, the mount stays.
    */
   async unmount(directory: string, force: boolean, timeout = drainSeconds): Promise<void> {
+    const wasStarting = await this.#stopStarting(directory)
     const active = this.#at(directory) ?? this.all.find(mount => mount.directory === directory)
     if (active !== undefined) {
       if (!force) await drain(active, timeout)
@@ -314,7 +316,7 @@ export class Mounts {
       await this.#clearDead(directory)
       if (!force) await drain(active, timeout)
       return
-    } else if (this.#forget(directory)) {
+    } else if (this.#forget(directory) || (wasStarting && !this.#dead.has(directory))) {
       return this.#record()
     } else if (!this.#dead.has(directory)) {
       const known = this.all.map(mount => mount.directory).join(', ')
@@ -324,6 +326,16 @@ export class Mounts {
       )
     }
     await this.#clearDead(directory)
+  }
+
+  /** One that is just being made, or coming back, is given up. Answers whether there was one; it may be there all the same. */
+  async #stopStarting(directory: string): Promise<boolean> {
+    const starting = this.#starting.get(directory)
+    if (starting === undefined) return false
+    this.#forget(directory)
+    starting.cancel.abort(new RkfsError('unavailable', `${directory} is not mounted: it was to be unmounted`))
+    await starting.settled
+    return true
   }
 
   async #unmountForGood(active: ActiveMount, force: boolean): Promise<void> {
