@@ -50,8 +50,10 @@ export class Durability {
 
   /** Writes all that is staged; false while there is no room for it, or when that failed. */
   persist(): boolean {
+    const { content, other } = this.#log.stagedBytes
     try {
-      withReserve(this.#disk, this.#log.stagedBytes <= reservedBytesMax, () => this.#log.persist())
+      // not for a stream of content, in however small pieces it comes
+      withReserve(this.#disk, content === 0 && other <= reservedBytesMax, () => this.#log.persist())
     } catch (error) {
       this.#health.logWriteFailed(error)
       return false

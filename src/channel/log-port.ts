@@ -100,6 +100,10 @@ export interface LogStore {
   sync(onDurable: (index: number) => void, failed: (error: unknown) => void): void
   /** As `sync`, blocking. */
   syncNow(): void
+  /** Files of its that nothing refers to any more go with the next sync. */
+  readonly awaitsSync: boolean
+  /** Somebody reads its files: none of them goes. */
+  readonly isPinned: boolean
 
   /** Drops entries up to `index` (committed, applied and synced in the state) and of their blobs those that `live` denies. Works in bounded steps: answers whether more is left to do. */
   compact(index: number, live: (blob: BlobId) => boolean): boolean

@@ -176,6 +176,8 @@ export class StagedLog implements RaftLog<StoredEntry> {
 
   truncateFrom(index: number): void {
     this.onTruncate?.(index)
+    // what is not written yet need not be, to be cut: there may be no room for it
+    this.#staged = this.#staged.filter(write => write.kind !== 'append' || write.entry.entry.index < index)
     for (let i = index; i <= this.#lastIndex; i++) this.#forget(i)
     this.#lastIndex = index - 1
     this.#written = Math.min(this.#written, index - 1)
@@ -200,14 +202,20 @@ export class StagedLog implements RaftLog<StoredEntry> {
     this.#staged.push({ kind: 'unjournal', session, sequence })
   }
 
-  /** What `persist` is to write, in bytes, as far as it is content or changes. */
-  get stagedBytes(): number {
-    let bytes = 0
+  /** Of what `persist` is to write: bytes of content, and of all else. */
+  get stagedBytes(): { readonly content: number; readonly other: number } {
+    let content = 0
+    let other = 0
     for (const write of this.#staged) {
-      if (write.kind === 'append') bytes += write.entry.header.length + write.entry.payload.length
-      else if (write.kind === 'journal') bytes += write.record.proposal.length + write.record.payload.length
+      if (write.kind === 'append') {
+        content += write.entry.payload.length
+        other += write.entry.header.length
+      } else if (write.kind === 'journal') {
+        content += write.record.payload.length
+        other += write.record.proposal.length
+      }
     }
-    return bytes
+    return { content, other }
   }
 
   /** Makes what is staged safe from the death of this process. On failure (`disk-full`) all of it stays staged and the error goes on. */

@@ -209,6 +209,7 @@ export class Upkeep {
   /** Drops what no member needs any more from the log: one bounded step. Where there is no room for it, the reserve is. */
   compact(): void {
     this.#isDone = false
+    if (this.#store.awaitsSync) this.#durability.collected()
     if (this.#holds.held || this.#health.restoring || !this.#health.serving) return
     const keep = this.#space.keep
     const target = this.#compactTarget(keep)
@@ -216,12 +217,13 @@ export class Upkeep {
     const dead = this.#takeDead()
     try {
       const isCollected = withReserve(this.#disk, true, () => this.#collect(target, dead))
-      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * cleanPart))
-      if (isCollected || isCleaned) this.#durability.collected()
-      else {
-        this.#isDone = true
-        this.#settledBytes = this.#log.bytes
-      }
+      // cleaning needs room: what was collected comes back first
+      if (isCollected) this.#durability.collected()
+      const isCleaned = this.#clean(keep.usual * cleanPart)
+      if (isCleaned) this.#durability.collected()
+      if (isCollected || isCleaned) return
+      this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && !this.#store.isPinned
+      this.#settledBytes = this.#log.bytes
     } catch (error) {
       // it is tried again with the next step
       if (!isDiskFull(error)) return this.#health.fail(error)
@@ -232,7 +234,7 @@ export class Upkeep {
   /** Answers whether there was anything to collect. */
   #collect(target: number, dead: readonly BlobId[]): boolean {
     const isTarget = target >= this.#log.firstIndex
-    this.#moreToCompact = this.#dead.size > 0 && dead.length === droppedBlobsMax
+    this.#moreToCompact = this.#swept !== Infinity || (this.#dead.size > 0 && dead.length === droppedBlobsMax)
     if (!isTarget && dead.length === 0) return false
     if (this.#synced < this.#flushed) {
       this.#state.syncNow()

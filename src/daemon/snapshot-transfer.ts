@@ -224,8 +224,9 @@ export function keepBlob(log: LogStore, channel: RestoringChannel, wireId: bigin
   const id = Number(wireId)
   if (!Number.isSafeInteger(id)) throw new RkfsError('corrupt', 'a snapshot with a blob out of range')
   const index = Math.floor(id / blobsPerEntryMax)
+  // also of what was dropped from the log: a disk that holds most of the files has no room for all of them once more
+  if (index <= log.lastIndex && hasBlob(log, id, data)) return
   if (index > log.anchor.index && index <= log.lastIndex) {
-    if (hasBlob(log, id, data)) return
     if (index > channel.commitIndex) {
       // a committed entry stands here in the snapshot: this log's own one, and all after it, never were (Raft §5.4)
       channel.contradicted(index)

@@ -57,7 +57,7 @@ function firstPart(path: string): Uint8Array {
 
 /** Copies the state as it is on disk; `opened` when writing may go on. Answers where it stands, and its bytes. */
 export async function copyState(paths: SnapshotPaths, opened: () => void): Promise<{ index: number; bytes: number }> {
-  const draft = `${paths.copy}.new`
+  const draft = draftOf(paths)
   const snapshot = await openSnapshot(paths.state, paths.log)
   const file = openSync(draft, 'w', 0o600)
   try {
@@ -78,6 +78,10 @@ export async function copyState(paths: SnapshotPaths, opened: () => void): Promi
     rmSync(draft, { force: true })
     await snapshot.close()
   }
+}
+
+function draftOf({ copy }: SnapshotPaths): string {
+  return `${copy}.new`
 }
 
 function writePart(file: number, part: Uint8Array): void {
@@ -107,6 +111,7 @@ export function openState(
   walBytes?: number,
 ): SqliteStateStore {
   const open = (): SqliteStateStore => SqliteStateStore.open(paths.state, owner, nodeHasher, report, walBytes)
+  rmSync(draftOf(paths), { force: true })
   const copied = copiedIndex(paths)
   const isUsable = copied !== undefined && log.term(copied) !== undefined
   if (!existsSync(paths.state) && isUsable) {

@@ -284,6 +284,9 @@ export class MemoryLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
+  readonly awaitsSync = false
+  readonly isPinned = false
+
   clean(_damaged: (blob: BlobId) => void, _deadMax: number): boolean {
     return false
   }

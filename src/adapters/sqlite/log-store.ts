@@ -365,6 +365,14 @@ export class SqliteLogStore implements LogStore {
   }
 
   /** The segments stay as they are until the answered function is called: another reader has the database open. */
+  get awaitsSync(): boolean {
+    return !this.#upkeep.isPinned && this.#upkeep.unused(this.#settled).length > 0
+  }
+
+  get isPinned(): boolean {
+    return this.#upkeep.isPinned
+  }
+
   pin(): () => void {
     return this.#upkeep.pin()
   }

@@ -44,6 +44,11 @@ export class SegmentUpkeep {
     return [...this.#segments.complete.keys()].filter(segment => segment < settled.segment && !live.has(segment))
   }
 
+  /** Whether complete segments have to stay. */
+  get isPinned(): boolean {
+    return this.#pins > 0
+  }
+
   /** Answers false when they have to stay for now. */
   remove(segments: readonly number[]): boolean {
     if (this.#pins > 0 && segments.length > 0) return false
@@ -69,6 +74,8 @@ export class SegmentUpkeep {
    * journalled payload counts as live until it is committed: what it makes of the log refers to it.
    */
   sparse(settled: StreamPosition, deadMax: number): number | undefined {
+    // what is moved out of a segment that has to stay only takes space
+    if (this.#pins > 0) return undefined
     let fullest: { segment: number; dead: number } | undefined
     let allDead = 0
     for (const [segment, size] of this.#segments.complete) {

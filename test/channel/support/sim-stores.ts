@@ -192,6 +192,12 @@ export class SimLogStore implements LogStore {
     this.commit()
     this.syncNow()
   }
+  get awaitsSync(): boolean {
+    return this.#live.awaitsSync
+  }
+  get isPinned(): boolean {
+    return this.#live.isPinned
+  }
   clean(damaged: (blob: BlobId) => void, deadMax: number): boolean {
     return this.#live.clean(damaged, deadMax)
   }
