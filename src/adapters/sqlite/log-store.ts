@@ -339,9 +339,12 @@ export class SqliteLogStore implements LogStore {
     const writes = this.#hot.through(this.#durability.stream)
     const last = writes.at(-1)
     if (last === undefined) return
+    const kept = this.#keptBytes
     try {
       this.#db.begin()
       for (const hot of writes) this.#tables.settle(hot, last.end)
+      const dropped = this.#tables.takeForeignDropped()
+      if (dropped > 0) this.#putKeptBytes(Math.max(0, kept - dropped))
       this.#putOwn('settled', format.encodePosition(last.end))
       failpoint('settle-open')
       this.#db.commit()
@@ -349,8 +352,10 @@ export class SqliteLogStore implements LogStore {
     } catch (error) {
       this.#db.rollback()
       this.#tables.rolledBack()
+      this.#keptBytes = kept
       throw translate(this.#place, error)
     }
+    this.#committed = { ...this.#committed, keptBytes: this.#keptBytes }
     // what a sync of the WAL will allow to remove
     if (last.end.segment > this.#settled.segment) this.#durability.touchWal()
     this.#settled = last.end

@@ -24,6 +24,7 @@ export class LogTables {
   readonly #sql: ReturnType<typeof prepare>
   /** Highest blob that may be here from a snapshot whose installation broke off: an entry's own takes its place. */
   #foreign: BlobId
+  #foreignDropped = 0
 
   constructor(db: Database.Database, hasher: Hasher, live: Map<number, number>) {
     this.#db = db
@@ -35,6 +36,7 @@ export class LogTables {
 
   /** The transaction was rolled back. */
   rolledBack(): void {
+    this.#foreignDropped = 0
     this.live = liveSegments(this.#db)
   }
 
@@ -72,11 +74,24 @@ export class LogTables {
     let from = 0
     cuts.forEach((length, part) => {
       const id = index * blobsPerEntryMax + part
-      if (id <= this.#foreign) this.dropBlob(id)
+      if (id <= this.#foreign) this.#foreignDropped += this.dropBlob(id) ?? 0
       this.#insertBlob(id, crcs[part]!, payload.subarray(from, from + length), at.segment, at.offset + from)
       from += length
     })
     this.#sql.putEntry.run(index, term, payload.length, format.encodeCuts(record, this.#hasher), header)
+  }
+
+  /** Bytes of the blobs from one on that no entry in the log has. */
+  #foreignBytes(from: BlobId): number {
+    const [bulk, small] = this.#sql.foreignBytes.get(from, from) as [number, number]
+    return bulk + small
+  }
+
+  /** Bytes of blobs of no entry in the log that went since this was asked last. */
+  takeForeignDropped(): number {
+    const bytes = this.#foreignDropped
+    this.#foreignDropped = 0
+    return bytes
   }
 
   /** Puts a blob of no entry in the log, or replaces it. Answers how long the one before was. */
@@ -98,6 +113,7 @@ export class LogTables {
 
   #truncate(index: number): void {
     const [from, to] = [index * blobsPerEntryMax, Number.MAX_SAFE_INTEGER]
+    if (from <= this.#foreign) this.#foreignDropped += this.#foreignBytes(from)
     for (const [segment, bytes] of this.#sql.bulkRange.all(from, to) as [number, number][]) {
       this.#count(segment, -bytes)
     }
@@ -170,6 +186,12 @@ function prepare(db: Database.Database) {
     dropBulk: db.prepare('DELETE FROM bulk WHERE id = ?'),
     dropBulkRange: db.prepare('DELETE FROM bulk WHERE id >= ? AND id < ?'),
     bulkRange: db.prepare('SELECT segment, sum(length) FROM bulk WHERE id >= ? AND id < ? GROUP BY segment').raw(),
+    foreignBytes: db
+      .prepare(
+        `SELECT (SELECT total(length) FROM bulk WHERE id >= ? AND id / ${blobsPerEntryMax} NOT IN (SELECT idx FROM entry)),
+          (SELECT total(length(data)) FROM blob WHERE id >= ? AND id / ${blobsPerEntryMax} NOT IN (SELECT idx FROM entry))`,
+      )
+      .raw(),
     bulkPlace: db.prepare('SELECT segment, length FROM bulk WHERE id = ?').raw(),
     bulkOf: db.prepare('SELECT id, crc, length FROM bulk WHERE segment = ? LIMIT ?'),
     moveBulk: db.prepare('UPDATE bulk SET segment = ?, offset = ? WHERE id = ?'),
