@@ -121,14 +121,23 @@ export interface LogStore {
   /**
    * Rewrites what is left in files whose content is mostly dead, or which hold the most dead bytes while there are more than
    * `deadMax` of them in all, so that their space is free; one bounded step. Answers whether more is left to do. `damaged` is
-   * told of each blob that could not be read; its file stays as it is until it is healed.
+   * told of each blob that could not be read; its file stays as it is until it is healed. Throws `disk-full`: then it has
+   * taken no space.
    */
-  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean
+  clean(damaged: (blob: BlobId) => void, bounds: CleanBounds): boolean
   /** Makes all that was committed visible to other readers of the database (a snapshot), on stable storage. */
   settle(): void
   /** All blob ids in ascending order from `after` on, at most `limit`. */
   blobIds(after: BlobId, limit: number): BlobId[]
   close(): void
+}
+
+/** What cleaning goes by, in bytes. */
+export interface CleanBounds {
+  /** So many may be dead. */
+  readonly deadMax: number
+  /** So many may be taken until the first are given back. */
+  readonly room: number
 }
 
 /** Who wrote the log: refused when it is another's. */

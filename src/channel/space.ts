@@ -120,6 +120,11 @@ export class Space {
     return this.#own !== undefined && isShort(this.#own.told.free, this.#own.told.minFree)
   }
 
+  /** What can be written here at all, the reserve given up, as it was measured last. */
+  get room(): number {
+    return (this.#own?.told.free ?? Infinity) + this.#ports.disk.reserveBytes
+  }
+
   /** A member that is there has little left, or had a moment ago. */
   get anyShort(): boolean {
     return this.short || this.#ports.monotonicMs() < this.#shortUntil

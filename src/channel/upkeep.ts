@@ -219,7 +219,7 @@ export class Upkeep {
       const isCollected = withReserve(this.#disk, true, () => this.#collect(target, dead))
       // cleaning needs room: what was collected comes back first
       if (isCollected) this.#durability.collected()
-      const isCleaned = this.#clean(keep.usual * cleanPart)
+      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * cleanPart))
       if (isCleaned) this.#durability.collected()
       if (isCollected || isCleaned) return
       this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && !this.#store.isPinned
@@ -266,7 +266,7 @@ export class Upkeep {
   #clean(deadMax: number): boolean {
     const { dead } = this.#store.bytes
     const damaged = (id: BlobId): void => this.#healing.note(new DamagedBlob(id, `blob ${id} cannot be read`))
-    const isMore = this.#store.clean(damaged, deadMax)
+    const isMore = this.#store.clean(damaged, { deadMax, room: this.#space.room })
     this.#moreToCompact ||= isMore
     return isMore || this.#store.bytes.dead !== dead
   }

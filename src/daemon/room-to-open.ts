@@ -19,7 +19,7 @@ export function makeRoomToOpen(disk: DiskReserve, folder: string): void {
 
 /** At the end: the next start may find that others have taken all that is free now. */
 export function leaveRoomToOpen(disk: DiskReserve): void {
-  for (let bytes = disk.bytes; disk.bytes < openingBytes && bytes < openingBytes; bytes += MiB) {
+  for (let bytes = disk.reserveBytes; disk.reserveBytes < openingBytes && bytes < openingBytes; bytes += MiB) {
     disk.restock(Math.min(openingBytes, bytes + MiB), 0)
   }
 }

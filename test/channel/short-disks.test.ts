@@ -140,7 +140,7 @@ void t.test('not a byte is free, on any disk: deletions pass by the reserve, and
   cluster.settle()
   for (const member of roles) {
     const { space } = member.disk
-    t.ok(space.reserve > 0)
+    t.ok(space.reserveBytes > 0)
     space.ballast += space.free
     t.equal(space.free, 0)
   }
@@ -153,7 +153,7 @@ void t.test('not a byte is free, on any disk: deletions pass by the reserve, and
   for (const member of roles) t.ok(member.disk.space.free > 6 * MiB, `${member.disk.space.free / MiB} MiB are back`)
   t.equal(cluster.answered(follower.append(inodes[1]!, 'x')), 0)
   cluster.advance(4000)
-  for (const member of roles) t.ok(member.disk.space.reserve > 0, 'the reserve is made anew')
+  for (const member of roles) t.ok(member.disk.space.reserveBytes > 0, 'the reserve is made anew')
   t.end()
 })
 

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodeHasher as hasher } from '../../src/adapters/host/hasher.js'
 import { chunkBytes } from '../../src/base/limits.js'
-import type { LogOwner, LogRecord, LogStore } from '../../src/channel/log-port.js'
+import type { CleanBounds, LogOwner, LogRecord, LogStore } from '../../src/channel/log-port.js'
 import type { RestoringChannel } from '../../src/daemon/snapshot-transfer.js'
 import { encodeEntry, hashOfEncoded, zeroHash } from '../../src/oplog/codec.js'
 
 export { hasher }
 export const owner: LogOwner = { channelId: 'channel-a', member: '0123456789abcdef' }
+/** Only what is mostly dead is cleaned, wherever that finds room. */
+export const unbounded: CleanBounds = { deadMax: Infinity, room: Infinity }
 export const quiet = { info() {}, warn() {}, error() {} }
 
 /** Bytes that depend on the seed alone. */

@@ -245,7 +245,7 @@ export class Faults {
       case 'short': {
         const { space } = member.disk
         // a second time the reserve may be gone
-        if (space.capacity === undefined || space.ballast > 0 || space.reserve === 0) return
+        if (space.capacity === undefined || space.ballast > 0 || space.reserveBytes === 0) return
         space.leave(this.#pick([0, 30 * KiB, 200 * KiB, 600 * KiB]))
         this.#note(kind, `${who} has ${space.free} bytes free for ${ms} ms`)
         return this.#after(ms, () => (space.ballast = 0))
@@ -379,7 +379,7 @@ export class Faults {
     // with a full disk, and no reserve, a member does not start
     member.log.full = false
     const { space } = member.disk
-    if (space.free + space.reserve < startBytes) {
+    if (space.free + space.reserveBytes < startBytes) {
       return this.#host.cluster.clock.after(500, () => this.#start(member))
     }
     member.start()

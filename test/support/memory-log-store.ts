@@ -4,6 +4,7 @@ import { RkfsError } from '../../src/base/errors.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
 import {
   type BlobId,
+  type CleanBounds,
   DamagedBlob,
   type JournalRecord,
   type LogAnchor,
@@ -287,7 +288,7 @@ export class MemoryLogStore implements LogStore {
   readonly awaitsSync = false
   readonly isPinned = false
 
-  clean(_damaged: (blob: BlobId) => void, _deadMax: number): boolean {
+  clean(_damaged: (blob: BlobId) => void, _bounds: CleanBounds): boolean {
     return false
   }
 

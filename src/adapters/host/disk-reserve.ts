@@ -23,7 +23,7 @@ export class DiskReserve implements DiskPort {
     this.#bytes = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
   }
 
-  get bytes(): number {
+  get reserveBytes(): number {
     return this.#bytes
   }
 

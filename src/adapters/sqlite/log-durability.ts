@@ -37,6 +37,8 @@ export class LogDurability {
   readonly #synced: SyncedLog
   #index = 0
   #stream: StreamPosition
+  /** A sync was asked for that covers the stream up to here. */
+  #asked: StreamPosition
   /** A transaction that a sync must cover was committed since the last one began. */
   #walDirty = true
   #waiting: Waiting[] = []
@@ -59,7 +61,7 @@ export class LogDurability {
     this.#db = db
     this.#segments = segments
     this.#mark = mark
-    this.#stream = stream
+    this.#stream = this.#asked = stream
     this.#synced = synced
   }
 
@@ -70,6 +72,10 @@ export class LogDurability {
   /** The stream is on stable storage up to here. */
   get stream(): StreamPosition {
     return this.#stream
+  }
+  /** The mark may come to say that the stream reaches up to here. */
+  get asked(): StreamPosition {
+    return this.#asked
   }
   /** Memory and disk may differ: nothing may be built on these files any more. */
   get failed(): boolean {
@@ -100,7 +106,7 @@ export class LogDurability {
     const told = this.#waiting
     this.#waiting = []
     const { hardState } = (this.#syncing = this.#synced.end())
-    const { position: stream } = this.#segments
+    const stream = (this.#asked = this.#segments.position)
     const wal = this.#walDirty && !this.#db.open ? this.#db.position : undefined
     const walSynced = wal && this.#synced.walSyncing()
     const finish = (error: unknown): void => {
@@ -139,7 +145,7 @@ export class LogDurability {
   syncNow(): void {
     this.check()
     assert(!this.#db.open, 'a sync within a transaction')
-    const { position } = this.#segments
+    const position = (this.#asked = this.#segments.position)
     const wal = this.#walDirty ? this.#db.position : undefined
     const walSynced = wal && this.#synced.walSyncing()
     this.syncSegments()

@@ -6,6 +6,7 @@ import { messageOf, RkfsError } from '../../base/errors.js'
 import { blobsPerEntryMax, MiB } from '../../base/limits.js'
 import {
   type BlobId,
+  type CleanBounds,
   DamagedBlob,
   type JournalRecord,
   type LogAnchor,
@@ -28,7 +29,7 @@ import { openLog, type OpenedLog } from './log-opening.js'
 import { LogReader } from './log-reader.js'
 import { applyToIndex } from './log-replay.js'
 import { LogTables } from './log-tables.js'
-import { SegmentFiles, type StreamPosition } from './segment-files.js'
+import { later, SegmentFiles, type StreamPosition } from './segment-files.js'
 import type { SegmentReader } from './segment-reader.js'
 import { SegmentUpkeep } from './segment-upkeep.js'
 import { appendOf, encodeMeta, journalOf, payloadOf, type LogWrite } from './stream-records.js'
@@ -81,6 +82,8 @@ export class SqliteLogStore implements LogStore {
   #settleHeld = 0
   /** The open transaction refers to bytes in the segments that were not synced yet. */
   #unsyncedBulk = false
+  /** Where the stream ended when the open transaction began. */
+  #streamBefore: StreamPosition
   #closed = false
 
   /**
@@ -124,6 +127,7 @@ export class SqliteLogStore implements LogStore {
     this.#lastHash = replayed.lastHash
     this.#keptBytes = loaded.keptBytes
     this.#settled = loaded.settled
+    this.#streamBefore = this.#segments.position
     this.#committed = this.#shape()
     this.#durability = new LogDurability(place, log, this.#db, this.#segments, opened.mark, loaded.settled, {
       end: () => this.#committed.end,
@@ -511,9 +515,9 @@ export class SqliteLogStore implements LogStore {
     return payloadMatches(decodeEntry(this.#reader.header(index), this.#hasher), Buffer.concat(parts), this.#hasher)
   }
 
-  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean {
-    this.#segments.keepsSpare = this.#segments.segmentBytes <= deadMax
-    const segment = this.#upkeep.sparse(this.#settled, deadMax)
+  clean(damaged: (blob: BlobId) => void, bounds: CleanBounds): boolean {
+    this.#segments.keepsSpare = this.#segments.segmentBytes <= bounds.deadMax
+    const segment = this.#upkeep.sparse(this.#settled, bounds)
     if (segment === undefined) return false
     const found: BlobId[] = []
     this.#transact(() =>
@@ -527,7 +531,7 @@ export class SqliteLogStore implements LogStore {
     this.commit()
     failpoint('clean-committed')
     for (const blob of found) damaged(blob)
-    return this.#upkeep.sparse(this.#settled, deadMax) !== undefined
+    return this.#upkeep.sparse(this.#settled, bounds) !== undefined
   }
 
   reset(anchor: LogAnchor): void {
@@ -620,7 +624,10 @@ export class SqliteLogStore implements LogStore {
   /** Writes to the database itself, on top of all that the stream has. */
   #transact(change: () => void): void {
     this.#durability.check()
-    if (!this.#db.open) this.settle()
+    if (!this.#db.open) {
+      this.settle()
+      this.#streamBefore = this.#segments.position
+    }
     try {
       this.#db.begin()
       change()
@@ -646,7 +653,11 @@ export class SqliteLogStore implements LogStore {
       const tables = this.#db.open
       this.#db.rollback()
       this.#unsyncedBulk = false
-      if (tables) this.#tables.rolledBack()
+      if (tables) {
+        this.#tables.rolledBack()
+        // nothing refers to what it has put there
+        if (!this.#durability.failed) this.#segments.cut(later(this.#streamBefore, this.#durability.asked))
+      }
       if (this.#reshaped) {
         this.#index = loadLog(this.#reader, this.#db.db, this.#hasher, false).index
         this.#hot.rollback(this.#index.last)

@@ -47,6 +47,10 @@ export function isBefore(a: StreamPosition, b: StreamPosition): boolean {
   return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset)
 }
 
+export function later(a: StreamPosition, b: StreamPosition): StreamPosition {
+  return isBefore(a, b) ? b : a
+}
+
 /** The numbers of the segments in a folder, in order. */
 export function listSegments(folder: string): number[] {
   if (!existsSync(folder)) return []
@@ -203,6 +207,21 @@ export class SegmentFiles {
     failpoint('segment-written')
     this.#dirty = true
     this.#position = { segment, offset: offset + bytes }
+  }
+
+  /**
+   * Nothing refers to what was appended after `end`, or in vain, and no sync was asked for it: gives its space back. What went
+   * to segments before the current one is dead with them.
+   */
+  cut(end: StreamPosition): void {
+    const { segment } = this.#position
+    const offset = end.segment === segment ? end.offset : 0
+    try {
+      ftruncateSync(this.#file, offset)
+    } catch (error) {
+      throw translate(this.#place, error)
+    }
+    this.#position = { segment, offset }
   }
 
   /** Puts all that was appended so far on stable storage; in the thread pool. Not called back once this is closed. */

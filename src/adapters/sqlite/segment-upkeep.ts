@@ -1,5 +1,5 @@
 import { MiB } from '../../base/limits.js'
-import { type BlobId, DamagedBlob } from '../../channel/log-port.js'
+import { type BlobId, type CleanBounds, DamagedBlob } from '../../channel/log-port.js'
 import type { LogReader } from './log-reader.js'
 import type { LogTables } from './log-tables.js'
 import type { SegmentFiles, StreamPosition } from './segment-files.js'
@@ -10,6 +10,8 @@ const cleanBelow = 0.5
 /** Less than this part of a segment is not worth moving the rest. */
 const deadPartLeast = 1 / 16
 const cleanBytesMax = 8 * MiB
+/** What moving takes beside the moved bytes: their records' heads, and frames of the WAL. */
+const cleanOverhead = MiB
 
 /** Gives the space of dead records back: removes segments that nothing needs, and moves the rest out of sparse ones. */
 export class SegmentUpkeep {
@@ -70,24 +72,27 @@ export class SegmentUpkeep {
   }
 
   /**
-   * A segment most of whose content is dead; or, while more than `deadMax` bytes are dead in all, the one with most of them. A
-   * journalled payload counts as live until it is committed: what it makes of the log refers to it.
+   * Of the segments most of whose content is dead the one that costs least to clean; or, while more than `deadMax` bytes are
+   * dead in all, the one with most of them. None whose rest does not fit into `room`: it gives nothing back before all of it
+   * is moved. A journalled payload counts as live until it is committed: what it makes of the log refers to it.
    */
-  sparse(settled: StreamPosition, deadMax: number): number | undefined {
+  sparse(settled: StreamPosition, { deadMax, room }: CleanBounds): number | undefined {
     // what is moved out of a segment that has to stay only takes space
     if (this.#pins > 0) return undefined
+    let sparsest: { segment: number; live: number } | undefined
     let fullest: { segment: number; dead: number } | undefined
     let allDead = 0
     for (const [segment, size] of this.#segments.complete) {
       const live = this.#tables.live.get(segment)
       // it goes whole, with the next sync
       if (segment >= settled.segment || live === undefined || this.#uncleanable.has(segment)) continue
-      if (live < size * cleanBelow) return segment
       const dead = size - live
       allDead += dead
+      if (live + cleanOverhead > room) continue
+      if (live < size * cleanBelow && live < (sparsest?.live ?? Infinity)) sparsest = { segment, live }
       if (dead >= size * deadPartLeast && dead > (fullest?.dead ?? 0)) fullest = { segment, dead }
     }
-    return allDead > deadMax ? fullest?.segment : undefined
+    return sparsest?.segment ?? (allDead > deadMax ? fullest?.segment : undefined)
   }
 
   /**

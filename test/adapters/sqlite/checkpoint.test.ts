@@ -5,7 +5,7 @@ import t from 'tap'
 import { blobsPerEntryMax } from '../../../src/base/limits.js'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { SqliteStateStore } from '../../../src/adapters/sqlite/state-store.js'
-import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
+import { hasher, moreRecords, owner, quiet, syncOf, tempFolder, unbounded } from '../../contracts/entries.js'
 import { positionAt } from '../../contracts/state-store.js'
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
@@ -57,11 +57,11 @@ void t.test('space of what is dead is found again, and what is alive survives th
   t.ok(bytes() > 140e6)
   const unpin = store.pin()
   const before = bytes()
-  while (store.clean(() => {}, Infinity));
+  while (store.clean(() => {}, unbounded));
   await syncOf(store)
   t.equal(bytes(), before, 'nothing is moved where it cannot be removed: another reader has the log open')
   unpin()
-  while (store.clean(() => {}, Infinity));
+  while (store.clean(() => {}, unbounded));
   t.ok(store.awaitsSync)
   await syncOf(store)
   t.notOk(store.awaitsSync)

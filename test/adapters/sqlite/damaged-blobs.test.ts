@@ -5,7 +5,7 @@ import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { segmentName } from '../../../src/adapters/sqlite/segment-reader.js'
 import { blobsPerEntryMax, KiB } from '../../../src/base/limits.js'
 import type { BlobId } from '../../../src/channel/log-port.js'
-import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
+import { hasher, moreRecords, owner, quiet, syncOf, tempFolder, unbounded } from '../../contracts/entries.js'
 import { damageBlob, placeOfBlob } from '../../support/damage-blob.js'
 
 const segmentBytes = 64 * KiB
@@ -35,12 +35,12 @@ void t.test(
     const bad = 3 * blobsPerEntryMax + 1
     t.ok(damageBlob(folder, bad))
     const told: BlobId[] = []
-    while (store.clean(id => told.push(id), Infinity));
+    while (store.clean(id => told.push(id), unbounded));
     t.same([...new Set(told)], [bad])
     t.ok(Buffer.from(store.blob(6 * blobsPerEntryMax + 1)!).equals(payloads[5]!.subarray(777)))
     t.throws(() => store.blob(bad), { name: 'RkfsError', blob: bad })
     t.ok(store.heal(bad, payloads[2]!.subarray(777)))
-    while (store.clean(() => t.fail('nothing is damaged any more'), Infinity));
+    while (store.clean(() => t.fail('nothing is damaged any more'), unbounded));
     t.ok(Buffer.from(store.blob(bad)!).equals(payloads[2]!.subarray(777)))
     for (let round = 0; round < 3; round++) await syncOf(store)
     t.equal(

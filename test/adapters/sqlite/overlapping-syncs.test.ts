@@ -9,7 +9,7 @@ import t from 'tap'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { Rng } from '../../../src/base/rng.js'
 import { blobsPerEntryMax } from '../../../src/base/limits.js'
-import { hasher, moreRecords, owner, quiet, tempFolder } from '../../contracts/entries.js'
+import { hasher, moreRecords, owner, quiet, tempFolder, unbounded } from '../../contracts/entries.js'
 import { fillPool } from './fill-pool.js'
 
 const seed = Number(process.env['SEED'] ?? 1)
@@ -44,7 +44,7 @@ t.test(`SEED=${seed}`, { timeout: 120_000 }, async t => {
       }, fail)
     }
     if (rng.below(12) === 0) store.compact(store.durableIndex - rng.below(20), isLive)
-    if (rng.below(12) === 0) store.clean(() => {}, Infinity)
+    if (rng.below(12) === 0) store.clean(() => {}, unbounded)
     if (rng.below(40) === 0) store.saveHardState({ term: ++term, vote: owner.member })
     if (rng.below(25) === 0) store.settle()
     if (rng.below(6) === 0) await new Promise(resolve => setImmediate(resolve))

@@ -16,14 +16,14 @@ export class SimSpace implements DiskPort {
   full = false
   /** What somebody else has put there. */
   ballast = 0
-  reserve = 0
+  reserveBytes = 0
   /** How often the reserve was given up. */
   released = 0
   /** Bytes that the log and its journal take. */
   used = (): number => 0
 
   get free(): number {
-    return this.capacity === undefined ? Infinity : this.capacity - this.used() - this.reserve - this.ballast
+    return this.capacity === undefined ? Infinity : this.capacity - this.used() - this.reserveBytes - this.ballast
   }
 
   /** Somebody else's files grow until no more than so many bytes are free. */
@@ -42,15 +42,15 @@ export class SimSpace implements DiskPort {
   }
 
   release(): boolean {
-    if (this.reserve === 0) return false
-    this.reserve = 0
+    if (this.reserveBytes === 0) return false
+    this.reserveBytes = 0
     this.released++
     return true
   }
 
   restock(bytes: number, leastFree: number): void {
     if (this.capacity === undefined || this.full) return
-    if (this.reserve < bytes && this.free - (bytes - this.reserve) >= leastFree) this.reserve = bytes
+    if (this.reserveBytes < bytes && this.free - (bytes - this.reserveBytes) >= leastFree) this.reserveBytes = bytes
   }
 
   /** Before so many bytes are written. Throws `disk-full`. */

@@ -1,5 +1,12 @@
 import type { Rng } from '../../../src/base/rng.js'
-import type { BlobId, JournalRecord, LogAnchor, LogRecord, LogStore } from '../../../src/channel/log-port.js'
+import type {
+  BlobId,
+  CleanBounds,
+  JournalRecord,
+  LogAnchor,
+  LogRecord,
+  LogStore,
+} from '../../../src/channel/log-port.js'
 import type {
   AppliedPosition,
   RecordWrite,
@@ -198,8 +205,8 @@ export class SimLogStore implements LogStore {
   get isPinned(): boolean {
     return this.#live.isPinned
   }
-  clean(damaged: (blob: BlobId) => void, deadMax: number): boolean {
-    return this.#live.clean(damaged, deadMax)
+  clean(damaged: (blob: BlobId) => void, bounds: CleanBounds): boolean {
+    return this.#live.clean(damaged, bounds)
   }
   /** A fault: see `SimDisk`. Only between two processes. */
   damage(id: BlobId): boolean {

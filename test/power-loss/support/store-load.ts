@@ -19,7 +19,17 @@ import {
 } from '../../../src/daemon/snapshot-transfer.js'
 import { recordHash } from '../../../src/fs/table-view.js'
 import type { HardState } from '../../../src/raft/types.js'
-import { bytesOf, cutting, hashAt, hasher, moreRecords, owner, quiet, syncOf } from '../../contracts/entries.js'
+import {
+  bytesOf,
+  cutting,
+  hashAt,
+  hasher,
+  moreRecords,
+  owner,
+  quiet,
+  syncOf,
+  unbounded,
+} from '../../contracts/entries.js'
 import { isKept, type PromiseMark, payloadBytes } from './store-promises.js'
 
 const [folder, marks, seed, steps, end] = process.argv.slice(2) as [string, string, string, string, 'close' | 'kill']
@@ -110,7 +120,7 @@ const operations: Record<string, () => void | Promise<void>> = {
     mark({ kind: 'state', index: applied })
     while (log.compact(target, isKept));
     log.commit()
-    log.clean(() => {}, Infinity)
+    log.clean(() => {}, unbounded)
   },
   drop() {
     const gone = log.blobIds(0, 1000).filter(id => id < log.anchor.index * blobsPerEntryMax && rng.below(3) === 0)

@@ -1,0 +1,84 @@
+/** Cleaning where there is little room: it takes none that it does not give back. */
+import { readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { blobsPerEntryMax, MiB } from '../../../src/base/limits.js'
+import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
+import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
+import { needsRoot, smallDisk } from './support/small-disk.js'
+
+const payloadBytes = 60_000
+
+/** A log of `count` entries of which `isLive` keeps some, in segments of 1 MiB, that is compacted to its end. */
+async function compacted(folder: string, count: number, isLive: (entry: number) => boolean): Promise<SqliteLogStore> {
+  const store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet, MiB, MiB)
+  for (const record of moreRecords(store, count, 1, () => payloadBytes)) {
+    store.append([record])
+    store.commit()
+    if (record.index % 16 === 0) await syncOf(store)
+  }
+  while (store.compact(count, blob => isLive(Math.floor(blob / blobsPerEntryMax)))) store.commit()
+  store.commit()
+  await syncOf(store)
+  return store
+}
+
+const segmentBytes = (folder: string): number =>
+  readdirSync(join(folder, 'segments')).reduce((sum, name) => sum + statSync(join(folder, 'segments', name)).size, 0)
+
+const freeBytes = (folder: string): number => {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize
+}
+
+void t.test('a step that finds no room takes none', { skip: needsRoot }, async t => {
+  const folder = smallDisk(t, 32)
+  let store = await compacted(folder, 200, entry => entry % 3 === 0)
+  const ballast = join(folder, 'ballast')
+  writeFileSync(ballast, new Uint8Array(freeBytes(folder) - 200_000))
+  const before = freeBytes(folder)
+  for (let time = 0; time < 20; time++) {
+    t.throws(() => store.clean(() => {}, { deadMax: Infinity, room: Infinity }), { code: 'disk-full' })
+  }
+  // the WAL may have grown once
+  t.ok(freeBytes(folder) > before - 100_000, `${before} bytes were free, ${freeBytes(folder)} are`)
+  for (let entry = 3; entry <= 200; entry += 3) t.ok(store.blob(entry * blobsPerEntryMax))
+  store.append(moreRecords(store, 1, 1, () => 20_000))
+  store.commit()
+  store.syncNow()
+  store.close()
+  store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet, MiB, MiB)
+  t.equal(store.lastIndex, 201)
+  rmSync(ballast)
+  while (store.clean(() => {}, { deadMax: Infinity, room: Infinity })) await syncOf(store)
+  await syncOf(store)
+  t.ok(segmentBytes(folder) < 7 * MiB, `the segments have ${segmentBytes(folder)} bytes`)
+  for (let entry = 3; entry <= 200; entry += 3) t.ok(store.blob(entry * blobsPerEntryMax))
+  store.close()
+})
+
+void t.test('the sparsest goes first, and none whose rest does not fit', async t => {
+  const folder = tempFolder()
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  // of the first third of the log a third is live, of the rest one in ten
+  const store = await compacted(folder, 180, entry => (entry <= 60 ? entry % 3 === 0 : entry % 10 === 0))
+  const names = (): string[] => readdirSync(join(folder, 'segments')).filter(name => name !== 'spare')
+  const before = names()
+  const nowhere = { deadMax: 0, room: MiB + 50_000 }
+  t.equal(
+    store.clean(() => {}, nowhere),
+    false,
+  )
+  await syncOf(store)
+  t.same(names(), before)
+  // what is live of a sparse segment fits, of another one it does not
+  const little = { deadMax: 0, room: MiB + 150_000 }
+  while (store.clean(() => {}, little)) await syncOf(store)
+  await syncOf(store)
+  t.ok(names().includes(before[0]!))
+  t.ok(names().length <= before.length / 2, `${names().length} of ${before.length} segments are left`)
+  while (store.clean(() => {}, { deadMax: 0, room: Infinity })) await syncOf(store)
+  await syncOf(store)
+  t.notOk(names().includes(before[0]!))
+  store.close()
+})
