@@ -13,6 +13,8 @@ export const chunkPageBytes = 4 * KiB
 export const payloadBytesMax = MiB
 /** Separate runs of stored bytes in one write-back of a mapping's pages; one with more is made into several. */
 export const storedRunsMax = 4096
+/** Runs of a file's bytes that one change keeps in another place; each may be read from another blob. */
+export const keptRunsMax = 128
 /** Blobs of one entry: a write that does not start at a chunk boundary touches one more. */
 export const blobsPerEntryMax = 8
 /** The encoded operation of one change, without its payload. */

@@ -446,7 +446,8 @@ export class Channel implements TransportEvents {
     if (this.#raft.role === 'leader') {
       this.#parts.contact.leads()
       this.#parts.duties.tick(this.#ticks)
-    }
+      this.#parts.relocation.tick()
+    } else this.#parts.relocation.stop()
     this.#parts.upkeep.tick(this.#ticks)
     this.#parts.holds.tick()
     this.#parts.healing.tick()

@@ -1,5 +1,5 @@
 import { failpoint } from '../base/failpoint.js'
-import type { Operation } from '../fs/operation.js'
+import { isHousekeeping, type Operation } from '../fs/operation.js'
 import type { Proposal } from '../oplog/entry.js'
 import { encodeProposal } from '../oplog/proposal-codec.js'
 import type { ChangeNumber } from './change-number.js'
@@ -42,8 +42,7 @@ export class GivenUpChanges {
 
   /** To be reported with all that are given up now: of one file, they make one copy. `number`: see `GivenUp`. */
   add(proposal: Proposal, operation: Operation, cause: LostChange['cause'], number: ChangeNumber | undefined): void {
-    // no program was told anything of when a file was read: that is forgotten (`AccessTimes`)
-    if (operation.kind === 'access') return this.#unjournal(number)
+    if (isHousekeeping(operation)) return this.#unjournal(number)
     const { payload, time } = proposal
     this.#left.push({ change: { operation, payload, time, cause }, proposal, number })
   }

@@ -78,6 +78,7 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
     case 'setxattr':
     case 'removexattr':
       return [attributes(operation.ino)]
+    case 'relocate':
     case 'members':
     case 'mark':
     case 'open-session':

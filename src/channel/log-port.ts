@@ -129,6 +129,8 @@ export interface LogStore {
   settle(): void
   /** All blob ids in ascending order from `after` on, at most `limit`. */
   blobIds(after: BlobId, limit: number): BlobId[]
+  /** How long a blob of an entry before the anchor is; undefined when it is not here. */
+  blobBytes(id: BlobId): number | undefined
   close(): void
 }
 

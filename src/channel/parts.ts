@@ -17,6 +17,7 @@ import { OwnChanges } from './own-changes.js'
 import { OwnContact } from './own-contact.js'
 import { Positions } from './positions.js'
 import { RaftLink } from './raft-link.js'
+import { Relocation } from './relocation.js'
 import { Resumptions } from './resumption.js'
 import { ShownChanges } from './shown-changes.js'
 import { SmallWrites } from './small-writes.js'
@@ -55,6 +56,7 @@ export interface Parts {
   readonly blobs: Blobs
   readonly healing: BlobHealing
   readonly upkeep: Upkeep
+  readonly relocation: Relocation
   readonly holds: StateHolds
   readonly locks: ChannelLocks
   readonly standing: Standing
@@ -135,6 +137,7 @@ export function makeParts(
     blobs,
     healing,
     upkeep,
+    relocation: new Relocation(core, blobs, space, own, retention),
     holds,
     locks: new ChannelLocks(core, waiters, order, (timeoutMs, done) => {
       writes.close()

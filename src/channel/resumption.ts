@@ -178,8 +178,9 @@ export function inodesChangedBy(operation: Operation): number[] {
     case 'setxattr':
     case 'removexattr':
       return [operation.ino]
-    // when a file was read is nobody's work
+    // nobody's work
     case 'access':
+    case 'relocate':
     case 'members':
     case 'mark':
     case 'open-session':

@@ -75,6 +75,12 @@ export interface Keep {
   readonly absent: number
 }
 
+/**
+ * Of what may be kept beside the live data: the log; what is dead in complete segments; what no file uses of blobs that are in
+ * use. The rest is for the files in use.
+ */
+export const keepParts = { log: 3 / 8, dead: 1 / 4, loose: 1 / 8 }
+
 /** Its disk has little more than what is kept free: nothing is kept on any member for who is away. */
 export function isShort(freeBytes: number, minFree: number): boolean {
   return freeBytes < 2 * minFree

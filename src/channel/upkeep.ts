@@ -12,7 +12,7 @@ import type { Durability } from './durability.js'
 import type { Positions } from './positions.js'
 import { withReserve } from './reserve.js'
 import type { Roster } from './roster.js'
-import { dropTarget, type Keep } from './space-policy.js'
+import { dropTarget, type Keep, keepParts } from './space-policy.js'
 import type { Space } from './space.js'
 import type { StateHolds } from './state-holds.js'
 import type { StagedLog } from './staged-log.js'
@@ -27,9 +27,6 @@ const compactTicks = 30
 const droppedBlobsMax = 1024
 /** Blobs that one step of the search for forgotten ones looks at. */
 const sweepBlobs = 2000
-/** Of what may be kept beside the live data: the log; what is dead in complete segments. The rest is for the files in use. */
-const logPart = 1 / 2
-const cleanPart = 1 / 4
 /** How many entries of the log are kept; in bytes it is `keepOf` that says how much. */
 export interface Retention {
   /** Entries that stay behind the last one that all members have. */
@@ -38,6 +35,10 @@ export interface Retention {
   readonly entriesMax: number
   /** How many bytes of log an only member's copy of its state may be behind; `copyBytesUsual` where it is undefined. */
   readonly copyBytes?: number
+  /** How many bytes of blobs that are in use may be in no file; a part of what may be kept where it is undefined. */
+  readonly looseBytes?: number
+  /** Ticks from one search for them to the next; `restTicks` where it is undefined. */
+  readonly looseTicks?: number
 }
 
 /** The state of an only member is copied anew when its log has grown so much behind the copy, or twice the copy's size. */
@@ -219,7 +220,7 @@ export class Upkeep {
       const isCollected = withReserve(this.#disk, true, () => this.#collect(target, dead))
       // cleaning needs room: what was collected comes back first
       if (isCollected) this.#durability.collected()
-      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * cleanPart))
+      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * keepParts.dead))
       if (isCleaned) this.#durability.collected()
       if (isCollected || isCleaned) return
       this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && !this.#store.isPinned
@@ -287,7 +288,7 @@ export class Upkeep {
     const needs = { ceiling: this.#flushed, heldByAll, heldByPresent, margin, entriesMax }
     // what nobody can be sent helps nobody: who lacks it gets a snapshot
     const forsaken = Math.min(this.#healing.forsaken, this.#flushed)
-    const logKeep = { ...keep, usual: keep.usual * logPart }
+    const logKeep = { ...keep, usual: keep.usual * keepParts.log }
     return Math.min(Math.max(dropTarget(log, needs, logKeep), forsaken), this.#copyLimit())
   }
 

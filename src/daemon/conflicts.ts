@@ -16,7 +16,7 @@ import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js
 import { errnoName } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
 import type { LostChange } from '../channel/ports.js'
-import { describeOperation, hasPayload, type Operation, type SetAttributesOperation } from '../fs/operation.js'
+import { describeOperation, isWrite, type Operation, type SetAttributesOperation } from '../fs/operation.js'
 import type { ConflictDescription } from './control-protocol.js'
 
 /** A conflict as the list on disk has it; what versions before this one wrote has neither id nor ranges. */
@@ -79,7 +79,7 @@ export class Conflicts {
     const found: Conflict[] = []
     for (const change of changes) {
       const { operation } = change
-      if (hasPayload(operation)) {
+      if (isWrite(operation)) {
         const content = contents.get(operation.ino)
         if (content === undefined) contents.set(operation.ino, [change])
         else content.push(change)

@@ -2,7 +2,7 @@ import { unreachable } from '../base/assert.js'
 import { EEXIST } from '../base/errno.js'
 import { removeXattr, setAccessTimes, setAttributes, setXattr } from './attributes.js'
 import { usePages } from './chunks.js'
-import { allocate, clone, write, writeBack } from './content.js'
+import { allocate, clone, relocate, write, writeBack } from './content.js'
 import { link, make, remove, rename } from './names.js'
 import type { Operation } from './operation.js'
 import type { View } from './view.js'
@@ -44,6 +44,8 @@ export function apply(view: View, operation: Operation, place: Place): number {
       return allocate(view, operation, place)
     case 'clone':
       return clone(view, operation, place)
+    case 'relocate':
+      return relocate(view, operation, place)
     case 'access':
       return setAccessTimes(view, operation)
     case 'setxattr':

@@ -22,6 +22,8 @@ import {
   type AllocateOperation,
   type AppendOperation,
   type CloneOperation,
+  type KeptRun,
+  type RelocateOperation,
   type WriteBackOperation,
   type WriteOperation,
 } from './operation.js'
@@ -297,5 +299,34 @@ export function putPieces(
     parent: number,
     mtime: time,
     ctime: time,
+  })
+}
+
+/** Keeps bytes of a file in another place. EAGAIN: none of them is where they were taken from. */
+export function relocate(view: View, { ino, runs }: RelocateOperation, { number }: Place): number {
+  const inode = regular(view, ino)
+  if (typeof inode === 'number') return inode
+  let at = 0
+  let errno = EAGAIN
+  for (const run of runs) {
+    if (isKept(view, ino, run)) {
+      placeExtent(view, ino, run.offset, run.length, blobId(number, 0), at, nothingUncovered)
+      errno = 0
+    }
+    at += run.length
+  }
+  return errno
+}
+
+const nothingUncovered: Uncovered = () => {
+  // what was covered is covered again
+}
+
+function isKept(view: View, ino: number, { offset, length, blob, blobOffset }: KeptRun): boolean {
+  let at = blobOffset
+  return readPieces(view, ino, offset, length).every(piece => {
+    const isThere = piece.blob === blob && piece.offset === at
+    at += piece.length
+    return isThere
   })
 }

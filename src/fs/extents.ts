@@ -1,6 +1,6 @@
 import { blobsPerEntryMax, chunkBytes, fileSizeMax } from '../base/limits.js'
 import { replaceInChunk, visitChunk } from './chunks.js'
-import { hasPayload, type Operation } from './operation.js'
+import { isWrite, type Operation } from './operation.js'
 import type { Chunk, Extent } from './records.js'
 import { chunkKey } from './store-port.js'
 import type { View } from './view.js'
@@ -10,7 +10,9 @@ import type { View } from './view.js'
  * each blob lies in one chunk; an append, whose place is not known yet, every `chunkBytes`.
  */
 export function payloadCuts(operation: Operation): number[] {
-  if (!hasPayload(operation)) return []
+  // it is no longer than a chunk
+  if (operation.kind === 'relocate') return [operation.length]
+  if (!isWrite(operation)) return []
   const cuts: number[] = []
   let left = operation.length
   let room = chunkBytes - (operation.kind === 'append' ? 0 : operation.offset % chunkBytes)
@@ -25,7 +27,7 @@ export function payloadCuts(operation: Operation): number[] {
 
 /** How many bytes of payload an operation has. */
 export function payloadLength(operation: Operation): number {
-  return hasPayload(operation) ? operation.length : 0
+  return isWrite(operation) || operation.kind === 'relocate' ? operation.length : 0
 }
 
 /** The part of a payload that is the blob number `part`; undefined when there is none. */

@@ -1,6 +1,14 @@
 import { ByteReader, ByteWriter, fromHex, malformed, toHex } from '../base/bytes.js'
-import { accessTimesMax, fileSizeMax, nameBytesMax, payloadBytesMax, storedRunsMax } from '../base/limits.js'
-import type { MakeOperation, Operation, RenameOperation, StoredRun } from './operation.js'
+import {
+  accessTimesMax,
+  chunkBytes,
+  fileSizeMax,
+  keptRunsMax,
+  nameBytesMax,
+  payloadBytesMax,
+  storedRunsMax,
+} from '../base/limits.js'
+import type { MakeOperation, Operation, RelocateOperation, RenameOperation, StoredRun } from './operation.js'
 
 const memberIdBytes = 8
 
@@ -30,6 +38,7 @@ const kinds = [
   'write-back',
   // an `open-session` that says of how many extents a chunk is kept as pages
   'open-session-paged',
+  'relocate',
 ] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout' | 'open-session-paged')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
@@ -107,6 +116,10 @@ export function encodeOperation(operation: Operation): Uint8Array {
     case 'clone':
       writer.u64(operation.source).u64(operation.sourceOffset)
       writer.u64(operation.ino).u64(operation.offset).u64(operation.length)
+      break
+    case 'relocate':
+      writer.u64(operation.ino).u32(operation.runs.length)
+      for (const run of operation.runs) writer.u64(run.offset).u32(run.length).u64(run.blob).u32(run.blobOffset)
       break
     case 'access':
       writer.u32(operation.times.length)
@@ -206,6 +219,8 @@ function decodeFields(reader: ByteReader): Operation {
         offset: reader.u64(),
         length: reader.u64(),
       }
+    case 'relocate':
+      return relocate(reader)
     case 'access': {
       const count = reader.u32()
       if (count > accessTimesMax) throw malformed('operation: too many access times')
@@ -285,6 +300,22 @@ function rename(reader: ByteReader): RenameOperation {
     newName: name(reader),
     flags: reader.u32(),
   }
+}
+
+function relocate(reader: ByteReader): RelocateOperation {
+  const ino = reader.u64()
+  const count = reader.u32()
+  if (count === 0 || count > keptRunsMax) throw malformed('operation: too many runs of kept bytes, or none')
+  let length = 0
+  const runs = Array.from({ length: count }, () => {
+    const run = { offset: reader.u64(), length: reader.u32(), blob: reader.u64(), blobOffset: reader.u32() }
+    length += run.length
+    if (run.length === 0 || length > chunkBytes)
+      throw malformed('operation: runs of kept bytes that are too long, or empty')
+    if (run.offset > fileSizeMax) throw malformed('operation: kept bytes beyond the largest file')
+    return run
+  })
+  return { kind: 'relocate', ino, length, runs }
 }
 
 function make(reader: ByteReader): MakeOperation {

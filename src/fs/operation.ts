@@ -137,6 +137,26 @@ export interface CloneOperation {
   readonly length: number
 }
 
+/** A run of a file's bytes, and where they are kept. */
+export interface KeptRun {
+  readonly offset: number
+  readonly length: number
+  readonly blob: number
+  readonly blobOffset: number
+}
+
+/**
+ * The bytes of these runs are kept once more, so that blobs of which little is in use can go: no program sees any of it. The
+ * bytes, one run after the other, are the entry's payload; a run that is not kept there any more is left out.
+ */
+export interface RelocateOperation {
+  readonly kind: 'relocate'
+  readonly ino: number
+  /** Of all runs. */
+  readonly length: number
+  readonly runs: readonly KeptRun[]
+}
+
 /** When files were read, as relatime has it: access times that grow, and nothing else. */
 export interface AccessOperation {
   readonly kind: 'access'
@@ -206,6 +226,7 @@ export type Operation =
   | WriteBackOperation
   | AllocateOperation
   | CloneOperation
+  | RelocateOperation
   | AccessOperation
   | SetXattrOperation
   | RemoveXattrOperation
@@ -224,12 +245,17 @@ export function madeInode(operation: Operation): number | undefined {
 export function isContentOperation(
   operation: Operation,
 ): operation is WriteOperation | AppendOperation | WriteBackOperation | AllocateOperation | SetAttributesOperation {
-  return hasPayload(operation) || operation.kind === 'allocate' || operation.kind === 'setattr'
+  return isWrite(operation) || operation.kind === 'allocate' || operation.kind === 'setattr'
 }
 
-/** Whether its bytes are the entry's payload. */
-export function hasPayload(operation: Operation): operation is WriteOperation | AppendOperation | WriteBackOperation {
+/** Whether it brings a program's bytes, which are the entry's payload. */
+export function isWrite(operation: Operation): operation is WriteOperation | AppendOperation | WriteBackOperation {
   return operation.kind === 'write' || operation.kind === 'append' || operation.kind === 'write-back'
+}
+
+/** Whether it is the channel's own work: no program is told of it, and nothing is lost with it. */
+export function isHousekeeping(operation: Operation): boolean {
+  return operation.kind === 'access' || operation.kind === 'relocate'
 }
 
 /** One line for people (`rkfs log`). Names that are not plain text are shown with escapes. */
@@ -264,6 +290,8 @@ export function describeOperation(operation: Operation): string {
       return `allocate ino ${operation.ino} mode ${operation.mode} offset ${operation.offset} length ${operation.length}`
     case 'clone':
       return `clone ino ${operation.source} offset ${operation.sourceOffset} to ino ${operation.ino} offset ${operation.offset} length ${operation.length}`
+    case 'relocate':
+      return `relocate ${operation.length} bytes of ino ${operation.ino} in ${operation.runs.length} runs`
     case 'access':
       return `access ${operation.times.map(({ ino }) => `ino ${ino}`).join(' ')}`
     case 'setxattr':

@@ -104,6 +104,8 @@ export interface StateStore {
     limit: number,
     before?: string,
   ): { key: string; value: Uint8Array }[]
+  /** Chunks of all files in the order of inode and key: after that one, or from the beginning of that inode's. */
+  chunksAfter(ino: number, key: string | undefined, limit: number): { ino: number; key: string; value: Uint8Array }[]
   /** One transaction. Answers the blobs whose count came to 0. Throws `disk-full`: then nothing is kept. */
   write(batch: StateBatch): number[]
   /** Begins a transaction in steps: one at a time, and no `write` meanwhile. Stores that have none write all at once. */

@@ -1,6 +1,6 @@
 import type { Hasher } from '../base/hash.js'
 import { recordCacheMax } from '../base/limits.js'
-import { decodeRecord, encodeRecord, type Records } from './records.js'
+import { type Chunk, decodeRecord, encodeRecord, type Records } from './records.js'
 import { fromLatin1 } from '../base/bytes.js'
 import { SortedRecords } from './sorted-records.js'
 import type { AppliedPosition, RecordWrite, StateStore, StateWriter, Table } from './store-port.js'
@@ -167,6 +167,15 @@ export class TableView implements View {
     return merged(merged(stored, this.#flushing?.groups.get(id)), this.#dirty.get(id))(after, limit)
   }
 
+  /** Chunks of all files, as they were written out last; see `StateStore`. */
+  storedChunksAfter(ino: number, key: string | undefined, limit: number): StoredChunk[] {
+    return this.#reading(() =>
+      this.#store
+        .chunksAfter(ino, key, limit)
+        .map(({ ino: at, key: found, value }) => ({ ino: at, key: found, extents: decodeRecord('chunk', value) })),
+    )
+  }
+
   refer(blob: number, bytes: number): void {
     this.#live.set(blob, (this.#live.get(blob) ?? 0) + bytes)
     this.#dataBytes += bytes
@@ -270,6 +279,13 @@ export class TableView implements View {
     this.beginFlush(applied)
     return [...dead, ...this.stepFlush(Infinity)!]
   }
+}
+
+/** A chunk's record, or a page's. */
+export interface StoredChunk {
+  readonly ino: number
+  readonly key: string
+  readonly extents: Chunk
 }
 
 interface Flushing {

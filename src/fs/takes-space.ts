@@ -13,6 +13,7 @@ export function takesSpace(operation: Operation): boolean {
     case 'append':
     case 'write-back':
     case 'clone':
+    case 'relocate':
     case 'setxattr':
       return true
     case 'allocate':

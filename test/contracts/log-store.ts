@@ -228,9 +228,11 @@ export function logStoreContract(name: string, subject: LogStoreSubject): void {
     t.same(store.blobIds(first[0]!, 1), [first[1]])
     const before = store.bytes.blobs
     const length = store.blob(first[0]!)!.length
+    t.equal(store.blobBytes(first[0]!), length)
     store.dropBlobs([first[0]!, 3, 604 * blobsPerEntryMax])
     t.equal(store.bytes.blobs, before - length)
     t.equal(store.blob(first[0]!), undefined)
+    t.equal(store.blobBytes(first[0]!), undefined)
     t.ok(store.blob(604 * blobsPerEntryMax), 'a blob of an entry in the log stays')
     store = again(store)
     t.equal(store.bytes.blobs, before - length)

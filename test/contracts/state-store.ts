@@ -59,6 +59,7 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
         key: chunkKey(n),
         value: value(`chunk ${n}`),
       })),
+      { table: 'chunk', ino: 7, key: chunkKey(3), value: value('chunk') },
       { table: 'xattr', ino: 1, key: 'user.x', value: bytesOf(1, 65536) },
       { table: 'session', ino: 0, key: '0123456789abcdef', value: value('s') },
       { table: 'setting', ino: 0, key: 'members', value: value('m') },
@@ -87,6 +88,18 @@ export function stateStoreContract(name: string, subject: StateStoreSubject): vo
       t.same(upTo(undefined, 10, 1000), [chunkKey(0), chunkKey(5)], 'before a key')
       t.same(upTo(undefined, 1, 2 ** 34), [chunkKey(0)])
       t.same(upTo(chunkKey(5), 10, 2 ** 34), [chunkKey(1000)])
+      const chunks = (ino: number, after: string | undefined, limit: number): [number, string][] =>
+        store.chunksAfter(ino, after, limit).map(one => [one.ino, one.key])
+      t.same(chunks(0, undefined, 2), [
+        [7, chunkKey(3)],
+        [big, chunkKey(0)],
+      ])
+      t.same(chunks(7, undefined, 1), [[7, chunkKey(3)]])
+      t.same(chunks(7, chunkKey(3), 1), [[big, chunkKey(0)]])
+      t.same(chunks(big, chunkKey(5), 10), [
+        [big, chunkKey(1000)],
+        [big, chunkKey(2 ** 34)],
+      ])
       t.same(
         store.scan('inode', 1, undefined, 10).map(one => one.key),
         [''],

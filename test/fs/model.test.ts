@@ -17,6 +17,7 @@ import type { View } from '../../src/fs/view.js'
 import { MemoryStateStore } from '../support/memory-state-store.js'
 import { BlobBook, Machine, newTable, treeOf, walk } from './support/machine.js'
 import { ModelFs } from './support/model.js'
+import { type Relocation, relocationIn } from './support/relocation.js'
 
 // SEED=n replays a failure; RUNS=n runs more of them.
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
@@ -314,6 +315,7 @@ void t.test('apply does what the model does, over flushes and reopenings', t => 
       if (next < 2) flush(number)
       if (next === 2 && table.isFlushing) failStep(table, store)
       if (next === 0) table = newTable(store, max)
+      if (next > 4) relocate(table, book, i, steps.length + number)
     })
     compare(table, book, model)
     flush(steps.length)
@@ -328,6 +330,15 @@ void t.test('apply does what the model does, over flushes and reopenings', t => 
   t.pass(`${runs} histories`)
   t.end()
 })
+
+/** Keeps some bytes of a file anew, which the model does not know of. */
+function relocate(view: View, book: BlobBook, i: number, number: number): Relocation | undefined {
+  const found = relocationIn(view, book, 2 + (i % 6), i % 2)
+  if (found === undefined) return undefined
+  book.put(number, found.operation, found.payload)
+  same(apply(view, found.operation, { time: BigInt(number), number }), 0, 'a relocation')
+  return found
+}
 
 /** The disk gives up in the middle of a flush: all of it is tried again with the next one. */
 function failStep(table: TableView, store: MemoryStateStore): void {
@@ -372,6 +383,14 @@ void t.test('an overlay of what is not committed shows what the table will show 
       index = number
       log.push({ index, operation })
       same(apply(all, operation, place), 0, 'the same on the whole')
+      if (next > 6) {
+        overlay.tag = number + 1
+        const kept = relocate(overlay, book, index, number + 1)
+        if (kept !== undefined) {
+          log.push({ index: ++index, operation: kept.operation })
+          same(apply(all, kept.operation, { time: BigInt(index), number: index }), 0, 'a relocation on the whole')
+        }
+      }
       if (next < 5) commit(next)
       if (next === 5) table.flush(position(index - log.length))
       if (next === 6) rebuild(overlay, log)

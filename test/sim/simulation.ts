@@ -16,6 +16,7 @@ import { Cluster, type Member } from '../channel/support/cluster.js'
 import { ByteUser } from './byte-users.js'
 import { Acknowledged } from './checkers/acknowledged.js'
 import { checkAnswers } from './checkers/answers.js'
+import type { Retention } from '../../src/channel/upkeep.js'
 import { checkBounds, checkNetwork } from './checkers/bounds.js'
 import { checkFileTree } from './checkers/file-tree.js'
 import { checkKeptBlobs } from './checkers/kept-blobs.js'
@@ -72,6 +73,12 @@ export interface RunResult {
   readonly totals: Readonly<Record<string, number>>
 }
 
+/** With little of the log kept, what is in use of blobs that are mostly not is kept anew at once. */
+function retentionOf(entriesMax: number): Retention {
+  const loose = entriesMax < 60 ? { looseBytes: -Infinity, looseTicks: 0 } : {}
+  return { margin: 1, entriesMax, copyBytes: 0, ...loose }
+}
+
 /**
  * One run: members of a channel, programs that use it, and faults, all of it drawn from a seed. A safety phase, in which
  * nothing may be wrong whatever fails, then a liveness phase, in which a majority is whole again and must get on.
@@ -101,6 +108,7 @@ export class Simulation {
   #world: World | undefined
   #pages: PageFiles | undefined
   #busy = true
+  #relocations = 0
 
   constructor(seed: number, ticks = defaultTicks, mutation: Mutation = {}) {
     this.#rng = new Rng(seed)
@@ -138,7 +146,7 @@ export class Simulation {
         mounted: (member, frontend) => this.#mounted(member, frontend),
         failed: member => this.#faults!.failed(member),
       },
-      ...(retainedEntries === undefined ? {} : { retention: { margin: 1, entriesMax: retainedEntries, copyBytes: 0 } }),
+      ...(retainedEntries === undefined ? {} : { retention: retentionOf(retainedEntries) }),
       openDisk: (_, schedule) => {
         const disk = options.disk === 'sqlite' ? this.#disks.open(schedule) : new MemoryDisk(schedule)
         if (options.diskMiB !== undefined) disk.space.capacity = options.diskMiB * MiB
@@ -156,6 +164,7 @@ export class Simulation {
         this.#late.committed(stored)
         this.#numbers.committed(stored)
         this.#acknowledged.committed(stored)
+        if (operation.kind === 'relocate') this.#relocations++
         this.trace.note(`entry ${entry.index} of term ${entry.term}: ${operation.kind}`)
       },
     )
@@ -512,6 +521,7 @@ export class Simulation {
       terms: this.#leaders.terms,
       votes: this.#votes.count,
       snapshots: this.#snapshots!.installed,
+      relocations: this.#relocations,
       linearOperations: this.#linear?.operations ?? 0,
       [`disk-${this.options.disk}`]: 1,
       leftOut: this.options.leftOut ? 1 : 0,

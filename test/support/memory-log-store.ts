@@ -348,6 +348,10 @@ export class MemoryLogStore implements LogStore {
       .slice(0, limit)
   }
 
+  blobBytes(id: BlobId): number | undefined {
+    return this.#blobs.get(id)?.length
+  }
+
   close(): void {
     this.#closed = true
   }

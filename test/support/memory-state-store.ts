@@ -33,6 +33,16 @@ export class MemoryStateStore implements StateStore {
     return found
   }
 
+  chunksAfter(ino: number, key: string | undefined, limit: number): StateRecord[] {
+    const found: StateRecord[] = []
+    const inodes = [...this.#tables.get('chunk')!.keys()].filter(one => one >= ino).sort((a, b) => a - b)
+    for (const one of inodes) {
+      if (found.length >= limit) break
+      found.push(...this.scan('chunk', one, one === ino ? key : undefined, limit - found.length))
+    }
+    return found
+  }
+
   #put({ table, ino, key, value }: RecordWrite): void {
     const records = this.#tables.get(table)!
     if (value === undefined) {

@@ -562,6 +562,10 @@ export class SqliteLogStore implements LogStore {
     return ids
   }
 
+  blobBytes(id: BlobId): number | undefined {
+    return this.#read(() => this.#reader.blobCheck(id)?.length)
+  }
+
   /** Whether a blob's row is not one that a removal, which the database has not seen yet, took away. */
   #isKnown(id: BlobId): boolean {
     const index = Math.floor(id / blobsPerEntryMax)

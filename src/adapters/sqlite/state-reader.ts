@@ -23,6 +23,7 @@ export class StateReader {
   #first = {} as Record<Table, Database.Statement>
   #next = {} as Record<Table, Database.Statement>
   #chunksBefore: Database.Statement
+  #chunksAfter: Database.Statement
   #live: Database.Statement
   #db: Database.Database
   #meta: Database.Statement
@@ -41,6 +42,9 @@ export class StateReader {
     }
     this.#chunksBefore = db
       .prepare('SELECT ino, key, value FROM chunk WHERE ino = ? AND key > ? AND key < ? ORDER BY ino, key LIMIT ?')
+      .raw()
+    this.#chunksAfter = db
+      .prepare('SELECT ino, key, value FROM chunk WHERE (ino, key) > (?, ?) ORDER BY ino, key LIMIT ?')
       .raw()
     this.#live = db.prepare('SELECT bytes, crc FROM blob_live WHERE blob = ?').raw()
     this.#meta = db.prepare('SELECT value FROM meta WHERE name = ?').pluck()
@@ -101,6 +105,16 @@ export class StateReader {
         return this.#next[table].all(ino, storedKey(table, after), limit)
       })
       return (rows as Row[]).map(row => this.#record(table, row))
+    } catch (error) {
+      throw translate(this.place, error)
+    }
+  }
+
+  chunksAfter(ino: number, key: string | undefined, limit: number): StateRecord[] {
+    try {
+      const after = key === undefined ? -1 : storedKey('chunk', key)
+      const rows = readAgain(() => this.#chunksAfter.all(ino, after, limit)) as Row[]
+      return rows.map(row => this.#record('chunk', row))
     } catch (error) {
       throw translate(this.place, error)
     }

@@ -80,6 +80,10 @@ export class SqliteStateStore implements StateStore {
     return this.#reader.scan(table, ino, after, limit, before)
   }
 
+  chunksAfter(ino: number, key: string | undefined, limit: number): StateRecord[] {
+    return this.#reader.chunksAfter(ino, key, limit)
+  }
+
   liveBytes(blob: number): number {
     return this.#counted?.get(blob) ?? this.#reader.liveBytes(blob)
   }

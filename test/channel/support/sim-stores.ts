@@ -245,6 +245,9 @@ export class SimLogStore implements LogStore {
   blobIds(after: BlobId, limit: number): BlobId[] {
     return this.#live.blobIds(after, limit)
   }
+  blobBytes(id: BlobId): number | undefined {
+    return this.#live.blobBytes(id)
+  }
   close(): void {
     this.#live.close()
   }
@@ -289,6 +292,9 @@ export class SimStateStore implements StateStore {
     before?: string,
   ): { key: string; value: Uint8Array }[] {
     return this.#live.scan(table, ino, after, limit, before)
+  }
+  chunksAfter(ino: number, key: string | undefined, limit: number): { ino: number; key: string; value: Uint8Array }[] {
+    return this.#live.chunksAfter(ino, key, limit)
   }
   write(batch: StateBatch): number[] {
     const copy = { writes: [...batch.writes], position: batch.position, liveBytes: new Map(batch.liveBytes) }

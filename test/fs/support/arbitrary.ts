@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { fileSizeMax, payloadBytesMax } from '../../../src/base/limits.js'
+import { fileSizeMax, keptRunsMax, payloadBytesMax } from '../../../src/base/limits.js'
 import type { Operation } from '../../../src/fs/operation.js'
 
 /** Binary strings: one char a byte. */
@@ -94,6 +94,21 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
     offset: u53,
     length: u53,
   }),
+  fc
+    .record({
+      kind: fc.constant('relocate' as const),
+      ino: u53,
+      runs: fc.array(
+        fc.record({
+          offset: fc.integer({ min: 0, max: fileSizeMax }),
+          length: fc.integer({ min: 1, max: 2000 }),
+          blob: u53,
+          blobOffset: u32,
+        }),
+        { minLength: 1, maxLength: keptRunsMax },
+      ),
+    })
+    .map(operation => ({ ...operation, length: operation.runs.reduce((sum, { length }) => sum + length, 0) })),
   fc.record({
     kind: fc.constant('access' as const),
     times: fc.array(fc.record({ ino: u53, atime: i64 }), { maxLength: 5 }),

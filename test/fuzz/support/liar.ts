@@ -100,6 +100,12 @@ export class Liar {
       () => ({ kind: 'setattr', ino: 2 ** 53 - 1, killPrivileges: false, size: far, atime: -(2n ** 63n) }),
       () => ({ kind: 'allocate', ino: 2 ** 53 - 1, mode: this.#rng.u32(), offset: far, length: far }),
       () => ({ kind: 'clone', source: ino, sourceOffset: far, ino: 2 ** 53 - 1, offset: far, length: far }),
+      () => ({
+        kind: 'relocate',
+        ino,
+        length: 1,
+        runs: [{ offset: this.#of([0, far]), length: this.#of([1, 2 ** 32 - 1]), blob: 2 ** 53 - 1, blobOffset: 0 }],
+      }),
       () => ({ kind: 'unlink', parent: 0, name }),
       () => ({ kind: 'rmdir', parent: 1, name: this.#of(badNames) }),
       () => ({ kind: 'setxattr', ino: 2 ** 53 - 1, name, flags: this.#rng.u32(), value: new Uint8Array(70_000) }),
