@@ -113,6 +113,8 @@ export function openState(
   const open = (): SqliteStateStore => SqliteStateStore.open(paths.state, owner, nodeHasher, report, walBytes)
   rmSync(draftOf(paths), { force: true })
   const copied = copiedIndex(paths)
+  // the log has gone on without it since the channel has other members
+  if (copied !== undefined && copied < log.anchor.index) rmSync(paths.copy)
   const isUsable = copied !== undefined && log.term(copied) !== undefined
   if (!existsSync(paths.state) && isUsable) {
     restoreState(paths, owner, report)
