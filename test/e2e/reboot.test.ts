@@ -168,3 +168,21 @@ ${rkfs} stop`
   }
   t.same(readdirSync(join(cluster.root, 'units')), [])
 })
+
+await t.test('umount gives up a mount that is just coming back', async t => {
+  await solo.mount()
+  const second = await cluster.machine('second')
+  await cluster.admit(solo, second)
+  await until('two vote', async () => (await solo.status())?.quorum.voters === 2)
+  await second.must('stop')
+  await solo.must('stop')
+  serve()
+  // without a majority it waits for some seconds to know what there is
+  await until('it is coming back', async () => (await states()).join() === `${solo.directory} waiting`)
+  await solo.must('umount', solo.directory)
+  t.same(await states(), [])
+  await second.mount()
+  await until('a majority is there', async () => (await solo.status())?.quorum.ok === true)
+  t.notOk(isMounted(solo.directory))
+  t.same(await states(), [])
+})
