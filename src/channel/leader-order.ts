@@ -4,7 +4,7 @@ import type { MemberId } from '../base/ids.js'
 import { apply, membersDescriptor, membersVersion } from '../fs/apply.js'
 import { payloadLength } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
-import { madeInode, type MembersOperation, type Operation } from '../fs/operation.js'
+import { isHousekeeping, madeInode, type MembersOperation, type Operation } from '../fs/operation.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
@@ -170,7 +170,8 @@ export class LeaderOrder {
     rememberPlace(ordered, proposal, operation)
     this.#appender.append(proposal, operation)
     for (const member of replaced) this.#raft.forget(member)
-    this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
+    if (!isHousekeeping(operation))
+      this.#writers.count(proposal.origin, proposal.operation.length + proposal.payload.length)
     if (own !== undefined) own.ordered = index
     // what this member has on its way and is given up with its session is shown until the end of that is committed
     const endsOwn = operation.kind === 'end-session' && operation.member === this.#self
@@ -197,6 +198,8 @@ export class LeaderOrder {
   /** Why the order refuses what the state would take: it depends on whose change it is. */
   #check(operation: Operation, origin: MemberId): number {
     if (operation.kind === 'members') return this.#checkMembers(operation, origin)
+    // whoever leads knows best what is to be relocated, and nobody but itself believes that the bytes are the same
+    if (operation.kind === 'relocate') return origin === this.#self ? 0 : EPERM
     const ino = madeInode(operation)
     if (ino === undefined || this.#descriptorHas(descriptor => mayMakeInode(descriptor, origin, ino))) return 0
     // in the range of another member, that one could not make its own files any more

@@ -121,8 +121,8 @@ export interface LogStore {
   /**
    * Rewrites what is left in files whose content is mostly dead, or which hold the most dead bytes while there are more than
    * `deadMax` of them in all, so that their space is free; one bounded step. Answers whether more is left to do. `damaged` is
-   * told of each blob that could not be read; its file stays as it is until it is healed. Throws `disk-full`: then it has
-   * taken no space.
+   * told of each blob that could not be read; its file stays as it is until it is healed. Throws `disk-full`: then
+   * what it had written is given back.
    */
   clean(damaged: (blob: BlobId) => void, bounds: CleanBounds): boolean
   /** Makes all that was committed visible to other readers of the database (a snapshot), on stable storage. */
@@ -138,8 +138,10 @@ export interface LogStore {
 export interface CleanBounds {
   /** So many may be dead. */
   readonly deadMax: number
-  /** So many may be taken until the first are given back. */
+  /** So many are free. */
   readonly room: number
+  /** So many more may be taken where most of a file is dead. */
+  readonly reserve: number
 }
 
 /** Who wrote the log: refused when it is another's. */

@@ -6,7 +6,7 @@ import type { MemberId } from '../base/ids.js'
 import { uncommittedBytesMax } from '../base/limits.js'
 import { getInode } from '../fs/apply.js'
 import { encodeOperation } from '../fs/operation-codec.js'
-import { isContentOperation, type Operation } from '../fs/operation.js'
+import { isContentOperation, isHousekeeping, type Operation } from '../fs/operation.js'
 import { takesSpace } from '../fs/takes-space.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
@@ -353,7 +353,7 @@ export class OwnChanges {
       accepted: options.done,
     }
     waiting.change = change
-    this.#unanswered++
+    if (!isHousekeeping(operation)) this.#unanswered++
     if (this.#views.leading) this.#acceptAsLeader(change, options)
     else this.#acceptElsewhere(change, options)
   }
@@ -401,7 +401,7 @@ export class OwnChanges {
     const done = change.accepted
     if (done === undefined) return undefined
     change.accepted = undefined
-    this.#unanswered--
+    if (!isHousekeeping(change.operation)) this.#unanswered--
     return done
   }
 

@@ -137,7 +137,7 @@ export function makeParts(
     blobs,
     healing,
     upkeep,
-    relocation: new Relocation(core, blobs, space, own, retention),
+    relocation: new Relocation(core, blobs, space, own, retention.relocation),
     holds,
     locks: new ChannelLocks(core, waiters, order, (timeoutMs, done) => {
       writes.close()

@@ -1,9 +1,12 @@
 import { concatBytes } from '../base/bytes.js'
-import { blobsPerEntryMax, chunkBytes, keptRunsMax } from '../base/limits.js'
+import { EAGAIN, ENOENT } from '../base/errno.js'
+import { RkfsError } from '../base/errors.js'
+import { blobsPerEntryMax, chunkBytes, keptRunsMax, KiB } from '../base/limits.js'
 import { getInode } from '../fs/apply.js'
 import { readPieces } from '../fs/extents.js'
 import type { KeptRun, RelocateOperation } from '../fs/operation.js'
 import { placeOfChunk } from '../fs/store-port.js'
+import type { TableView } from '../fs/table-view.js'
 import type { Blobs } from './blobs.js'
 import type { Core } from './core.js'
 import { type BlobId, DamagedBlob } from './log-port.js'
@@ -12,21 +15,31 @@ import { keepParts } from './space-policy.js'
 import type { Space } from './space.js'
 import type { StagedLog } from './staged-log.js'
 import type { ChannelPorts } from './ports.js'
-import type { Retention } from './upkeep.js'
 import type { Views } from './views.js'
 
 /** Blobs, and chunks, that one tick looks at: some milliseconds. */
 const sweptMax = 512
 const scannedMax = 256
+/** Changes that one tick begins, one after the other. */
+const changesMax = 4
 /** Blobs that one pass is about at most. */
-const sparseMax = 8192
+const sparseMax = 65_536
 /** A blob with no more than this part in use is sparse; the next parts are for when those before were not enough. */
 const sparseParts = [1 / 2, 3 / 4, 7 / 8]
-/** Ticks from one pass to the next: what it freed goes with the log meanwhile. */
-const restTicks = 100
-/** … so many times as long after one that found nothing, though it was the last that would. */
+/** So many times as long it rests after a pass that achieved nothing, though it was the last that would. */
 const longRest = 60
 const timeoutMs = 30_000
+
+export interface RelocationLimits {
+  /** How many bytes of blobs that are in use may be in no file; undefined: a part of what may be kept. */
+  readonly looseBytes?: number
+  /** A blob of which less is to be gained is not worth an entry. */
+  readonly gainBytes: number
+  /** Ticks from one pass to the next: what it freed goes with the log meanwhile. */
+  readonly restTicks: number
+}
+
+const usualLimits: RelocationLimits = { gainBytes: 4 * KiB, restTicks: 100 }
 
 interface PlaceOfChunk {
   readonly ino: number
@@ -36,12 +49,16 @@ interface PlaceOfChunk {
 /** A pass through the log's blobs, for those that are sparse, and then through the chunks of all files, for who uses them. */
 interface Pass {
   readonly sparse: Set<BlobId>
+  /** Bytes that no file uses of blobs that are in use. */
+  loose: number
   /** The last blob that was looked at; undefined when all were. */
   blob: BlobId | undefined
   /** The last record that was looked at. */
   readonly chunk: { ino: number; key: string | undefined }
   /** Chunks whose bytes in sparse blobs are to be relocated. */
   readonly found: PlaceOfChunk[]
+  /** Bytes that were kept anew. */
+  relocated: number
 }
 
 /**
@@ -56,20 +73,22 @@ export class Relocation {
   readonly #blobs: Blobs
   readonly #space: Space
   readonly #own: OwnChanges
-  readonly #looseMax: number | undefined
-  readonly #restTicks: number
+  readonly #limits: RelocationLimits
   #pass: Pass | undefined
   #rest = 0
   #part = 0
-  #isUnderWay = false
-  #relocated = 0
+  /** What had been written over when the blobs were last looked at: only that makes them sparse. */
+  #looked: { readonly table: TableView; readonly uncovered: number } | undefined
+  /** Takes the change that is on its way back, if it was not sent yet. */
+  #cancel: (() => void) | undefined
+  #changes = 0
 
   constructor(
     { ports, log, views }: Core,
     blobs: Blobs,
     space: Space,
     own: OwnChanges,
-    { looseBytes, looseTicks = restTicks }: Retention,
+    limits: Partial<RelocationLimits> = {},
   ) {
     this.#ports = ports
     this.#log = log
@@ -77,39 +96,56 @@ export class Relocation {
     this.#blobs = blobs
     this.#space = space
     this.#own = own
-    this.#looseMax = looseBytes
-    this.#restTicks = looseTicks
-  }
-
-  /** Bytes that were kept anew. */
-  get relocated(): number {
-    return this.#relocated
+    this.#limits = { ...usualLimits, ...limits }
   }
 
   tick(): void {
-    if (this.#isUnderWay) return
-    if (this.#pass === undefined) {
-      if (this.#rest-- > 0) return
-      this.#rest = this.#restTicks
-      const most = this.#looseMax ?? this.#space.keep.usual * keepParts.loose
-      if (this.#looseBytes() <= most) this.#part = 0
-      else this.#pass = { sparse: new Set(), blob: -1, chunk: { ino: 0, key: undefined }, found: [] }
-      return
+    if (this.#cancel !== undefined) return
+    this.#changes = 0
+    this.#attempt(() => {
+      if (this.#pass !== undefined) this.#goOn(this.#pass)
+      else if (this.#rest-- <= 0) this.#maybeBegin()
+    })
+  }
+
+  /** What cannot be read concerns whoever needs it: this can wait. */
+  #attempt(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!(error instanceof RkfsError)) throw error
+      this.#giveUp()
     }
-    if (this.#pass.blob !== undefined) this.#sweep(this.#pass)
-    else if (this.#pass.found.length > 0) this.#relocate(this.#pass)
-    else this.#scan(this.#pass)
   }
 
   /** What a leader was about ends with its leadership. */
   stop(): void {
+    if (this.#pass === undefined) return
     this.#pass = undefined
+    this.#looked = undefined
+    this.#part = 0
+    this.#cancel?.()
   }
 
-  /** At least so many bytes of blobs from before the log are not in use: some of what is lies in the log. */
-  #looseBytes(): number {
-    const { blobs, log, entries } = this.#ports.log.bytes
-    return blobs - (log - entries) - this.#views.table.dataBytes
+  get #most(): number {
+    const usual = this.#space.anyShort ? 0 : this.#space.keep.usual * keepParts.loose
+    return this.#limits.looseBytes ?? usual
+  }
+
+  #maybeBegin(): void {
+    const { table } = this.#views
+    this.#rest = this.#limits.restTicks
+    const { uncoveredBytes: uncovered } = table
+    if (this.#looked?.table === table && uncovered - this.#looked.uncovered <= this.#most) return
+    this.#looked = { table, uncovered }
+    const chunk = { ino: 0, key: undefined }
+    this.#pass = { sparse: new Set(), loose: 0, blob: -1, chunk, found: [], relocated: 0 }
+  }
+
+  #goOn(pass: Pass): void {
+    if (pass.blob !== undefined) this.#sweep(pass)
+    else if (pass.found.length > 0) this.#relocate(pass)
+    else this.#scan(pass)
   }
 
   #sweep(pass: Pass): void {
@@ -119,19 +155,37 @@ export class Relocation {
     for (const id of ids) {
       if (id >= end) break
       const live = this.#views.table.liveBytes(id)
-      if (live > 0 && live <= (log.blobBytes(id) ?? 0) * sparseParts[this.#part]!) pass.sparse.add(id)
+      const bytes = live === 0 ? 0 : (log.blobBytes(id) ?? 0)
+      pass.loose += Math.max(0, bytes - live)
+      const isSparse = live <= bytes * sparseParts[this.#part]! && bytes - live >= this.#limits.gainBytes
+      if (isSparse && pass.sparse.size < sparseMax) pass.sparse.add(id)
     }
     const last = ids.at(-1)
-    pass.blob = last === undefined || last >= end || pass.sparse.size >= sparseMax ? undefined : last
-    if (pass.blob === undefined && pass.sparse.size === 0) this.#done(true)
+    if (last !== undefined && last < end) return void (pass.blob = last)
+    pass.blob = undefined
+    if (pass.loose <= this.#most) this.#end()
+    else if (pass.sparse.size === 0) this.#ended(pass)
   }
 
-  /** `isEmpty`: there was no sparse blob. */
-  #done(isEmpty: boolean): void {
+  /** As few bytes are unused as may be. */
+  #end(): void {
     this.#pass = undefined
-    if (!isEmpty) this.#part = 0
-    else if (this.#part < sparseParts.length - 1) this.#part++
-    else this.#rest = longRest * this.#restTicks
+    this.#part = 0
+  }
+
+  /** There may be more to do: what is sparse now is looked for again. */
+  #ended({ relocated }: Pass): void {
+    if (relocated === 0 && this.#part === sparseParts.length - 1) return this.#giveUp()
+    this.#part = relocated === 0 ? this.#part + 1 : 0
+    this.#pass = undefined
+    this.#looked = undefined
+  }
+
+  /** Nothing can be done now. */
+  #giveUp(): void {
+    this.#end()
+    this.#looked = undefined
+    this.#rest = longRest * this.#limits.restTicks
   }
 
   #scan(pass: Pass): void {
@@ -145,28 +199,40 @@ export class Relocation {
       // of its pages one stands for all
       if (last?.ino !== ino || last.chunk !== place.chunk) found.push(place)
     }
-    if (records.length < scannedMax && found.length === 0) this.#done(false)
+    if (records.length < scannedMax && found.length === 0) this.#ended(pass)
   }
 
   /** Keeps the next bytes of the first chunk that was found anew. */
   #relocate(pass: Pass): void {
+    // over a thin link it would fill the window, and whoever writes would wait for it
+    if (this.#own.isThin && this.#own.anyUnanswered) return
     const [place] = pass.found
     const runs = this.#runsIn(place!, pass.sparse)
-    const payload = runs.length === 0 ? undefined : this.#read(runs)
-    if (payload === undefined) return void pass.found.shift()
+    if (runs.length === 0) return void pass.found.shift()
+    const payload = this.#read(runs, pass.sparse)
+    if (payload === undefined) return
     const operation: RelocateOperation = { kind: 'relocate', ino: place!.ino, length: payload.length, runs }
-    this.#isUnderWay = true
-    this.#own.submit('change', operation, payload, {
+    this.#changes++
+    let isDone = false
+    const cancel = this.#own.submit('change', operation, payload, {
       // nobody is told of it before it is committed: what becomes of it concerns no program
       durable: true,
       timeoutMs,
       done: errno => {
-        this.#isUnderWay = false
-        // what is left of this chunk is looked at again; one that does not come about is left to another pass
-        if (errno === 0) this.#relocated += payload.length
-        else pass.found.shift()
+        isDone = true
+        this.#cancel = undefined
+        if (this.#pass === pass) this.#attempt(() => this.#relocated(pass, payload.length, errno))
       },
     })
+    if (!isDone) this.#cancel = cancel
+  }
+
+  #relocated(pass: Pass, bytes: number, errno: number): void {
+    if (errno === 0) pass.relocated += bytes
+    // the file is another one now: another pass sees it
+    else if (errno === EAGAIN || errno === ENOENT) pass.found.shift()
+    else return this.#giveUp()
+    if (this.#changes < changesMax && pass.found.length > 0) this.#relocate(pass)
   }
 
   #runsIn({ ino, chunk }: PlaceOfChunk, sparse: ReadonlySet<BlobId>): KeptRun[] {
@@ -188,8 +254,8 @@ export class Relocation {
     return runs
   }
 
-  /** Undefined: they cannot be read, and are healed. */
-  #read(runs: readonly KeptRun[]): Uint8Array | undefined {
+  /** Undefined: one of them cannot be read, is healed, and left alone in this pass. */
+  #read(runs: readonly KeptRun[], sparse: Set<BlobId>): Uint8Array | undefined {
     try {
       const parts = runs.map(({ blob, blobOffset, length }) =>
         this.#blobs.get(blob).subarray(blobOffset, blobOffset + length),
@@ -199,8 +265,9 @@ export class Relocation {
         parts.reduce((sum, { length }) => sum + length, 0),
       )
     } catch (error) {
-      if (error instanceof DamagedBlob) return undefined
-      throw error
+      if (!(error instanceof DamagedBlob)) throw error
+      sparse.delete(error.blob)
+      return undefined
     }
   }
 }

@@ -120,9 +120,9 @@ export class Space {
     return this.#own !== undefined && isShort(this.#own.told.free, this.#own.told.minFree)
   }
 
-  /** What can be written here at all, the reserve given up, as it was measured last. */
+  /** What can be written here at all, as it was measured last. */
   get room(): number {
-    return (this.#own?.told.free ?? Infinity) + this.#ports.disk.reserveBytes
+    return this.#own?.told.free ?? Infinity
   }
 
   /** A member that is there has little left, or had a moment ago. */

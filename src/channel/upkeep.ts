@@ -11,6 +11,7 @@ import type { DiskPort } from './disk-port.js'
 import type { Durability } from './durability.js'
 import type { Positions } from './positions.js'
 import { withReserve } from './reserve.js'
+import type { RelocationLimits } from './relocation.js'
 import type { Roster } from './roster.js'
 import { dropTarget, type Keep, keepParts } from './space-policy.js'
 import type { Space } from './space.js'
@@ -35,18 +36,17 @@ export interface Retention {
   readonly entriesMax: number
   /** How many bytes of log an only member's copy of its state may be behind; `copyBytesUsual` where it is undefined. */
   readonly copyBytes?: number
-  /** How many bytes of blobs that are in use may be in no file; a part of what may be kept where it is undefined. */
-  readonly looseBytes?: number
-  /** Ticks from one search for them to the next; `restTicks` where it is undefined. */
-  readonly looseTicks?: number
+  /** What of blobs that are in use may be in no file. */
+  readonly relocation?: Partial<RelocationLimits>
 }
 
 /** The state of an only member is copied anew when its log has grown so much behind the copy, or twice the copy's size. */
 const copyBytesUsual = 16 * MiB
 /** … or so much, where the disk has little left. */
 const copyBytesShort = MiB
-/** After a copy that failed so many steps of compaction pass. */
+/** After a copy, or a cleaning, that failed so many steps of compaction pass. */
 const copyAgainSteps = 20
+const cleanAgainSteps = 20
 
 export const defaultRetention: Retention = { margin: 256, entriesMax: 500_000 }
 
@@ -89,6 +89,7 @@ export class Upkeep {
   /** Blobs that the state no longer refers to, but that stay: their entries are still in the log, or they are pinned. */
   readonly #dead = new Set<BlobId>()
   #moreToCompact = false
+  #cleanWait = 0
   /** Where the search for blobs that an earlier run, or a state before a snapshot, left behind stands. */
   #swept = -1
 
@@ -220,7 +221,7 @@ export class Upkeep {
       const isCollected = withReserve(this.#disk, true, () => this.#collect(target, dead))
       // cleaning needs room: what was collected comes back first
       if (isCollected) this.#durability.collected()
-      const isCleaned = withReserve(this.#disk, true, () => this.#clean(keep.usual * keepParts.dead))
+      const isCleaned = this.#maybeClean(keep.usual * keepParts.dead)
       if (isCleaned) this.#durability.collected()
       if (isCollected || isCleaned) return
       this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && !this.#store.isPinned
@@ -263,11 +264,26 @@ export class Upkeep {
     return true
   }
 
+  /** Answers whether something was moved. Without room for it, it is tried again after some steps. */
+  #maybeClean(deadMax: number): boolean {
+    if (this.#cleanWait > 0) {
+      this.#cleanWait--
+      return false
+    }
+    try {
+      return withReserve(this.#disk, true, () => this.#clean(deadMax))
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      this.#cleanWait = cleanAgainSteps
+      return false
+    }
+  }
+
   /** Answers whether something was moved. */
   #clean(deadMax: number): boolean {
     const { dead } = this.#store.bytes
     const damaged = (id: BlobId): void => this.#healing.note(new DamagedBlob(id, `blob ${id} cannot be read`))
-    const isMore = this.#store.clean(damaged, { deadMax, room: this.#space.room })
+    const isMore = this.#store.clean(damaged, { deadMax, room: this.#space.room, reserve: this.#disk.reserveBytes })
     this.#moreToCompact ||= isMore
     return isMore || this.#store.bytes.dead !== dead
   }

@@ -43,6 +43,7 @@ export class TableView implements View {
   #live = new Map<number, number>()
   #inodes: number
   #dataBytes: number
+  #uncoveredBytes = 0
   /** Told of each read of the store that failed. */
   onDamage: ((error: unknown) => void) | undefined
   /** Told of each record that changes, before it does. */
@@ -63,6 +64,10 @@ export class TableView implements View {
   /** Bytes that extents cover. */
   get dataBytes(): number {
     return this.#dataBytes
+  }
+  /** Bytes that extents have ceased to cover since it was opened. */
+  get uncoveredBytes(): number {
+    return this.#uncoveredBytes
   }
   get dirtyCount(): number {
     return this.#dirtyCount
@@ -179,6 +184,7 @@ export class TableView implements View {
   refer(blob: number, bytes: number): void {
     this.#live.set(blob, (this.#live.get(blob) ?? 0) + bytes)
     this.#dataBytes += bytes
+    if (bytes < 0) this.#uncoveredBytes -= bytes
   }
 
   /** Bytes that extents refer to in a blob, what is not flushed included. */

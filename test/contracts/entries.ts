@@ -11,7 +11,7 @@ import { encodeEntry, hashOfEncoded, zeroHash } from '../../src/oplog/codec.js'
 export { hasher }
 export const owner: LogOwner = { channelId: 'channel-a', member: '0123456789abcdef' }
 /** Only what is mostly dead is cleaned, wherever that finds room. */
-export const unbounded: CleanBounds = { deadMax: Infinity, room: Infinity }
+export const unbounded: CleanBounds = { deadMax: Infinity, room: Infinity, reserve: 0 }
 export const quiet = { info() {}, warn() {}, error() {} }
 
 /** Bytes that depend on the seed alone. */

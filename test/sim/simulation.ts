@@ -75,8 +75,8 @@ export interface RunResult {
 
 /** With little of the log kept, what is in use of blobs that are mostly not is kept anew at once. */
 function retentionOf(entriesMax: number): Retention {
-  const loose = entriesMax < 60 ? { looseBytes: -Infinity, looseTicks: 0 } : {}
-  return { margin: 1, entriesMax, copyBytes: 0, ...loose }
+  const relocation = { looseBytes: -Infinity, gainBytes: 1, restTicks: 0 }
+  return { margin: 1, entriesMax, copyBytes: 0, ...(entriesMax < 60 ? { relocation } : {}) }
 }
 
 /**

@@ -677,7 +677,7 @@ export class SqliteLogStore implements LogStore {
       this.#keptBytes = this.#committed.keptBytes
     } catch (second) {
       // Memory and disk may differ now: no further use.
-      this.#durability.fail(failure)
+      this.#durability.fail(translate(this.#place, second))
       this.#log.error({ file: this.#place.path, error: second }, 'a transaction cannot be rolled back')
     }
     return failure

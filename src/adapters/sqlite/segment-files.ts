@@ -210,8 +210,8 @@ export class SegmentFiles {
   }
 
   /**
-   * Nothing refers to what was appended after `end`, or in vain, and no sync was asked for it: gives its space back. What went
-   * to segments before the current one is dead with them.
+   * Nothing refers to what was appended after `end`, and no sync was asked for it: gives the space of that back, and of what
+   * an append that failed has left. What went to segments before the current one is dead with them.
    */
   cut(end: StreamPosition): void {
     const { segment } = this.#position

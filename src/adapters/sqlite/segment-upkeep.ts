@@ -1,4 +1,4 @@
-import { MiB } from '../../base/limits.js'
+import { KiB, MiB } from '../../base/limits.js'
 import { type BlobId, type CleanBounds, DamagedBlob } from '../../channel/log-port.js'
 import type { LogReader } from './log-reader.js'
 import type { LogTables } from './log-tables.js'
@@ -10,8 +10,10 @@ const cleanBelow = 0.5
 /** Less than this part of a segment is not worth moving the rest. */
 const deadPartLeast = 1 / 16
 const cleanBytesMax = 8 * MiB
-/** What moving takes beside the moved bytes: their records' heads, and frames of the WAL. */
-const cleanOverhead = MiB
+/** What moving takes beside the moved bytes, and a part of them: their records' heads, and frames of the WAL. */
+const cleanOverhead = 64 * KiB
+/** Blobs that one step moves; each may be on a page of its own in the database. */
+const cleanBlobsMax = 512
 
 /** Gives the space of dead records back: removes segments that nothing needs, and moves the rest out of sparse ones. */
 export class SegmentUpkeep {
@@ -74,9 +76,9 @@ export class SegmentUpkeep {
   /**
    * Of the segments most of whose content is dead the one that costs least to clean; or, while more than `deadMax` bytes are
    * dead in all, the one with most of them. None whose rest does not fit into `room`: it gives nothing back before all of it
-   * is moved. A journalled payload counts as live until it is committed: what it makes of the log refers to it.
+   * is moved. The reserve is spent where more comes back than is taken. A journalled payload counts as live until it is committed: what it makes of the log refers to it.
    */
-  sparse(settled: StreamPosition, { deadMax, room }: CleanBounds): number | undefined {
+  sparse(settled: StreamPosition, { deadMax, room, reserve }: CleanBounds): number | undefined {
     // what is moved out of a segment that has to stay only takes space
     if (this.#pins > 0) return undefined
     let sparsest: { segment: number; live: number } | undefined
@@ -88,8 +90,10 @@ export class SegmentUpkeep {
       if (segment >= settled.segment || live === undefined || this.#uncleanable.has(segment)) continue
       const dead = size - live
       allDead += dead
-      if (live + cleanOverhead > room) continue
+      const needed = live + live / 16 + cleanOverhead
+      if (needed > room + reserve) continue
       if (live < size * cleanBelow && live < (sparsest?.live ?? Infinity)) sparsest = { segment, live }
+      if (needed > room) continue
       if (dead >= size * deadPartLeast && dead > (fullest?.dead ?? 0)) fullest = { segment, dead }
     }
     return sparsest?.segment ?? (allDead > deadMax ? fullest?.segment : undefined)
@@ -105,7 +109,7 @@ export class SegmentUpkeep {
     damaged: (id: BlobId) => void,
   ): void {
     let bytes = 0
-    for (const row of this.#tables.bulkOf(segment, 4096)) {
+    for (const row of this.#tables.bulkOf(segment, cleanBlobsMax)) {
       if (bytes > 0 && bytes + row.length > cleanBytesMax) break
       const data = this.#readable(row.id, damaged)
       if (data === undefined) continue

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { blobsPerEntryMax, MiB } from '../../../src/base/limits.js'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
-import { hasher, moreRecords, owner, quiet, syncOf, tempFolder } from '../../contracts/entries.js'
+import { hasher, moreRecords, owner, quiet, syncOf, tempFolder, unbounded } from '../../contracts/entries.js'
 import { needsRoot, smallDisk } from './support/small-disk.js'
 
 const payloadBytes = 60_000
@@ -38,7 +38,7 @@ void t.test('a step that finds no room takes none', { skip: needsRoot }, async t
   writeFileSync(ballast, new Uint8Array(freeBytes(folder) - 200_000))
   const before = freeBytes(folder)
   for (let time = 0; time < 20; time++) {
-    t.throws(() => store.clean(() => {}, { deadMax: Infinity, room: Infinity }), { code: 'disk-full' })
+    t.throws(() => store.clean(() => {}, unbounded), { code: 'disk-full' })
   }
   // the WAL may have grown once
   t.ok(freeBytes(folder) > before - 100_000, `${before} bytes were free, ${freeBytes(folder)} are`)
@@ -50,7 +50,7 @@ void t.test('a step that finds no room takes none', { skip: needsRoot }, async t
   store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet, MiB, MiB)
   t.equal(store.lastIndex, 201)
   rmSync(ballast)
-  while (store.clean(() => {}, { deadMax: Infinity, room: Infinity })) await syncOf(store)
+  while (store.clean(() => {}, unbounded)) await syncOf(store)
   await syncOf(store)
   t.ok(segmentBytes(folder) < 7 * MiB, `the segments have ${segmentBytes(folder)} bytes`)
   for (let entry = 3; entry <= 200; entry += 3) t.ok(store.blob(entry * blobsPerEntryMax))
@@ -64,7 +64,7 @@ void t.test('the sparsest goes first, and none whose rest does not fit', async t
   const store = await compacted(folder, 180, entry => (entry <= 60 ? entry % 3 === 0 : entry % 10 === 0))
   const names = (): string[] => readdirSync(join(folder, 'segments')).filter(name => name !== 'spare')
   const before = names()
-  const nowhere = { deadMax: 0, room: MiB + 50_000 }
+  const nowhere = { deadMax: 0, room: 100_000, reserve: 0 }
   t.equal(
     store.clean(() => {}, nowhere),
     false,
@@ -72,12 +72,12 @@ void t.test('the sparsest goes first, and none whose rest does not fit', async t
   await syncOf(store)
   t.same(names(), before)
   // what is live of a sparse segment fits, of another one it does not
-  const little = { deadMax: 0, room: MiB + 150_000 }
+  const little = { deadMax: 0, room: 150_000, reserve: 50_000 }
   while (store.clean(() => {}, little)) await syncOf(store)
   await syncOf(store)
   t.ok(names().includes(before[0]!))
   t.ok(names().length <= before.length / 2, `${names().length} of ${before.length} segments are left`)
-  while (store.clean(() => {}, { deadMax: 0, room: Infinity })) await syncOf(store)
+  while (store.clean(() => {}, { ...unbounded, deadMax: 0 })) await syncOf(store)
   await syncOf(store)
   t.notOk(names().includes(before[0]!))
   store.close()
