@@ -92,9 +92,9 @@ export class RateWindow {
     this.#bytes = options.initialBytes
   }
 
-  /** Bytes that may be under way. */
+  /** Bytes that may be under way; a whole number. */
   get bytes(): number {
-    return this.#bytes
+    return Math.floor(this.#bytes)
   }
   /** Whether more than that has shown to queue up. */
   get isLimited(): boolean {
