@@ -74,6 +74,7 @@ await t.test('a removed member gets nothing more', async t => {
 
 await t.test('it comes back with a new invitation, its folder moved away, its key the same', async t => {
   const before = (await c.report())?.node.id
+  await c.must('umount', c.directory)
   await c.must('stop')
   renameSync(c.folder(), join(cluster.root, 'old-c'))
   await c.must('join', await a.must('member', 'invite', 'demo'))
