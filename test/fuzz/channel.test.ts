@@ -69,7 +69,10 @@ function noticed(what: string, cluster: Cluster): boolean {
   // their status says so
   const removed = honest.filter(({ id, channel }) => !channel.descriptor.members.some(member => member.id === id))
   const [x, y] = honest.map(({ channel }) => channel.digest())
-  const said = honest.some(({ reports }) => reports.some(({ message }) => message.includes('differs')))
+  const said = honest.some(
+    ({ channel, reports }) =>
+      channel.contradiction !== undefined || reports.some(({ message }) => message.includes('differs')),
+  )
   if (stopped.length + removed.length === 0 && !said && x!.index === y!.index && x!.hash !== y!.hash)
     throw new Error(`${what}: two states, and nobody says so`)
   return stopped.length + removed.length > 0 || said

@@ -54,7 +54,10 @@ function sessionless(): Mutation {
     ports: (_, ports) => {
       const { state } = ports
       const drops = intercept(state, {
-        write: batch => state.write({ ...batch, writes: batch.writes.filter(({ table }) => table !== 'session') }),
+        begin: () => {
+          const writer = state.begin!()
+          return { ...writer, put: write => write.table === 'session' || writer.put(write) }
+        },
       })
       return { ...ports, state: drops }
     },

@@ -52,6 +52,7 @@ import { LineReader } from '../../../src/daemon/control-lines.js'
 import { loadConfig, parseAddress as parseListenAddress } from '../../../src/daemon/config.js'
 import { readDescriptor } from '../../../src/daemon/channels-on-disk.js'
 import { formatMountOptions, parseMountOptions } from '../../../src/daemon/mount-options.js'
+import { parsePercent, parseSize } from '../../../src/daemon/size.js'
 import { decodeAcl, encodeAcl } from '../../../src/fs/acl.js'
 import { decodeOperation, encodeOperation } from '../../../src/fs/operation-codec.js'
 import { decodeRecord, encodeRecord, rootDirectory } from '../../../src/fs/records.js'
@@ -357,7 +358,16 @@ export const decoders: readonly Decoder[] = [
     { share: 0.1 },
   ),
   ofBytes(
-    ['decodeFrame', 'decodeRaft', 'decodeLocks', 'decodeProposal', 'decodeGreeting', 'decodeIncarnation', 'decodeRun'],
+    [
+      'decodeFrame',
+      'decodeSpace',
+      'decodeRaft',
+      'decodeLocks',
+      'decodeProposal',
+      'decodeGreeting',
+      'decodeIncarnation',
+      'decodeRun',
+    ],
     [...frameSamples.map(sample => encodeFrame([sample])), encodeFrame(frameSamples)],
     bytes => {
       const read = decodeFrame(bytes)
@@ -472,6 +482,11 @@ export const decoders: readonly Decoder[] = [
     },
     { refuses: error => error instanceof InvalidArgumentError },
   ),
+  ofText(['parseSize', 'parsePercent'], hostileText(['64MiB', '1.5 GiB', '2%', '100']), text => {
+    const bytes = parseSize(text) ?? 0
+    const part = parsePercent(text) ?? 0
+    if (!Number.isSafeInteger(bytes) || bytes < 0 || !(part >= 0 && part <= 1)) throw new Error(`${bytes}, ${part}`)
+  }),
   ofText(['LineReader', 'checkArguments'], hostileJson(requests), text => {
     const lines = new LineReader(50_000).push(Buffer.from(`${text}\n`))
     if (lines === 'too-long') return
