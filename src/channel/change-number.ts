@@ -52,7 +52,12 @@ export function standingOf(view: View, origin: MemberId, change: ChangeNumber, o
 export function isPlaced(last: Session | undefined, change: ChangeNumber): boolean {
   if (last === undefined) return false
   const own = [last, ...(last.earlier ?? [])].find(({ session }) => session === change.session)
-  return own !== undefined && change.sequence <= own.sequence
+  return own !== undefined && change.sequence <= own.sequence && refusalOf(last, change) === undefined
+}
+
+/** Why a member's change has no place although later ones of its session have one; undefined: it has, as far as the state tells. */
+export function refusalOf(last: Session | undefined, change: ChangeNumber): number | undefined {
+  return last?.refused?.find(refused => compareChanges(refused, change) === 0)?.errno
 }
 
 /** Whether no change of a session is taken any more. */
@@ -79,6 +84,7 @@ export function rememberPlace(
     const before = { session: last?.session ?? 0, sequence: last?.sequence ?? 0 }
     const earlier = names ? { earlier: [before, ...(last.earlier ?? [])].slice(0, earlierSessionsMax) } : {}
     const inode = operation.kind === 'open-session' ? { inode: last?.inode ?? 0 } : {}
-    view.set('session', 0, origin, { session, sequence, ...earlier, ...inode })
+    const refused = last?.refused === undefined ? {} : { refused: last.refused }
+    view.set('session', 0, origin, { session, sequence, ...earlier, ...inode, ...refused })
   }
 }

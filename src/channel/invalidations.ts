@@ -83,6 +83,7 @@ export function invalidationsOf(operation: Operation, view: View): Invalidation[
     case 'mark':
     case 'open-session':
     case 'end-session':
+    case 'refuse':
       return []
   }
 }

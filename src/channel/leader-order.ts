@@ -1,10 +1,17 @@
-import { EAGAIN, ECANCELED, EEXIST, EINVAL, ENOSPC, EPERM } from '../base/errno.js'
+import { EAGAIN, ECANCELED, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM } from '../base/errno.js'
 import { messageOf } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import { apply, membersDescriptor, membersVersion } from '../fs/apply.js'
 import { payloadLength } from '../fs/extents.js'
 import { decodeOperation, encodeOperation } from '../fs/operation-codec.js'
-import { isHousekeeping, madeInode, type MembersOperation, type Operation } from '../fs/operation.js'
+import {
+  isContentOperation,
+  isHousekeeping,
+  madeInode,
+  type MembersOperation,
+  type Operation,
+} from '../fs/operation.js'
+import { refusedMax } from '../fs/records.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
@@ -91,20 +98,25 @@ export class LeaderOrder {
    * Ends the session of a member that nobody has heard for the lease. False: it has none, or it has ended. Whatever is
    * ordered, or granted, after this rests on it.
    */
-  endSession(member: MemberId): boolean {
+  endSession(member: MemberId, why = 'it was silent, and others have gone on'): boolean {
     const session = lastPlaced(this.#views.ordered, member)
     if (!this.#views.leading || session === undefined || session.ended) return false
     this.#writes.close()
-    const operation = { kind: 'end-session', member } as const
+    const index = this.#orderOwn({ kind: 'end-session', member })
+    // what this member has on its way is shown until it is given up, and that is when the end is committed
+    if (member === this.#self) this.#shown.conceal(index)
+    this.#ports.report('warn', `the session of member ${member} is ended: ${why}`)
+    return true
+  }
+
+  /** Answers where it stands. */
+  #orderOwn(operation: Operation): number {
     const index = this.#log.lastIndex + 1
     const { ordered } = this.#views
     ordered.tag = index
     apply(ordered, operation, { time: this.#ports.now(), number: index })
     this.#appendOwn(operation)
-    // what this member has on its way is shown until it is given up, and that is when the end is committed
-    if (member === this.#self) this.#shown.conceal(index)
-    this.#ports.report('warn', `the session of member ${member} is ended: it was silent, and others have gone on`)
-    return true
+    return index
   }
 
   /** As a new leader, before its own changes are ordered. `resume`: what it would say to another one. */
@@ -198,6 +210,7 @@ export class LeaderOrder {
   /** Why the order refuses what the state would take: it depends on whose change it is. */
   #check(operation: Operation, origin: MemberId): number {
     if (operation.kind === 'members') return this.#checkMembers(operation, origin)
+    if (operation.kind === 'refuse') return EPERM
     // whoever leads knows best what is to be relocated, and nobody but itself believes that the bytes are the same
     if (operation.kind === 'relocate') return origin === this.#self ? 0 : EPERM
     const ino = madeInode(operation)
@@ -309,7 +322,23 @@ export class LeaderOrder {
       this.#complaints.about(from, 'payload', 'warn', words)
       return EINVAL
     }
-    return this.order(proposal, operation, undefined)
+    const errno = this.order(proposal, operation, undefined)
+    // of a file that is gone its member knows; its mount goes on with it
+    if (errno === 0 || errno === ECANCELED || errno === ENOENT || !isContentOperation(operation)) return errno
+    return this.#refuse(from, proposal, errno)
+  }
+
+  /** Its program may have been told of it: the state says that it has no place. */
+  #refuse(member: MemberId, { session, sequence }: Proposal, errno: number): number {
+    const { ordered } = this.#views
+    const known = lastPlaced(ordered, member)?.refused?.filter(refused => refused.session === session) ?? []
+    if (known.some(refused => refused.sequence === sequence)) return errno
+    if (known.length >= refusedMax) {
+      this.endSession(member, `${refusedMax} changes of it have been refused`)
+      return ECANCELED
+    }
+    this.#orderOwn({ kind: 'refuse', member, session, sequence, errno })
+    return errno
   }
 
   /** What a member had on its way may be lost: it begins anew. */

@@ -11,7 +11,7 @@ import { takesSpace } from '../fs/takes-space.js'
 import { zeroHash } from '../oplog/codec.js'
 import type { EntryHeader, EntryKind, Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { compareChanges, hasEnded, lastPlaced } from './change-number.js'
+import { compareChanges, hasEnded, lastPlaced, refusalOf } from './change-number.js'
 import type { Agenda } from './agenda.js'
 import type { Appender } from './appender.js'
 import type { Core } from './core.js'
@@ -493,6 +493,11 @@ export class OwnChanges {
     for (const change of this.#pending.values()) {
       const { ordered } = change
       const comparison = last === undefined ? 1 : compareChanges(change.proposal, last)
+      const refusal = refusalOf(last, change.proposal)
+      if (refusal !== undefined) {
+        this.#refused(change, refusal, 0)
+        continue
+      }
       if (comparison <= 0) this.#settle(change, comparison === 0 && isContentOperation(change.operation) ? 0 : EIO)
       // gone with the log, and no part of the history that the snapshot ends
       else if (ordered !== undefined && (ordered < firstIndex || ordered > lastIndex)) this.#cutOff(change)

@@ -185,6 +185,7 @@ export function inodesChangedBy(operation: Operation): number[] {
     case 'mark':
     case 'open-session':
     case 'end-session':
+    case 'refuse':
       return []
   }
 }

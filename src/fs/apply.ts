@@ -5,6 +5,7 @@ import { usePages } from './chunks.js'
 import { allocate, clone, relocate, write, writeBack } from './content.js'
 import { link, make, remove, rename } from './names.js'
 import type { Operation } from './operation.js'
+import { refusedMax } from './records.js'
 import type { View } from './view.js'
 
 export { getInode } from './inodes.js'
@@ -68,6 +69,14 @@ export function apply(view: View, operation: Operation, place: Place): number {
     case 'end-session': {
       const session = view.get('session', 0, operation.member)
       if (session !== undefined) view.set('session', 0, operation.member, { ...session, ended: true })
+      return 0
+    }
+    case 'refuse': {
+      const session = view.get('session', 0, operation.member)
+      if (session === undefined) return 0
+      const { member, session: of, sequence, errno } = operation
+      const refused = [...(session.refused ?? []), { session: of, sequence, errno }]
+      view.set('session', 0, member, { ...session, refused: refused.slice(-refusedMax) })
       return 0
     }
     default:

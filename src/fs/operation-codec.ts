@@ -39,6 +39,7 @@ const kinds = [
   // an `open-session` that says of how many extents a chunk is kept as pages
   'open-session-paged',
   'relocate',
+  'refuse',
 ] as const satisfies readonly (Operation['kind'] | 'make-masked' | 'rename-whiteout' | 'open-session-paged')[]
 
 /** One byte of kind, then the fields, little-endian (`base/bytes.ts`). The format's version stands in the entry. */
@@ -127,6 +128,9 @@ export function encodeOperation(operation: Operation): Uint8Array {
       break
     case 'open-session':
       if (operation.chunkExtents !== undefined) writer.u32(operation.chunkExtents)
+      break
+    case 'refuse':
+      writer.raw(fromHex(operation.member)).u64(operation.session).u64(operation.sequence).u32(operation.errno)
       break
     case 'end-session':
       writer.raw(fromHex(operation.member))
@@ -233,6 +237,14 @@ function decodeFields(reader: ByteReader): Operation {
       if (chunkExtents === 0) throw malformed('operation: pages of nothing')
       return { kind: 'open-session', chunkExtents }
     }
+    case 'refuse':
+      return {
+        kind,
+        member: toHex(reader.raw(memberIdBytes)),
+        session: reader.u64(),
+        sequence: reader.u64(),
+        errno: reader.u32(),
+      }
     case 'end-session':
       return { kind, member: toHex(reader.raw(memberIdBytes)) }
     case undefined:

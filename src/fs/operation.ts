@@ -215,6 +215,18 @@ export interface EndSessionOperation {
   readonly member: MemberId
 }
 
+/**
+ * A change of content that its program may have been told of has no place in the order, though later ones of its session
+ * may have one: who misses this moment, and gets a snapshot, learns it from the state.
+ */
+export interface RefuseOperation {
+  readonly kind: 'refuse'
+  readonly member: MemberId
+  readonly session: number
+  readonly sequence: number
+  readonly errno: number
+}
+
 export type Operation =
   | MakeOperation
   | LinkOperation
@@ -234,6 +246,7 @@ export type Operation =
   | MarkOperation
   | OpenSessionOperation
   | EndSessionOperation
+  | RefuseOperation
 
 /** The number of the inode that an operation makes; undefined when it makes none. */
 export function madeInode(operation: Operation): number | undefined {
@@ -304,6 +317,8 @@ export function describeOperation(operation: Operation): string {
       return `mark ${operation.id}`
     case 'open-session':
       return 'open a session'
+    case 'refuse':
+      return `refuse change ${operation.sequence} of session ${operation.session} of ${operation.member}`
     case 'end-session':
       return `end the session of ${operation.member}`
   }

@@ -65,7 +65,18 @@ export interface Session {
   readonly earlier?: readonly EarlierSession[]
   /** The highest inode number that it made since there are `open-session` operations, but for those that are drawn; 0: none. */
   readonly inode?: number
+  /** Changes of content, of this session and those before, that have no place although later ones do; the newest. */
+  readonly refused?: readonly RefusedChange[]
 }
+
+export interface RefusedChange {
+  readonly session: number
+  readonly sequence: number
+  readonly errno: number
+}
+
+/** With more of them in one session, the session ends. */
+export const refusedMax = 64
 
 export interface EarlierSession {
   readonly session: number
@@ -133,12 +144,16 @@ export function encodeRecord<T extends Table>(table: T, record: Records[T]): Uin
     }
     case 'session': {
       const session = record as Session
-      const { ended = false, earlier = [], inode } = session
-      const writer = new ByteWriter(25 + 16 * earlier.length).u64(session.session).u64(session.sequence)
+      const { ended = false, earlier = [], inode, refused = [] } = session
+      const writer = new ByteWriter(29 + 16 * earlier.length + 20 * refused.length)
+        .u64(session.session)
+        .u64(session.sequence)
       // what the first format wrote is written as it was: members compare the sums of their records
-      if (!ended && earlier.length === 0 && inode === undefined) return writer.done()
-      writer.u8((ended ? 1 : 0) | (inode === undefined ? 0 : 2))
+      if (!ended && earlier.length === 0 && inode === undefined && refused.length === 0) return writer.done()
+      writer.u8((ended ? 1 : 0) | (inode === undefined ? 0 : 2) | (refused.length === 0 ? 0 : 4))
       if (inode !== undefined) writer.u64(inode)
+      if (refused.length > 0) writer.u32(refused.length)
+      for (const each of refused) writer.u64(each.session).u64(each.sequence).u32(each.errno)
       for (const each of earlier) writer.u64(each.session).u64(each.sequence)
       return writer.done()
     }
@@ -189,12 +204,25 @@ function decode(table: Table, bytes: Uint8Array): Records[Table] {
       const session = { session: reader.u64(), sequence: reader.u64() }
       if (reader.left === 0) return session
       const flags = reader.u8()
-      if (flags > 3 || (flags === 0 && reader.left === 0)) throw malformed(`session record: flags ${flags}`)
+      if (flags > 7 || (flags === 0 && reader.left === 0)) throw malformed(`session record: flags ${flags}`)
       const ended = (flags & 1) !== 0
       const inode = (flags & 2) === 0 ? {} : { inode: reader.u64() }
+      const count = (flags & 4) === 0 ? 0 : reader.u32()
+      if (count > refusedMax || (count === 0) !== ((flags & 4) === 0))
+        throw malformed('session record: refused changes')
+      const refused: RefusedChange[] = []
+      while (refused.length < count) {
+        refused.push({ session: reader.u64(), sequence: reader.u64(), errno: reader.u32() })
+      }
       const earlier: EarlierSession[] = []
       while (reader.left > 0) earlier.push({ session: reader.u64(), sequence: reader.u64() })
-      return { ...session, ...(ended ? { ended } : {}), ...(earlier.length > 0 ? { earlier } : {}), ...inode }
+      return {
+        ...session,
+        ...(ended ? { ended } : {}),
+        ...(earlier.length > 0 ? { earlier } : {}),
+        ...inode,
+        ...(count > 0 ? { refused } : {}),
+      }
     }
     default:
       return bytes

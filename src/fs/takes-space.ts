@@ -29,6 +29,7 @@ export function takesSpace(operation: Operation): boolean {
     case 'mark':
     case 'open-session':
     case 'end-session':
+    case 'refuse':
       return false
     default:
       return unreachable(operation)

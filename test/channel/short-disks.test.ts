@@ -1,9 +1,15 @@
 /** Disks that hold little: what is kept is bounded, what frees space passes, and nobody is held up by a full member. */
 import t from 'tap'
 import { ENOSPC } from '../../src/base/errno.js'
+import type { MemberId } from '../../src/base/ids.js'
 import { KiB, MiB } from '../../src/base/limits.js'
+import type { ChannelPorts } from '../../src/channel/ports.js'
+import type { PeerMessage } from '../../src/channel/transport-port.js'
+import { getInode } from '../../src/fs/inodes.js'
 import { rootInode } from '../../src/fs/records.js'
 import { Cluster, type Answer, type Member, type Three } from './support/cluster.js'
+import { takeSnapshot } from './support/sim-disk.js'
+import { intercept } from '../sim/intercept.js'
 
 const writeBytes = 256 * KiB
 
@@ -181,5 +187,40 @@ void t.test('a member whose disk is too small for the channel is full, and the o
   t.ok(small.channel.appliedIndex < leader.channel.appliedIndex)
   for (let round = 0; round < 20; round++) t.equal(fill(cluster, leader, inodes[0]!, 10), 0)
   t.ok(usedMiB(leader) < 120, `${usedMiB(leader)} MiB`)
+  t.end()
+})
+
+void t.test('who hears nothing when its change is refused for want of room learns of it from the state', t => {
+  // who is told nothing of the others' disks
+  let deaf: MemberId | undefined
+  const ports = (_: Member, plain: ChannelPorts): ChannelPorts => ({
+    ...plain,
+    transport: intercept(plain.transport, {
+      send: (to: MemberId, message: PeerMessage) =>
+        plain.transport.send(
+          to,
+          message.kind === 'position' && to === deaf ? { ...message, space: undefined } : message,
+        ),
+    }),
+  })
+  const cluster = new Cluster(3, 1, { learners: 1, hooks: { ports } })
+  const leader = cluster.leader()
+  const follower = cluster.members[2]!
+  const other = cluster.members.find(member => member !== leader && member !== follower)!
+  deaf = follower.id
+  for (const { disk } of cluster.members) disk.space.capacity = 64 * MiB
+  const ino = create(cluster, follower, 'f')
+  cluster.settle()
+  for (const { disk } of [leader, other]) disk.space.leave(16 * KiB)
+  cluster.advance(5000)
+  for (const { id } of [leader, other]) cluster.network.mute(id, follower.id, 100_000)
+  t.equal(cluster.answered(follower.append(ino, 'lost')), 0)
+  t.equal(cluster.answered(follower.change({ kind: 'setattr', ino, mode: 0o600, killPrivileges: false })), 0)
+  cluster.advance(200)
+  t.equal(getInode(leader.channel.view, ino)!.mode & 0o777, 0o600, 'what needs no room has its place')
+  t.ok(follower.channel.beginRestore())
+  follower.channel.restored(follower.disk.install(takeSnapshot(leader), follower.channel))
+  t.equal(follower.content(ino), '')
+  t.equal(follower.lostText(), 'lost')
   t.end()
 })

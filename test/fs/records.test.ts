@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { RkfsError } from '../../src/base/errors.js'
-import { decodeRecord, earlierSessionsMax, encodeRecord, rootDirectory, type Records } from '../../src/fs/records.js'
+import {
+  decodeRecord,
+  earlierSessionsMax,
+  refusedMax,
+  encodeRecord,
+  rootDirectory,
+  type Records,
+} from '../../src/fs/records.js'
 import type { Table } from '../../src/fs/store-port.js'
 import { binary, bytes, damaged, i64, u32, u53 } from './support/arbitrary.js'
 
@@ -33,6 +40,14 @@ const records: { readonly [T in Table]: fc.Arbitrary<Records[T]> } = {
       earlier: fc.array(fc.record({ session: u53, sequence: u53 }), { minLength: 1, maxLength: earlierSessionsMax }),
     }),
     fc.record({ session: u53, sequence: u53, inode: u53 }),
+    fc.record({
+      session: u53,
+      sequence: u53,
+      refused: fc.array(fc.record({ session: u53, sequence: u53, errno: u32 }), {
+        minLength: 1,
+        maxLength: refusedMax,
+      }),
+    }),
   ),
   setting: bytes(50),
 }

@@ -118,6 +118,13 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('members' as const), version: u53, descriptor: bytes(100) }),
   fc.record({ kind: fc.constant('open-session' as const) }),
   fc.record({ kind: fc.constant('open-session' as const), chunkExtents: fc.integer({ min: 1, max: 2 ** 32 - 1 }) }),
+  fc.record({
+    kind: fc.constant('refuse' as const),
+    member: fc.constantFrom('0123456789abcdef', 'f'.repeat(16)),
+    session: u53,
+    sequence: u53,
+    errno: u32,
+  }),
   fc.record({ kind: fc.constant('end-session' as const), member: fc.constantFrom('0123456789abcdef', 'f'.repeat(16)) }),
 )
 

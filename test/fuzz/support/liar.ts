@@ -106,6 +106,7 @@ export class Liar {
         length: 1,
         runs: [{ offset: this.#of([0, far]), length: this.#of([1, 2 ** 32 - 1]), blob: 2 ** 53 - 1, blobOffset: 0 }],
       }),
+      () => ({ kind: 'refuse', member: this.#self.id, session: 1, sequence: 2 ** 53 - 1, errno: 28 }),
       () => ({ kind: 'unlink', parent: 0, name }),
       () => ({ kind: 'rmdir', parent: 1, name: this.#of(badNames) }),
       () => ({ kind: 'setxattr', ino: 2 ** 53 - 1, name, flags: this.#rng.u32(), value: new Uint8Array(70_000) }),
