@@ -15,7 +15,7 @@ import { refusedMax } from '../fs/records.js'
 import { payloadMatches, zeroHash } from '../oplog/codec.js'
 import type { Proposal } from '../oplog/entry.js'
 import type { Raft } from '../raft/raft.js'
-import { hasEnded, lastPlaced, rememberPlace, standingOf } from './change-number.js'
+import { hasEnded, lastPlaced, refusalOf, rememberPlace, standingOf } from './change-number.js'
 import type { Appender } from './appender.js'
 import type { Complaints } from './complaints.js'
 import type { Core } from './core.js'
@@ -168,7 +168,8 @@ export class LeaderOrder {
       if (own !== undefined) own.ordered ??= this.#log.lastIndex
       return 0
     }
-    const bad = this.#check(operation, proposal.origin)
+    // what the order has said of it stands, whatever room there is now
+    const bad = refusalOf(lastPlaced(ordered, proposal.origin), proposal) ?? this.#check(operation, proposal.origin)
     if (bad !== 0) return bad
     if (own === undefined && this.#space.refuses(operation)) return ENOSPC
     const index = this.#log.lastIndex + 1
@@ -331,8 +332,9 @@ export class LeaderOrder {
   /** Its program may have been told of it: the state says that it has no place. */
   #refuse(member: MemberId, { session, sequence }: Proposal, errno: number): number {
     const { ordered } = this.#views
-    const known = lastPlaced(ordered, member)?.refused?.filter(refused => refused.session === session) ?? []
-    if (known.some(refused => refused.sequence === sequence)) return errno
+    const last = lastPlaced(ordered, member)
+    if (refusalOf(last, { session, sequence }) !== undefined) return errno
+    const known = last?.refused?.filter(refused => refused.session === session) ?? []
     if (known.length >= refusedMax) {
       this.endSession(member, `${refusedMax} changes of it have been refused`)
       return ECANCELED

@@ -218,6 +218,8 @@ void t.test('who hears nothing when its change is refused for want of room learn
   t.equal(cluster.answered(follower.change({ kind: 'setattr', ino, mode: 0o600, killPrivileges: false })), 0)
   cluster.advance(200)
   t.equal(getInode(leader.channel.view, ino)!.mode & 0o777, 0o600, 'what needs no room has its place')
+  const { refused } = leader.channel.view.get('session', 0, follower.id)!
+  t.match(refused, [{ errno: ENOSPC }])
   t.ok(follower.channel.beginRestore())
   follower.channel.restored(follower.disk.install(takeSnapshot(leader), follower.channel))
   t.equal(follower.content(ino), '')
