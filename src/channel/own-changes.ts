@@ -465,7 +465,8 @@ export class OwnChanges {
     // the leader takes a session's changes in order: older ones that it passed over were refused, and its word got lost
     for (const change of this.#pending.values()) {
       if (compareChanges(change.proposal, entry) > 0) break
-      this.#refused(change, this.#isNameless(change) ? ENOENT : EIO, 0)
+      const refusal = refusalOf(lastPlaced(this.#views.table, this.#self), change.proposal)
+      this.#refused(change, refusal ?? (this.#isNameless(change) ? ENOENT : EIO), 0)
     }
   }
 
