@@ -238,7 +238,14 @@ export class BlobHealing {
     const sent = (this.#sent.get(from) ?? 0) + 1
     if (sent > sentPerTickMax) return
     this.#sent.set(from, sent)
+    if (term === 0 && this.#mayBeCommitted(id)) return
     this.#ports.transport.send(from, { kind: 'blob', id, data: term === undefined ? undefined : this.#own(id, term) })
+  }
+
+  /** Of an entry in the log which another member knows to be committed: soon this one does, too, or cuts it. */
+  #mayBeCommitted(id: BlobId): boolean {
+    const index = Math.floor(id / blobsPerEntryMax)
+    return this.#store.term(index) !== undefined && index > this.#raft.commitIndex
   }
 
   #own(id: BlobId, term: number): Uint8Array | undefined {
@@ -246,7 +253,6 @@ export class BlobHealing {
     // of what is not committed here, only the same entry's
     const known = this.#store.term(index)
     if (known === undefined ? index > this.#raft.commitIndex : term !== 0 && term !== known) return undefined
-    if (known !== undefined && term === 0 && index > this.#raft.commitIndex) return undefined
     try {
       return this.#log.recentBlob(id) ?? this.#store.blob(id)
     } catch (error) {

@@ -1,8 +1,11 @@
 import t from 'tap'
 import { EINTR, EIO } from '../../src/base/errno.js'
+import type { MemberId } from '../../src/base/ids.js'
 import { blobsPerEntryMax } from '../../src/base/limits.js'
 import type { Invalidation, Reply } from '../../src/channel/mount-port.js'
+import type { ChannelPorts } from '../../src/channel/ports.js'
 import type { PeerMessage } from '../../src/channel/transport-port.js'
+import { intercept } from '../sim/intercept.js'
 import { ok } from './support/answers.js'
 import { call, caller } from './support/calls.js'
 import { Cluster, type ClusterOptions, type Member, type Three } from './support/cluster.js'
@@ -249,5 +252,38 @@ void t.test('a blob that only a member without a state has whole is fetched from
   cluster.network.connectAll()
   cluster.until('it has a state', () => !other.channel.stateMissing)
   for (const member of [leader, bad, other]) t.equal(member.content(ino), text)
+  t.end()
+})
+
+void t.test('who has just started says nothing of what it does not know to be committed yet', t => {
+  const answers: (Uint8Array | undefined)[] = []
+  const ports = (_: Member, plain: ChannelPorts): ChannelPorts => ({
+    ...plain,
+    transport: intercept(plain.transport, {
+      send: (to: MemberId, message: PeerMessage) => {
+        if (message.kind === 'blob') answers.push(message.data)
+        return plain.transport.send(to, message)
+      },
+    }),
+  })
+  const cluster = new Cluster(3, 1, { hooks: { ports } })
+  const [leader, member] = cluster.roles() as Three
+  const { ino } = leader.create('file')
+  ok(t, cluster, leader.write(ino, 0, text, { durable: true }))
+  cluster.settle()
+  const blob = leader.log.blobIds(0, 10)[0]!
+  member.kill()
+  member.start()
+  const ask = (): void => member.channel.message(leader.id, { kind: 'blob-wanted', id: blob, term: 0 })
+  ask()
+  t.same(answers, [], 'not that it has none: nobody would ask again for a while')
+  cluster.network.connectAll()
+  cluster.settle()
+  ask()
+  cluster.advance(10)
+  t.same(
+    answers.map(data => data && Buffer.from(data).toString()),
+    [text],
+  )
   t.end()
 })
