@@ -433,6 +433,8 @@ export class Simulation {
     if (keepBytes !== undefined && disk === 'memory' && leftOut.length === 0 && whole().length > 1) {
       this.#within('no more is kept than may be', garbageMsMax, () => whole().every(m => keepsLittle(m, keepBytes)))
     }
+    // bytes may have been kept anew meanwhile
+    this.#within('the members agree in the end', convergeMsMax, () => this.#agree(whole()))
     this.#look()
     this.#checkEnd(whole())
   }
