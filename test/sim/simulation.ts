@@ -364,7 +364,8 @@ export class Simulation {
       const isDisk = channel.failure?.startsWith('EIO') === true
       check('serving', channel.failure === undefined || isDisk, () => `${who} failed: ${channel.failure}`)
       check('serving', channel.quarantine === undefined, () => `${who} is quarantined: ${channel.quarantine}`)
-      check('serving', channel.damage === undefined, () => `${who} cannot read its disk: ${channel.damage}`)
+      const isDamaged = channel.damage !== undefined && !lostUnnamed(member)
+      check('serving', !isDamaged, () => `${who} cannot read its disk: ${channel.damage}`)
       checkTerms(member, this.#cluster.members.length, this.#now)
       if (!member.frozen) checkWholeListing(member, 'log', member.slot > this.options.members)
       const kernel = this.#kernels.get(member)
@@ -543,19 +544,37 @@ function readable<T>(read: () => T): T | undefined {
   }
 }
 
-/** Whether nothing that a member has is damaged; what is, is asked for. */
-function isWhole({ log, channel }: Member): boolean {
+function damageOf({ log }: Member, id: number): DamagedBlob | undefined {
+  try {
+    log.blob(id)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error
+    return error
+  }
+}
+
+/** A blob of a file without a name is held by who has it open alone: the others may have dropped it. */
+function isUnnamed({ channel, state }: Member, id: number): boolean {
+  return channel.pinned.has(id) && state.liveBytes(id) === 0
+}
+
+/** Whether nothing that a member has is damaged, but what nobody else has to have; what is, is asked for. */
+function isWhole(member: Member): boolean {
+  const { log, channel } = member
   let whole = true
   for (const id of log.blobIds(0, Number.MAX_SAFE_INTEGER)) {
-    try {
-      log.blob(id)
-    } catch (error) {
-      if (!(error instanceof DamagedBlob)) throw error
-      whole = false
-      channel.heal(error, 1000, () => {})
-    }
+    const damage = isUnnamed(member, id) ? undefined : damageOf(member, id)
+    if (damage === undefined) continue
+    whole = false
+    channel.heal(damage, 1000, () => {})
   }
-  return whole && channel.healing.wanted === 0
+  return whole && (channel.healing.wanted === 0 || lostUnnamed(member))
+}
+
+/** The disk has damaged what only a file without a name still shows. */
+function lostUnnamed(member: Member): boolean {
+  return [...member.channel.pinned.keys()].some(id => isUnnamed(member, id) && damageOf(member, id) !== undefined)
 }
 
 function hasRoom({ channel }: Member): boolean {
