@@ -51,6 +51,7 @@ export class Durability {
   /** Writes all that is staged; false while there is no room for it, or when that failed. */
   persist(): boolean {
     const { content, other } = this.#log.stagedBytes
+    const writes = this.#log.dirty
     try {
       // not for a stream of content, in however small pieces it comes
       withReserve(this.#disk, content === 0 && other <= reservedBytesMax, () => this.#log.persist())
@@ -58,8 +59,14 @@ export class Durability {
       this.#health.logWriteFailed(error)
       return false
     }
-    this.#health.logWritten()
+    if (this.#health.logFull !== undefined && (writes || this.#hasRoom)) this.#health.logWritten()
     return true
+  }
+
+  /** For a term or vote, which nothing that is staged stands for. */
+  get #hasRoom(): boolean {
+    const space = this.#disk.space()
+    return space === undefined || space.freeBytes >= reservedBytesMax
   }
 
   /** Writes what is staged for the journal, where entries find no room; false when that does not either. */

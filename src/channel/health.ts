@@ -30,6 +30,9 @@ export class Health {
     this.#stopped = stopped
   }
 
+  get logFull(): string | undefined {
+    return this.#logFull
+  }
   get diskFull(): string | undefined {
     return this.#logFull ?? this.#stateFull
   }
@@ -109,7 +112,6 @@ export class Health {
   }
 
   logWritten(): void {
-    if (this.#logFull === undefined) return
     this.#ports.report('info', 'the disk has room again')
     this.#logFull = undefined
   }

@@ -164,6 +164,7 @@ export class Upkeep {
 
   #written(dead: readonly BlobId[] | undefined, index: number): void {
     if (dead === undefined) return
+    this.#health.stateWritten()
     this.#flushed = index
     for (const blob of dead) this.#dead.add(blob)
   }
@@ -181,7 +182,6 @@ export class Upkeep {
   #attempt(work: () => void): void {
     try {
       withReserve(this.#disk, true, work)
-      this.#health.stateWritten()
     } catch (error) {
       this.#health.stateWriteFailed(error)
     }
@@ -202,6 +202,7 @@ export class Upkeep {
   /** Another state is in place, on stable storage. */
   restored(state: StateStore, index: number): void {
     this.#state = state
+    this.#health.stateWritten()
     this.#flushed = this.#synced = index
     // what the state before referred to, and this one does not
     this.#dead.clear()
