@@ -107,10 +107,7 @@ export class ChannelHost {
   /** What mounts were told of. */
   readonly #told = new WeakSet<LostChange>()
   readonly #trail = new CommitTrail(trailMs)
-  readonly #trailTimer = setInterval(
-    () => this.#trail.note(this.channel.commitIndex, performance.now()),
-    trailMs,
-  ).unref()
+  readonly #trailTimer: NodeJS.Timeout
   #wall = wallAt(performance.now(), Date.now())
 
   /** Throws what stands in its way, and leaves nothing open then. */
@@ -132,6 +129,12 @@ export class ChannelHost {
     this.verification = new Verification(this, this.#paths)
     this.#open = this.#opened(new Map())
     this.#membersChanged(this.channel.descriptor)
+    // last: nothing runs on of a channel that could not be opened
+    this.#trailTimer = setInterval(() => this.#noteTrail(), trailMs).unref()
+  }
+
+  #noteTrail(): void {
+    this.#trail.note(this.channel.commitIndex, performance.now())
   }
 
   #opened(pinned: Map<number, number>): OpenChannel {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -249,4 +249,34 @@ t.test('a channel that could not be opened is tried again: its folder was missin
   }
   await until('it is open', () => b.hosts.length === 1)
   await until('and connected', () => b.host('demo').transport.connected(a.id))
+})
+
+t.test('nothing runs on of a channel that could not be opened', async t => {
+  const folder = homes(t)
+  const home = openHome(join(folder, 'a'))
+  let node = await start(home, 'alpha')
+  t.teardown(() => node.stop(true))
+  await node.createChannel('demo')
+  await node.stop(false)
+  writeFileSync(join(home, 'channels', 'demo', 'log.db'), 'nothing that is a database')
+  const running = new Set<unknown>()
+  const { setInterval, clearInterval } = globalThis
+  const started = ((...args: Parameters<typeof setInterval>) => {
+    const timer = setInterval(...args)
+    running.add(timer)
+    return timer
+  }) as typeof setInterval
+  globalThis.setInterval = started
+  globalThis.clearInterval = timer => {
+    running.delete(timer)
+    clearInterval(timer)
+  }
+  try {
+    node = await start(home, 'alpha')
+    t.match(node.broken.get('demo'), /log\.db/)
+    await node.stop(false)
+    t.equal(running.size, 0)
+  } finally {
+    Object.assign(globalThis, { setInterval, clearInterval })
+  }
 })
