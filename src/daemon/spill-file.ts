@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { requireDescriptors } from '../adapters/host/descriptors.js'
-import { RkfsError } from '../base/errors.js'
+import { lacksSpace, RkfsError } from '../base/errors.js'
 import type { Spill } from '../channel/orphan-file.js'
 import { SpillBlocks, spillBlockBytes, type SpillRun } from './spill-blocks.js'
 
@@ -63,8 +63,7 @@ export class SpillFile {
         }
       }
     } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException
-      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw cause
+      if (!lacksSpace(cause)) throw cause
       throw new RkfsError('disk-full', 'the disk has no room for a file without a name', { cause })
     }
   }

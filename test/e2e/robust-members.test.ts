@@ -1,9 +1,10 @@
 /** Calls through a mount whose channel is in trouble: each is answered in its time, ended by a signal, or goes on rightly. */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { clusterOf, isMounted, isRunning, sleep, until, type Machine } from './support/cluster.js'
+import { fillDisk } from './support/full-disk.js'
 import { mixedPrograms, signalStorm } from './support/programs.js'
 
 const cluster = clusterOf(t)
@@ -152,19 +153,7 @@ await t.test('the leader is stopped for ten seconds: the programs of a follower 
 await t.test('a full disk of a member: its calls end in time', async t => {
   await makeKept()
   const disk = join(c.home, 'channels')
-  const ballast = join(disk, 'ballast')
-  let filled = 0
-  // in small pieces at the end, until nothing fits
-  for (const size of [8 << 20, 1 << 20, 64 << 10, 4096]) {
-    for (;;) {
-      try {
-        writeFileSync(`${ballast}-${filled}`, new Uint8Array(size))
-        filled++
-      } catch {
-        break
-      }
-    }
-  }
+  const ballast = fillDisk(disk)
   const results = await waiting(t, c, 'full', 0, timeoutSeconds + slackSeconds)
   for (const [name, result] of results) t.match(result, /^(ENOSPC|EIO|ok)$/, name)
   const write = `
@@ -181,7 +170,7 @@ except OSError as error: print(errno.errorcode[error.errno])`
     'read\n',
     'reads go on',
   )
-  for (const name of readdirSync(disk)) if (name.startsWith('ballast')) rmSync(join(disk, name))
+  for (const path of ballast) rmSync(path)
   await until('c takes changes again', async () => (await c.shell('echo again > again', 10)).code === 0)
   await idle()
   await cluster.same(machines)

@@ -1,9 +1,7 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { messageOf, RkfsError } from '../../base/errors.js'
-import { writeFileAtomic } from './atomic-file.js'
-import { lockHolder, pidPath } from './lock-holder.js'
+import { lockHolder, writeLockHolder } from './lock-holder.js'
 
 /** A node that is just leaving, or a second start at the same moment, gets this long. */
 const WAIT_MS = 1000
@@ -28,17 +26,19 @@ export function acquireHomeLock(home: string): HomeLock {
     throw new RkfsError('failed', `the lock file ${path} cannot be opened: ${messageOf(error)}`, { cause: error })
   }
   try {
+    // it writes nothing: the disk may be without a free byte
+    database.pragma('journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     database.close()
     if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY')) throw busy(home, error)
     throw new RkfsError('failed', `the lock file ${path} cannot be locked: ${messageOf(error)}`, { cause: error })
   }
-  writeFileAtomic(pidPath(home), `${process.pid}\n`)
+  writeLockHolder(home, process.pid)
   return {
     release() {
       if (!database.open) return
-      rmSync(pidPath(home), { force: true })
+      writeLockHolder(home, undefined)
       database.exec('ROLLBACK')
       database.close()
     },

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import { dirname } from 'node:path'
-import { messageOf, RkfsError } from '../../base/errors.js'
+import { lacksSpace, messageOf, RkfsError } from '../../base/errors.js'
 import type { LogOwner } from '../../channel/log-port.js'
 
 /** What a store reports beside its errors; pino's loggers fit. */
@@ -61,12 +61,6 @@ export function translate(place: Place, error: unknown): unknown {
     return new RkfsError('failed', `${place.path}: ${messageOf(error)}`, { cause: error })
   }
   return error
-}
-
-/** Whether a system call failed for want of space. */
-export function lacksSpace(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 export function diskFull(place: Place, cause?: unknown): RkfsError {

@@ -1,6 +1,6 @@
 import { fstatSync, readSync, writeSync } from 'node:fs'
 import { MiB } from '../../base/limits.js'
-import { lacksSpace } from './failures.js'
+import { lacksSpace } from '../../base/errors.js'
 
 /**
  * Writes what a file holds from an offset on once more, for the next sync to cover: after one that failed, the kernel has
