@@ -127,10 +127,12 @@ export class PendingChanges {
   remove(change: PendingChange): void {
     if (!this.#changes.delete(changeKey(change.proposal))) return
     this.#bytes -= change.bytes
-    this.#movedAt = this.#now()
+    const now = this.#now()
     const wasSent = change.ordered !== undefined || change.sentRound > 0
+    // one that is taken back before it set out moves nothing: the others' time goes on
+    if (wasSent || change.sentRound !== 0) this.#movedAt = now
     for (const bytes of change.underWay) {
-      if (wasSent) this.#window.end(bytes, this.#movedAt)
+      if (wasSent) this.#window.end(bytes, now)
       else this.#window.drop(bytes)
     }
   }

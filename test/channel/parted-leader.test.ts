@@ -5,6 +5,7 @@
 import t from 'tap'
 import { EEXIST, EIO, EROFS, errnoName } from '../../src/base/errno.js'
 import { RkfsError } from '../../src/base/errors.js'
+import { KiB } from '../../src/base/limits.js'
 import type { Entry, OpenFile } from '../../src/channel/mount-port.js'
 import { O_APPEND } from '../../src/channel/open-files.js'
 import type { Operation } from '../../src/fs/operation.js'
@@ -478,5 +479,26 @@ void t.test('a state that cannot be read when a change that waited is accepted',
   cluster.network.connectAll()
   cluster.until('the end', () => follower.channel.failure !== undefined)
   t.equal(errnoName(waiting.errno!), errnoName(EIO))
+  t.end()
+})
+
+void t.test('programs whose changes were never sent give up together, not one after the other', t => {
+  const cluster = new Cluster(3)
+  const [leader, follower, third] = cluster.roles() as Three
+  const { ino, answer } = follower.create('file')
+  cluster.answered(answer)
+  // the window grows with what gets through
+  for (let at = 0; at < 160; at++) cluster.answered(follower.write(ino, at * 256 * KiB, 'x'.repeat(256 * KiB)))
+  cluster.settle()
+  for (const member of [leader, third]) member.freeze()
+  for (let at = 0; at < 90; at++) follower.write(ino, at * 256 * KiB, 'y'.repeat(256 * KiB))
+  const answers = Array.from({ length: 8 }, (_, i) => follower.create(`new-${i}`).answer)
+  cluster.advance(10)
+  for (const member of [leader, third]) member.stop()
+  cluster.advance(40_000)
+  t.same(
+    answers.map(({ errno }) => errnoName(errno ?? 0)),
+    answers.map(() => 'EROFS'),
+  )
   t.end()
 })
