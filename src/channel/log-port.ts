@@ -102,8 +102,8 @@ export interface LogStore {
   syncNow(): void
   /** Files of its that nothing refers to any more go with the next sync. */
   readonly awaitsSync: boolean
-  /** Somebody reads its files: none of them goes. */
-  readonly isPinned: boolean
+  /** Bytes of files that nothing refers to any more, and that somebody still reads. */
+  readonly pinnedBytes: number
 
   /** Drops entries up to `index` (committed, applied and synced in the state) and of their blobs those that `live` denies. Works in bounded steps: answers whether more is left to do. */
   compact(index: number, live: (blob: BlobId) => boolean): boolean

@@ -225,7 +225,7 @@ export class Upkeep {
       const isCleaned = this.#maybeClean(keep.usual * keepParts.dead)
       if (isCleaned) this.#durability.collected()
       if (isCollected || isCleaned) return
-      this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && !this.#store.isPinned
+      this.#isDone = this.#swept === Infinity && !this.#store.awaitsSync && this.#store.pinnedBytes === 0
       this.#settledBytes = this.#log.bytes
     } catch (error) {
       // it is tried again with the next step

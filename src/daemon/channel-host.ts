@@ -25,6 +25,7 @@ import { Conflicts, inodeOf } from './conflicts.js'
 import type { Progress } from './control-protocol.js'
 import { CommitTrail } from './commit-trail.js'
 import { diskStandingOf, type DiskStanding } from './disk-standing.js'
+import type { FileReaders } from './file-readers.js'
 import { findPaths, readable } from './inode-paths.js'
 import type { Log } from './log.js'
 import { type Connect, OpenChannel } from './open-channel.js'
@@ -222,6 +223,9 @@ export class ChannelHost {
   }
   get logStore(): SqliteLogStore {
     return this.#open.logStore
+  }
+  get readers(): FileReaders {
+    return this.#open.readers
   }
   mend(damage: DamagedBlob): Promise<Uint8Array | undefined> {
     return this.#open.mend(damage)

@@ -20,7 +20,7 @@ import { fileSizes, minFreeOf, type SpaceSettings } from '../channel/space-polic
 import type { TransportEvents } from '../channel/transport-port.js'
 import { readDescriptor } from './channel-folder.js'
 import { nodeHasher } from '../adapters/host/hasher.js'
-import { holdState } from './held-state.js'
+import { FileReaders } from './file-readers.js'
 import type { Log } from './log.js'
 import { storeLogOf } from './log.js'
 import { leaveRoomToOpen, makeRoomToOpen } from './room-to-open.js'
@@ -65,6 +65,7 @@ export class OpenChannel {
   readonly channel: Channel
   readonly logStore: SqliteLogStore
   readonly transport: ChannelTransport
+  readonly readers: FileReaders
   readonly #memory: MemoryFile
   readonly #disk: DiskReserve
   readonly #walBytes: number
@@ -141,7 +142,11 @@ export class OpenChannel {
       for (const close of opened.reverse()) attempt(log, close)
       throw error
     }
-    this.#timer = setInterval(() => this.channel.tick(), tickMs)
+    this.readers = new FileReaders(this.channel, this.logStore)
+    this.#timer = setInterval(() => {
+      this.channel.tick()
+      this.readers.tick(this.channel.spaceOf(owner.member))
+    }, tickMs)
   }
 
   get restore(): { bytes: number; total: number } | undefined {
@@ -156,14 +161,9 @@ export class OpenChannel {
       throw new RkfsError('refused', `${to} is not among the members here: others only say so`)
     }
     if (!this.channel.serving) throw new RkfsError('unavailable', 'this member cannot serve a snapshot now')
-    const hold = await holdState(this.channel, false)
-    const unpin = this.logStore.pin()
-    try {
-      await sendSnapshot(this.#options.paths, sink, hold.release, damage => this.mend(damage))
-    } finally {
-      unpin()
-      hold.release()
-    }
+    await this.readers.read(false, moment => {
+      return sendSnapshot(this.#options.paths, sink, moment, damage => this.mend(damage))
+    })
   }
 
   /** A blob that cannot be read here, as another member has it, and healed; undefined when it cannot be had. */
@@ -179,14 +179,7 @@ export class OpenChannel {
     const { paths, log } = this.#options
     const copy = async (): Promise<void> => {
       if (!this.#hasRoomForCopy()) return this.channel.stateCopied(undefined)
-      const hold = await holdState(this.channel, false)
-      const unpin = this.logStore.pin()
-      try {
-        this.channel.stateCopied(await copyState(paths, hold.release))
-      } finally {
-        unpin()
-        hold.release()
-      }
+      this.channel.stateCopied(await this.readers.read(false, moment => copyState(paths, moment)))
     }
     // not within the step of compaction that asks for it
     this.#working = this.#working

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import type { SnapshotSink } from '../adapters/rpc/snapshots.js'
 import { packRecords, unpackRecords } from '../adapters/sqlite/snapshot-protocol.js'
+import type { FilesMoment } from './file-readers.js'
 import { type Mend, openSnapshot } from '../adapters/sqlite/snapshot.js'
 import type { StoreLog } from '../adapters/sqlite/failures.js'
 import { SqliteStateStore } from '../adapters/sqlite/state-store.js'
@@ -47,13 +48,13 @@ export function snapshotPaths(folder: string): SnapshotPaths {
 }
 
 /**
- * Sends the state as it is on disk: all records, then all blobs that they refer to. `opened` when writing may go on; `mend`
- * has what cannot be read here.
+ * Sends the state as it is on disk: all records, then all blobs that they refer to. `mend` has what cannot be read here.
+ * Throws why the moment's `signal` was aborted.
  */
 export async function sendSnapshot(
   paths: SnapshotPaths,
   sink: SnapshotSink,
-  opened: () => void,
+  { opened, signal }: Omit<FilesMoment, 'index'>,
   mend: Mend,
 ): Promise<void> {
   const snapshot = await openSnapshot(paths.state, paths.log, mend)
@@ -73,11 +74,15 @@ export async function sendSnapshot(
     }
     await sink.write({ kind: kinds.header, id: 0, data: Buffer.from(JSON.stringify(header)) })
     for await (const records of snapshot.records()) {
+      signal.throwIfAborted()
       const packed = packRecords(records.map(record => ({ ...record, value: record.value! })))
       await sink.write({ kind: kinds.records, id: records.length, data: packed })
     }
     for await (const blobs of snapshot.blobs()) {
-      for (const { id, data } of blobs) await sink.write({ kind: kinds.blob, id, data })
+      for (const { id, data } of blobs) {
+        signal.throwIfAborted()
+        await sink.write({ kind: kinds.blob, id, data })
+      }
       failpoint('snapshot-sending')
     }
     await sink.write({ kind: kinds.end, id: 0, data: new Uint8Array(0) })

@@ -23,6 +23,7 @@ import { decodeRecord } from '../fs/records.js'
 import { recordHash } from '../fs/table-view.js'
 import { nodeHasher } from '../adapters/host/hasher.js'
 import { decodePosition, encodePosition } from '../adapters/sqlite/state-format.js'
+import type { FilesMoment } from './file-readers.js'
 import type { SnapshotPaths } from './snapshot-transfer.js'
 
 /*
@@ -56,7 +57,10 @@ function firstPart(path: string): Uint8Array {
 }
 
 /** Copies the state as it is on disk; `opened` when writing may go on. Answers where it stands, and its bytes. */
-export async function copyState(paths: SnapshotPaths, opened: () => void): Promise<{ index: number; bytes: number }> {
+export async function copyState(
+  paths: SnapshotPaths,
+  { opened, signal }: Omit<FilesMoment, 'index'>,
+): Promise<{ index: number; bytes: number }> {
   const draft = draftOf(paths)
   const snapshot = await openSnapshot(paths.state, paths.log)
   const file = openSync(draft, 'w', 0o600)
@@ -66,6 +70,7 @@ export async function copyState(paths: SnapshotPaths, opened: () => void): Promi
     if (position === undefined) throw new RkfsError('unavailable', 'there is no state yet')
     writePart(file, encodePosition(position))
     for await (const records of snapshot.records()) {
+      signal.throwIfAborted()
       writePart(file, packRecords(records.map(record => ({ ...record, value: record.value! }))))
     }
     fsyncSync(file)

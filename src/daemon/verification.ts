@@ -5,11 +5,10 @@ import { equalBytes } from '../base/bytes.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import type { Channel } from '../channel/channel.js'
-import type { HeldState } from '../channel/state-holds.js'
 import type { ChannelHost } from './channel-host.js'
 import type { Progress, VerifyReport } from './control-protocol.js'
 import type { DeepResult } from './deep-verify.js'
-import { holdState } from './held-state.js'
+import type { FilesMoment } from './file-readers.js'
 import type { SnapshotPaths } from './snapshot-transfer.js'
 
 /** What one member found at the marked index. */
@@ -137,37 +136,36 @@ export class Verification {
     })
   }
 
+  async #readDeeply(id: number, requester: MemberId, { opened, signal }: FilesMoment): Promise<DeepResult> {
+    const snapshot = await openSnapshot(this.#paths.state, this.#paths.log, damage => this.#host.mend(damage))
+    opened()
+    const stop = (): void => void snapshot.close()
+    signal.addEventListener('abort', stop)
+    try {
+      const module = new URL(import.meta.url.endsWith('.ts') ? './deep-verify.ts' : './deep-verify.js', import.meta.url)
+      const progress = (bytes: unknown): void => this.#progress(id, requester, Number(bytes))
+      return (await snapshot.run(module.href, 'deepVerify', undefined, progress)) as DeepResult
+    } catch (error) {
+      signal.throwIfAborted()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', stop)
+      await snapshot.close()
+    }
+  }
+
   async #examine(id: number, index: number, { requester, deep }: Request): Promise<void> {
     const { channel } = this.#host
     const digest = channel.digest().hash
-    const unpin = this.#host.logStore.pin()
     const problems: string[] = []
     let found: DeepResult | undefined
-    let hold: HeldState | undefined
-    try {
-      if (deep) {
-        hold = await holdState(channel, true)
-        if (hold.index !== index) throw new RkfsError('failed', notWrittenOut(channel, hold.index, index))
-        const snapshot = await openSnapshot(this.#paths.state, this.#paths.log, damage => this.#host.mend(damage))
-        hold.release()
-        try {
-          const module = new URL(
-            import.meta.url.endsWith('.ts') ? './deep-verify.ts' : './deep-verify.js',
-            import.meta.url,
-          )
-          found = (await snapshot.run(module.href, 'deepVerify', undefined, bytes => {
-            this.#progress(id, requester, Number(bytes))
-          })) as DeepResult
-        } finally {
-          await snapshot.close()
-        }
-        problems.push(...found.problems)
-        if (found.digest !== digest)
-          problems.push('the digest of the stored records differs from the one kept in memory')
-      }
-    } finally {
-      unpin()
-      hold?.release()
+    if (deep) {
+      found = await this.#host.readers.read(true, moment => {
+        if (moment.index !== index) throw new RkfsError('failed', notWrittenOut(channel, moment.index, index))
+        return this.#readDeeply(id, requester, moment)
+      })
+      problems.push(...found.problems)
+      if (found.digest !== digest) problems.push('the digest of the stored records differs from the one kept in memory')
     }
     const entries = await this.#checkChain(index, problems)
     this.#deliver(

@@ -19,7 +19,7 @@ void t.test('a copy that the log does not reach back to any more goes with the n
   const writes = [{ table: 'setting' as const, ino: 0, key: 'members', value: Buffer.from('m') }]
   state.write({ writes, position: positionAt(7), liveBytes: noChanges })
   state.syncNow()
-  t.equal((await copyState(paths, () => {})).index, 7)
+  t.equal((await copyState(paths, { opened: () => {}, signal: new AbortController().signal })).index, 7)
   state.close()
   const openAgain = (): void => openState(paths, owner, log, true, quiet).close()
   openAgain()

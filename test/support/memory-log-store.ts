@@ -286,7 +286,7 @@ export class MemoryLogStore implements LogStore {
     this.syncNow()
   }
   readonly awaitsSync = false
-  readonly isPinned = false
+  readonly pinnedBytes = 0
 
   clean(_damaged: (blob: BlobId) => void, _bounds: CleanBounds): boolean {
     return false

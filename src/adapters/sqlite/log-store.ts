@@ -31,7 +31,7 @@ import { applyToIndex } from './log-replay.js'
 import { LogTables } from './log-tables.js'
 import { later, SegmentFiles, type StreamPosition } from './segment-files.js'
 import type { SegmentReader } from './segment-reader.js'
-import { SegmentUpkeep } from './segment-upkeep.js'
+import { type FilesPin, SegmentUpkeep } from './segment-upkeep.js'
 import { appendOf, encodeMeta, journalOf, payloadOf, type LogWrite } from './stream-records.js'
 import { WalDatabase, type WalPosition } from './wal-database.js'
 
@@ -373,16 +373,17 @@ export class SqliteLogStore implements LogStore {
     this.#settle()
   }
 
-  /** The segments stay as they are until the answered function is called: another reader has the database open. */
   get awaitsSync(): boolean {
-    return !this.#upkeep.isPinned && this.#upkeep.unused(this.#settled).length > 0
+    return this.#upkeep.pinnedOf(this.#upkeep.unused(this.#settled)).free.length > 0
   }
 
-  get isPinned(): boolean {
-    return this.#upkeep.isPinned
+  get pinnedBytes(): number {
+    const { pinned } = this.#upkeep.pinnedOf(this.#upkeep.unused(this.#settled))
+    return pinned.reduce((sum, segment) => sum + (this.#segments.complete.get(segment) ?? 0), 0)
   }
 
-  pin(): () => void {
+  /** Another reader is about to open the database: the segments that it may refer to stay as they are. */
+  pin(): FilesPin {
     return this.#upkeep.pin()
   }
 

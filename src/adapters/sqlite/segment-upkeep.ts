@@ -15,6 +15,14 @@ const cleanOverhead = 64 * KiB
 /** Blobs that one step moves; each may be on a page of its own in the database. */
 const cleanBlobsMax = 512
 
+/** Somebody reads the log through files of it, as they were at some moment. */
+export interface FilesPin {
+  /** The reader has the database open: it refers to none of the segments that begin later. */
+  opened(): void
+  /** Twice without harm. */
+  release(): void
+}
+
 /** Gives the space of dead records back: removes segments that nothing needs, and moves the rest out of sparse ones. */
 export class SegmentUpkeep {
   readonly #segments: SegmentFiles
@@ -23,7 +31,8 @@ export class SegmentUpkeep {
   readonly #reader: LogReader
   /** Segments that nothing can be moved out of: what is live in them is damaged, or journalled. */
   readonly #uncleanable = new Set<number>()
-  #pins = 0
+  /** The last segment that each reader may need. */
+  readonly #pins = new Set<{ upTo: number }>()
 
   constructor(segments: SegmentFiles, descriptors: SegmentReader, tables: LogTables, reader: LogReader) {
     this.#segments = segments
@@ -32,14 +41,19 @@ export class SegmentUpkeep {
     this.#reader = reader
   }
 
-  /** All segments stay until the answered function is called. */
-  pin(): () => void {
-    this.#pins++
-    let held = true
-    return () => {
-      if (held) this.#pins--
-      held = false
+  /** Segments stay until it is released. */
+  pin(): FilesPin {
+    const pin = { upTo: Infinity }
+    this.#pins.add(pin)
+    return {
+      opened: () => void (pin.upTo = this.#segments.position.segment),
+      release: () => void this.#pins.delete(pin),
     }
+  }
+
+  #isPinned(segment: number): boolean {
+    for (const { upTo } of this.#pins) if (segment <= upTo) return true
+    return false
   }
 
   /** Segments before the one that the database has taken over up to, and which it does not refer to. */
@@ -48,20 +62,21 @@ export class SegmentUpkeep {
     return [...this.#segments.complete.keys()].filter(segment => segment < settled.segment && !live.has(segment))
   }
 
-  /** Whether complete segments have to stay. */
-  get isPinned(): boolean {
-    return this.#pins > 0
+  /** Of those, what has to stay for who reads them, and what may go. */
+  pinnedOf(unused: readonly number[]): { readonly pinned: number[]; readonly free: number[] } {
+    const pinned = unused.filter(segment => this.#isPinned(segment))
+    return { pinned, free: unused.filter(segment => !pinned.includes(segment)) }
   }
 
-  /** Answers false when they have to stay for now. */
+  /** Answers false when some of them have to stay for now. */
   remove(segments: readonly number[]): boolean {
-    if (this.#pins > 0 && segments.length > 0) return false
-    for (const segment of segments) {
+    const { pinned, free } = this.pinnedOf(segments)
+    for (const segment of free) {
       if (!this.#segments.complete.has(segment)) continue
       this.#descriptors.forget(segment)
       this.#segments.remove(segment)
     }
-    return true
+    return pinned.length === 0
   }
 
   /** Bytes of complete segments that nothing refers to. */
@@ -79,8 +94,6 @@ export class SegmentUpkeep {
    * is moved. The reserve is spent where more comes back than is taken. A journalled payload counts as live until it is committed: what it makes of the log refers to it.
    */
   sparse(settled: StreamPosition, { deadMax, room, reserve }: CleanBounds): number | undefined {
-    // what is moved out of a segment that has to stay only takes space
-    if (this.#pins > 0) return undefined
     let sparsest: { segment: number; live: number } | undefined
     let fullest: { segment: number; dead: number } | undefined
     let allDead = 0
@@ -88,6 +101,8 @@ export class SegmentUpkeep {
       const live = this.#tables.live.get(segment)
       // it goes whole, with the next sync
       if (segment >= settled.segment || live === undefined || this.#uncleanable.has(segment)) continue
+      // what is moved out of one that has to stay only takes space
+      if (this.#isPinned(segment)) continue
       const dead = size - live
       allDead += dead
       const needed = live + live / 16 + cleanOverhead

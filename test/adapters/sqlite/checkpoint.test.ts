@@ -55,12 +55,12 @@ void t.test('space of what is dead is found again, and what is alive survives th
   const bytes = (): number =>
     readdirSync(join(folder, 'segments')).reduce((sum, name) => sum + statSync(join(folder, 'segments', name)).size, 0)
   t.ok(bytes() > 140e6)
-  const unpin = store.pin()
+  const pin = store.pin()
   const before = bytes()
   while (store.clean(() => {}, unbounded));
   await syncOf(store)
   t.equal(bytes(), before, 'nothing is moved where it cannot be removed: another reader has the log open')
-  unpin()
+  pin.release()
   while (store.clean(() => {}, unbounded));
   t.ok(store.awaitsSync)
   await syncOf(store)

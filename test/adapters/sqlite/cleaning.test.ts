@@ -82,3 +82,38 @@ void t.test('the sparsest goes first, and none whose rest does not fit', async t
   t.notOk(names().includes(before[0]!))
   store.close()
 })
+
+void t.test('who reads the log keeps the files that it may need, and no later ones', async t => {
+  const folder = tempFolder()
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const store = SqliteLogStore.open(join(folder, 'log.db'), owner, hasher, quiet, MiB, MiB)
+  const turnOver = async (): Promise<void> => {
+    for (const record of moreRecords(store, 200, 1, () => payloadBytes)) {
+      store.append([record])
+      store.commit()
+    }
+    await syncOf(store)
+    while (store.compact(store.lastIndex - 2, () => false)) store.commit()
+    store.commit()
+    await syncOf(store)
+  }
+  await turnOver()
+  t.equal(store.pinnedBytes, 0)
+  const pin = store.pin()
+  await turnOver()
+  t.ok(store.pinnedBytes > 10e6, 'it may refer to anything until it is open')
+  t.notOk(store.awaitsSync)
+  pin.opened()
+  store.settle()
+  const before = store.pinnedBytes
+  for (let round = 0; round < 3; round++) await turnOver()
+  t.ok(store.pinnedBytes < before + 2 * MiB, `${store.pinnedBytes} bytes, ${before} before`)
+  t.ok(segmentBytes(folder) < before + 5 * MiB, `${segmentBytes(folder)} bytes`)
+  pin.release()
+  pin.release()
+  t.equal(store.pinnedBytes, 0)
+  t.ok(store.awaitsSync)
+  await syncOf(store)
+  t.ok(segmentBytes(folder) < 4 * MiB, `${segmentBytes(folder)} bytes`)
+  store.close()
+})

@@ -202,8 +202,8 @@ export class SimLogStore implements LogStore {
   get awaitsSync(): boolean {
     return this.#live.awaitsSync
   }
-  get isPinned(): boolean {
-    return this.#live.isPinned
+  get pinnedBytes(): number {
+    return this.#live.pinnedBytes
   }
   clean(damaged: (blob: BlobId) => void, bounds: CleanBounds): boolean {
     return this.#live.clean(damaged, bounds)
