@@ -448,7 +448,8 @@ export class Channel implements TransportEvents {
       this.#parts.duties.tick(this.#ticks)
       this.#parts.relocation.tick()
     } else this.#parts.relocation.stop()
-    this.#parts.upkeep.tick(this.#ticks)
+    const { relocation, space, upkeep } = this.#parts
+    upkeep.tick(this.#ticks, space.mayLoosen(relocation.mayGiveBack))
     this.#parts.holds.tick()
     this.#parts.healing.tick()
     this.#parts.locks.tick()

@@ -1,7 +1,7 @@
 import { concatBytes } from '../base/bytes.js'
-import { EAGAIN, ENOENT } from '../base/errno.js'
+import { EAGAIN, ENOENT, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
-import { blobsPerEntryMax, chunkBytes, keptRunsMax, KiB } from '../base/limits.js'
+import { blobsPerEntryMax, chunkBytes, keptRunsMax, KiB, MiB } from '../base/limits.js'
 import { getInode } from '../fs/apply.js'
 import { readPieces } from '../fs/extents.js'
 import type { KeptRun, RelocateOperation } from '../fs/operation.js'
@@ -29,6 +29,7 @@ const sparseParts = [1 / 2, 3 / 4, 7 / 8]
 /** So many times as long it rests after a pass that achieved nothing, though it was the last that would. */
 const longRest = 60
 const timeoutMs = 30_000
+const overwrittenLeast = MiB
 
 export interface RelocationLimits {
   /** How many bytes of blobs that are in use may be in no file; undefined: a part of what may be kept. */
@@ -76,6 +77,8 @@ export class Relocation {
   readonly #limits: RelocationLimits
   #pass: Pass | undefined
   #rest = 0
+  /** What had been written over when it found last that nothing can be done; undefined: it did not. */
+  #gaveUp: number | undefined
   #part = 0
   /** What had been written over when the blobs were last looked at: only that makes them sparse. */
   #looked: { readonly table: TableView; readonly uncovered: number } | undefined
@@ -104,7 +107,7 @@ export class Relocation {
     this.#changes = 0
     this.#attempt(() => {
       if (this.#pass !== undefined) this.#goOn(this.#pass)
-      else if (this.#rest-- <= 0) this.#maybeBegin()
+      else if (this.#isDue()) this.#maybeBegin()
     })
   }
 
@@ -132,9 +135,33 @@ export class Relocation {
     return this.#limits.looseBytes ?? usual
   }
 
+  #isDue(): boolean {
+    if (this.#gaveUp === undefined) this.#rest = Math.min(this.#rest, this.#restTicks)
+    return this.#rest-- <= 0 || this.#hasMore
+  }
+
+  /** Where a disk is short somebody may be waiting for what it gives back. */
+  get #restTicks(): number {
+    const { restTicks } = this.#limits
+    return this.#space.anyShort ? Math.ceil(restTicks / 10) : restTicks
+  }
+
+  /** So much was written over since it gave up that there is something to be had again. */
+  get #hasMore(): boolean {
+    if (this.#gaveUp === undefined) return false
+    const least = Math.max(overwrittenLeast, this.#space.keep.usual * keepParts.loose)
+    return this.#views.table.uncoveredBytes - this.#gaveUp > least
+  }
+
+  /** Bytes of blobs may come free by what it does: it has not found that there is nothing to be had. */
+  get mayGiveBack(): boolean {
+    return this.#gaveUp === undefined
+  }
+
   #maybeBegin(): void {
     const { table } = this.#views
-    this.#rest = this.#limits.restTicks
+    this.#rest = this.#restTicks
+    this.#gaveUp = undefined
     const { uncoveredBytes: uncovered } = table
     if (this.#looked?.table === table && uncovered - this.#looked.uncovered <= this.#most) return
     this.#looked = { table, uncovered }
@@ -185,6 +212,7 @@ export class Relocation {
   #giveUp(): void {
     this.#end()
     this.#looked = undefined
+    this.#gaveUp = this.#views.table.uncoveredBytes
     this.#rest = longRest * this.#limits.restTicks
   }
 
@@ -231,7 +259,11 @@ export class Relocation {
     if (errno === 0) pass.relocated += bytes
     // the file is another one now: another pass sees it
     else if (errno === EAGAIN || errno === ENOENT) pass.found.shift()
-    else return this.#giveUp()
+    // there may be room in a moment
+    else if (errno === ENOSPC) {
+      this.#looked = undefined
+      return this.#end()
+    } else return this.#giveUp()
     if (this.#changes < changesMax && pass.found.length > 0) this.#relocate(pass)
   }
 

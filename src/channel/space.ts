@@ -86,8 +86,10 @@ export class Space {
 
   /** Of its files, what is neither live data nor free. Content that files share counts once for each: it may be more. */
   #spare(): number {
-    const { blobs, dead } = this.#ports.log.bytes
-    return dead + Math.max(0, blobs - this.#core.views.table.dataBytes)
+    return this.#ports.log.bytes.dead + this.#looseBytes
+  }
+  get #looseBytes(): number {
+    return Math.max(0, this.#ports.log.bytes.blobs - this.#core.views.table.dataBytes)
   }
 
   /** What this member tells the others; undefined: its disk does not say. */
@@ -118,6 +120,17 @@ export class Space {
   /** This member's disk has little left. */
   get short(): boolean {
     return this.#own !== undefined && isShort(this.#own.told.free, this.#own.told.minFree)
+  }
+
+  /**
+   * Blobs are in use in part, and the leader may keep that part anew: as far as is known here, where it leads no more than
+   * that it has not given all back.
+   */
+  mayLoosen(asLeader: boolean): boolean {
+    if (this.#own === undefined || this.#looseBytes < this.#own.told.minFree / 2) return false
+    const { raft, views } = this.#core
+    if (views.leading || raft.leader === undefined) return asLeader
+    return this.#heard.get(raft.leader)?.told.exhausted !== true
   }
 
   /** What can be written here at all, as it was measured last. */
@@ -183,7 +196,9 @@ export class Space {
     if (here !== 'room') return here
     // what it has on its way is not in the log yet, unless it leads
     const onTheirWay = views.leading ? 0 : pending.bytes
-    const there = orderVerdict(voters, unknown, needed, bytes + onTheirWay)
+    // what is kept anew gives more back than it takes, and nothing else gives that back
+    const left = operation.kind === 'relocate' ? orderedPart : 1
+    const there = orderVerdict(voters, unknown, needed, bytes + onTheirWay, left)
     if (there !== 'room' || own === undefined || pending.bytes <= pendingBytesLeast) return there
     return pending.bytes > pendingPart * writableBytes(this.#voterSpace(own), voters, unknown, needed) ? 'wait' : 'room'
   }
@@ -206,9 +221,9 @@ export class Space {
   /** Whether this member, or those that order, have no room for content; undefined: both have. */
   get lacksRoom(): 'here' | 'elsewhere' | undefined {
     const own = this.#ownNow()
-    if (own !== undefined && own.told.free < own.told.minFree) return 'here'
+    if (own !== undefined && own.told.free - changeBytes < own.told.minFree) return 'here'
     const { voters, unknown, needed } = this.#voters()
-    return orderVerdict(voters, unknown, needed, 0) === 'full' ? 'elsewhere' : undefined
+    return orderVerdict(voters, unknown, needed, changeBytes) === 'full' ? 'elsewhere' : undefined
   }
 
   /** As a leader without room: a voter that has it; undefined: there is none. */

@@ -127,13 +127,14 @@ export class Upkeep {
     this.#flushed = ports.state.position?.index ?? 0
   }
 
-  tick(ticks: number): void {
+  /** `mayRelocate`: blobs may come free by what is kept anew. */
+  tick(ticks: number, mayRelocate: boolean): void {
     const { short, anyShort, keep } = this.#space
     const { bytes } = this.#log
     const isPressed = short || bytes > this.#settledBytes + keep.usual / 4 || (anyShort && bytes > keep.usual)
     if (isPressed || ticks % flushTicks === 0 || this.#views.table.dirtyCount > flushRecords) this.#beginFlush()
     if (isPressed || ticks % compactTicks === 0 || this.#moreToCompact) this.compact()
-    if (short) this.#space.exhausted = this.#isDone && this.#flushed === this.#log.lastIndex
+    if (short) this.#space.exhausted = this.#isDone && this.#flushed === this.#log.lastIndex && !mayRelocate
   }
 
   flush(): void {
@@ -323,7 +324,9 @@ export class Upkeep {
     }
     const usual = Math.max(this.#retention.copyBytes ?? copyBytesUsual, 2 * bytes)
     const most = this.#space.short ? Math.min(usual, copyBytesShort) : usual
-    const behind = this.#flushed > copied && (copied === 0 || this.#log.bytesAfter(copied) >= most)
+    // one that the log has gone beyond meanwhile is of no use
+    const lacks = copied === 0 || copied < this.#log.firstIndex - 1
+    const behind = this.#flushed > copied && (lacks || this.#log.bytesAfter(copied) >= most)
     if (behind) {
       this.#copy.isUnderWay = true
       this.#copyState()

@@ -226,3 +226,74 @@ void t.test('who hears nothing when its change is refused for want of room learn
   t.equal(follower.lostText(), 'lost')
   t.end()
 })
+
+for (const disks of [[64], [64, 64, 64]]) {
+  void t.test(`a file that is written over in small places finds room on a full disk: ${disks.length} members`, t => {
+    const { cluster, roles } = withDisks(...disks)
+    const [leader] = roles
+    const ino = create(cluster, leader, 'file')
+    t.equal(fill(cluster, leader, ino, 44), 0)
+    const pages = (44 * MiB) / (4 * KiB)
+    // every second page: each blob stays in use by half, and all of them together are more than the disk holds
+    for (let written = 0; written < 6000; written++) {
+      const page = (written * 2 + Math.floor((written * 2) / pages)) % pages
+      const errno = cluster.answered(leader.write(ino, page * 4 * KiB, 'y'.repeat(4 * KiB)))
+      if (errno !== 0) t.fail(`errno ${errno} after ${written} writes, ${usedMiB(leader)} MiB`)
+      if (errno !== 0) break
+    }
+    cluster.advance(20_000)
+    t.equal(leader.channel.lacksRoom, undefined)
+    t.ok(usedMiB(leader) < 44 + 12, `${usedMiB(leader)} MiB`)
+    t.end()
+  })
+}
+
+void t.test('where programs get ENOSPC, status says so', t => {
+  const { cluster, roles } = withDisks(64, 64, 64)
+  const [leader] = roles
+  const ino = create(cluster, leader, 'file')
+  t.equal(fill(cluster, leader, ino, 100), ENOSPC)
+  cluster.advance(10_000)
+  for (const { id, channel, disk } of roles) {
+    const { free, minFree } = channel.spaceOf(id)!
+    disk.space.ballast += free - minFree - 1000
+  }
+  cluster.advance(10_000)
+  t.equal(cluster.answered(leader.write(ino, 100 * MiB, 'x')), ENOSPC)
+  t.equal(leader.channel.lacksRoom, 'here', 'though as much is free as has to be')
+  t.end()
+})
+
+void t.test(
+  'an only member whose log has gone beyond the copy of its state has it copied as soon as there is room',
+  t => {
+    const { cluster, roles } = withDisks(64)
+    const [member] = roles
+    let copied = 0
+    let fails = false
+    const told = member.channel.stateCopied.bind(member.channel)
+    member.channel.stateCopied = copy => {
+      if (!fails && copy !== undefined) copied = copy.index
+      told(fails ? undefined : copy)
+    }
+    const ino = create(cluster, member, 'file')
+    t.equal(fill(cluster, member, ino, 4), 0)
+    cluster.advance(15_000)
+    t.ok(copied >= member.channel.firstIndex - 1)
+    fails = true
+    member.disk.space.leave(5 * MiB)
+    for (let round = 0; round < 6; round++) {
+      t.equal(fill(cluster, member, ino, 1), 0)
+      cluster.advance(15_000)
+    }
+    t.ok(copied < member.channel.firstIndex - 1, 'the log did not wait for it')
+    fails = false
+    member.disk.space.ballast = 0
+    cluster.advance(120_000)
+    t.ok(
+      copied >= member.channel.firstIndex - 1,
+      `copied up to ${copied}, the log is from ${member.channel.firstIndex}`,
+    )
+    t.end()
+  },
+)
