@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs'
-import { basename, dirname, join, resolve, sep } from 'node:path'
-import { mountsAt, readMounts, RKFS_TYPE, type MountEntry } from '../adapters/fuse/mountinfo.js'
+import { basename, dirname, join, resolve } from 'node:path'
+import { isInside, mountsAt, readMounts, rkfsMountAround, type MountEntry } from '../adapters/fuse/mountinfo.js'
 import { RkfsError } from '../base/errors.js'
 import { systemError } from '../base/system-error.js'
 import { makeDirectories, removeDirectories } from './made-directories.js'
@@ -92,15 +92,6 @@ export function prepareDirectory(
     `the mount point ${point.path} is not empty: it holds ${found}, which are not in ${channel}, and a mount would hide ` +
       `them. To bring them into ${channel}: ${way}. Or choose another directory, or hide them with -o nonempty`,
   )
-}
-
-/** The rkfs mount that a path is inside of, if any. */
-export function rkfsMountAround(path: string, mounts: readonly MountEntry[]): string | undefined {
-  return mounts.find(m => m.type === RKFS_TYPE && isInside(path, m.mountPoint) && path !== m.mountPoint)?.mountPoint
-}
-
-function isInside(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
 }
 
 function resolveLink(path: string): string {

@@ -286,15 +286,21 @@ export class Mounts {
   ): Promise<void> {
     const mount = async ({ channel, directory, options, temporary }: RecordedMount): Promise<unknown> =>
       this.mount(open(channel), directory, options, timeoutSeconds, impatient, temporary)
-    const dead = new Set(recordedMounts(this.#home).map(({ directory }) => directory))
-    const waiting = rememberedMounts(this.#home).filter(({ directory }) => !dead.has(directory))
+    let dead: Set<string>
+    let waiting: RecordedMount[]
+    try {
+      dead = new Set(recordedMounts(this.#home).map(({ directory }) => directory))
+      waiting = rememberedMounts(this.#home).filter(({ directory }) => !dead.has(directory))
+    } catch (error) {
+      return this.#log.error('what was mounted cannot be looked up, and has to be mounted by hand', { error })
+    }
     this.#dead.restore(this.#home, mount, except)
     await Promise.all(
       waiting.map(found => {
         if (found.directory === except) return void this.#kept.set(except, found)
         return this.#waiting.restore(found, async remembered => {
           const host = open(remembered.channel)
-          prepareAgain(remembered.directory, parseMountOptions(remembered.options).nonEmpty)
+          await prepareAgain(remembered.directory, parseMountOptions(remembered.options).nonEmpty)
           return this.mount(host, remembered.directory, remembered.options, timeoutSeconds)
         })
       }),

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { sep } from 'node:path'
 
 /** One line of /proc/self/mountinfo, proc_pid_mountinfo(5). */
 export interface MountEntry {
@@ -47,4 +48,14 @@ export function readMounts(): MountEntry[] {
 /** All that is mounted exactly there, the visible one last. */
 export function mountsAt(directory: string, mounts: readonly MountEntry[] = readMounts()): MountEntry[] {
   return mounts.filter(entry => entry.mountPoint === directory)
+}
+
+/** The rkfs mount that a path is inside of, if any. */
+export function rkfsMountAround(path: string, mounts: readonly MountEntry[]): string | undefined {
+  return mounts.find(m => m.type === RKFS_TYPE && isInside(path, m.mountPoint) && path !== m.mountPoint)?.mountPoint
+}
+
+/** Whether a path is a folder, or under it. */
+export function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)
 }

@@ -37,7 +37,12 @@ export class DiskReserve implements DiskPort {
 
   release(): boolean {
     if (this.#bytes === 0) return false
-    rmSync(this.#path, { force: true })
+    try {
+      rmSync(this.#path, { force: true })
+    } catch {
+      // a disk that fails: whoever needs the room finds none
+      return false
+    }
     this.#bytes = 0
     return true
   }
@@ -50,7 +55,7 @@ export class DiskReserve implements DiskPort {
       this.#bytes = statSync(this.#path).size
     } catch {
       // as if there were no room: whoever needs it finds less of it
-      this.#bytes = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
+      this.#bytes = sizeOf(this.#path)
     }
   }
 
@@ -64,5 +69,14 @@ export class DiskReserve implements DiskPort {
       closeSync(file)
     }
     return true
+  }
+}
+
+/** 0 also where it cannot be told. */
+function sizeOf(path: string): number {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  } catch {
+    return 0
   }
 }
