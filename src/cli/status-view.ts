@@ -113,7 +113,9 @@ function isFetching(c: ChannelStatus): boolean {
 function quorumWords(c: ChannelStatus): string {
   const { voters, needed, reachable, ok } = c.quorum
   const count = `${reachable} of ${counted(voters, 'voter')} reachable, ${needed} needed`
-  return ok ? `ok: ${count}` : `NO QUORUM: ${count}; reads go on, changes wait and then fail`
+  if (ok) return `ok: ${count}`
+  if (reachable >= needed) return `no leader at the moment: ${count}`
+  return `NO QUORUM: ${count}; ${isFetching(c) ? 'the files cannot come before' : 'reads go on, changes wait and then fail'}`
 }
 
 function safeWords(c: ChannelStatus): string {

@@ -150,6 +150,8 @@ export interface ChannelStatus {
     readonly ok: boolean
   }
   readonly members: readonly MemberStatus[]
+  /** Members that are to vote and are not there, as far as this node knows. */
+  readonly missing: number
   readonly digest: { readonly index: number; readonly hash: string }
   readonly pending: { readonly operations: number; readonly bytes: number }
   readonly conflicts: number

@@ -27,6 +27,7 @@ export function failedStatus(name: string, reason: string, mounts?: AbsentMounts
     members: [],
     digest: { index: 0, hash: '' },
     pending: { operations: 0, bytes: 0 },
+    missing: 0,
     conflicts: 0,
     healing: { wanted: 0, healed: 0 },
     locks: 0,

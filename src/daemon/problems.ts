@@ -6,7 +6,7 @@ import type { ChannelHost } from './channel-host.js'
 import { lackOfAuthority } from './channel-traces.js'
 import type { Progress } from './control-protocol.js'
 import { progressWords } from './progress-words.js'
-import { awayFrom, wasRemoved } from './reach.js'
+import { awayFrom, missingFrom, wasRemoved } from './reach.js'
 import type { Quorum } from './redundancy.js'
 import { damagedStatePath } from './state-copy.js'
 import { newChannelWords } from './way-out.js'
@@ -36,7 +36,7 @@ export function problemsOf(host: ChannelHost, around: Circumstances): string[] {
   if (host.fault !== undefined) problems.push(...faultWords(host, host.fault))
   else if (channel.failure !== undefined) problems.push(channel.failure)
   if (channel.damage !== undefined) problems.push(`damaged here: ${channel.damage}`)
-  problems.push(memberWords(host, around), unreachableWords(host), ...redirectedWords(host))
+  problems.push(unreachableWords(host), memberWords(host, around), ...redirectedWords(host))
   problems.push(diskWords(host), notKeptWords(host))
   if (host.fetching !== undefined) problems.push(fetchingWords(host, host.fetching))
   if (host.restoreProblem !== undefined) problems.push(`a snapshot could not be fetched: ${host.restoreProblem}`)
@@ -52,13 +52,19 @@ function memberWords(host: ChannelHost, around: Circumstances): string | undefin
       '`rkfs stop`; to join again it needs a new home and a new invitation'
     )
   }
-  if (!host.channel.serving) return undefined
+  const { channel } = host
+  if (channel.failure !== undefined || channel.quarantine !== undefined) return undefined
   const { quorum } = around
   if (quorum.ok) return missingWords(host, around)
   if (quorum.reachable >= quorum.needed) return leaderless(awayFrom(host).map(({ name }) => name))
+  const meanwhile = channel.serving ? 'reads go on, changes wait and then fail' : 'the files cannot come before'
+  const remedy =
+    unreachableWords(host) === undefined
+      ? lostMajorityWords(host, around)
+      : 'The others are there: work goes on by itself when they reach this node'
   return (
-    `no quorum: ${quorum.reachable} of ${quorum.voters} voters ${reachWords(host)}, ${quorum.needed} are needed; reads go on, ` +
-    `changes wait and then fail. ${lostMajorityWords(host, around)}`
+    `no quorum: ${quorum.reachable} of ${quorum.voters} voters ${reachWords(host)}, ${quorum.needed} are needed; ` +
+    `${meanwhile}. ${remedy}`
   )
 }
 
@@ -157,22 +163,24 @@ function damagedState({ folder }: ChannelHost): string | undefined {
   )
 }
 
-/** Which voters are not there, and what to do. */
+/** Which members that are to vote are not there, and what to do. */
 function missingWords(host: ChannelHost, { quorum, mayFail, mounted }: Circumstances): string | undefined {
-  if (quorum.reachable >= quorum.voters) return undefined
+  const missing = missingFrom(host)
+  if (quorum.reachable >= quorum.voters && missing.length === 0) return undefined
   const { name, channel, identity } = host
   const { owner } = channel.descriptor
-  const away = awayFrom(host)
-  const [only] = away
-  const many = away.length > 1
+  const [only] = missing
+  const many = missing.length > 1
   const who =
-    only === undefined ? `${quorum.voters - quorum.reachable} of the voters` : away.map(m => m.name).join(', ')
+    only === undefined ? `${quorum.voters - quorum.reachable} of the voters` : missing.map(m => m.name).join(', ')
   const others =
     mayFail === 0
       ? 'no other machine may fail'
       : `${mayFail === 1 ? 'one other machine' : `${mayFail} other machines`} may fail`
   const words = `${who} ${many ? 'are' : 'is'} not there: until then ${others}. Start ${many ? 'them' : 'it'}, or repair the network`
-  if (owner !== identity.memberId && away.some(m => m.id === owner)) return `${words}. ${ownerAwayWords(host, mounted)}`
+  if (owner !== identity.memberId && missing.some(m => m.id === owner)) {
+    return `${words}. ${ownerAwayWords(host, mounted)}`
+  }
   const where = owner === identity.memberId ? 'here' : 'on the owner'
   return `${words}; who is gone for good is put out by \`rkfs member remove ${name} ${only?.name ?? 'MEMBER'}\` ${where}, and another machine joins`
 }
@@ -195,7 +203,9 @@ function lostMajorityWords(host: ChannelHost, { quorum, mounted }: Circumstances
   const moved = `If they have new addresses: \`rkfs member address ${host.name} ${away[0]?.name ?? 'MEMBER'} HOST:PORT\` on each machine, for each of the others`
   const [only] = away
   if (quorum.voters === 2 && only !== undefined) {
-    return `${start}. ${moved}. If ${only.name} or its disk is gone for good: \`rkfs member lost ${host.name} ${only.name} --yes\` here, and never on both`
+    const gone = `If ${only.name} or its disk is gone for good: \`rkfs member lost ${host.name} ${only.name} --yes\` here, and never on both`
+    const isOwner = only.id === host.channel.descriptor.owner
+    return `${start}. ${moved}. ${gone}${isOwner ? `. ${ownerAwayWords(host, mounted)}` : ''}`
   }
   return `${start}. ${moved}. If a majority is gone for good, nobody can change ${host.name} any more: ${newChannelWords(host.name, mounted)}`
 }

@@ -26,6 +26,12 @@ export function awayFrom({ channel, identity, transport }: ChannelHost): Member[
   return others.filter(({ id }) => !transport.connected(id))
 }
 
+/** Members that are to vote, this one aside, and are not there: voters, and who is among the learners until it is back. */
+export function missingFrom({ channel, identity, transport }: ChannelHost): Member[] {
+  const { members } = channel.descriptor
+  return members.filter(({ id, role }) => role === 'voter' && id !== identity.memberId && !transport.connected(id))
+}
+
 /** What is known about whether this node was removed; a part of ChannelHost, so that a test can show each case. */
 export interface RemovalSigns {
   readonly identity: { readonly memberId: MemberId }

@@ -35,7 +35,11 @@ export function summaryWords(state: ChannelState, { complete, copies, mayFail }:
   if (state === 'quarantined' || state === 'failed') return 'this member does not serve it'
   if (copies === 1 && voters === 1) return 'One copy only: if this machine or its disk fails, the files are gone'
   const copied =
-    complete === copies ? `all ${copies} copies are complete` : `${complete} of ${copies} copies are complete`
+    complete === copies
+      ? `all ${copies} copies are complete`
+      : complete === 1
+        ? `One copy only of ${copies} is complete`
+        : `${complete} of ${copies} copies are complete`
   if (!ok && reachable >= needed) return `${copied}; no leader at the moment, so that changes wait`
   if (!ok) return `NO QUORUM: ${reachable} of ${voters} voters reachable, ${needed} needed: nothing can be changed`
   if (mayFail > 0) return `${copied}; ${mayFail === 1 ? '1 machine' : `${mayFail} machines`} may fail`

@@ -6,7 +6,7 @@ import type { ChannelHost } from './channel-host.js'
 import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
 import { absentMountsStatus } from './failed-status.js'
 import { findingsOf, problemsOf } from './problems.js'
-import { quorumOf, wasRemoved } from './reach.js'
+import { missingFrom, quorumOf, wasRemoved } from './reach.js'
 import { redundancyOf, summaryWords } from './redundancy.js'
 import type { ActiveMount, Mounts } from './mounts.js'
 
@@ -40,6 +40,7 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
   const { channel, identity, transport } = host
   const { descriptor } = channel
   const quorum = quorumOf(host)
+  const absent = absentMountsStatus(host.name, mounts)
   const redundancy = redundancyOf(
     descriptor.members.map(member => member.id),
     member => copyReach(host, member),
@@ -54,7 +55,10 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     summary: summaryWords(stateOf(host), redundancy, quorum),
     redundancy,
     disk: host.disk ?? null,
-    problems: problemsOf(host, { quorum, mayFail: redundancy.mayFail, mounted: mounts.of(host)[0]?.directory }),
+    problems: [
+      ...problemsOf(host, { quorum, mayFail: redundancy.mayFail, mounted: mounts.of(host)[0]?.directory }),
+      ...absent.map(({ dir, problem }) => `not mounted at ${dir}: ${problem}`),
+    ],
     findings: findingsOf(host),
     leader: channel.leader ?? null,
     term: channel.term,
@@ -66,13 +70,14 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
     fetching: host.fetching ?? null,
     quorum,
     members: descriptor.members.map(member => memberStatus(host, member, transport)),
+    missing: missingFrom(host).length,
     digest: channel.digest(),
     pending: channel.pending,
     conflicts: host.conflicts.count,
     healing: channel.healing,
     locks: channel.locks.heldCount,
     bytes: host.bytes,
-    mounts: [...mounts.of(host).map(mountStatus), ...absentMountsStatus(host.name, mounts)],
+    mounts: [...mounts.of(host).map(mountStatus), ...absent],
   }
 }
 

@@ -38,6 +38,7 @@ t.test('status: exit code by state, text for people', async t => {
     quorum: { voters: 3, needed: 2, reachable: 1, ok: false },
     problems: ['no majority since 12:00'],
   }
+  const fetching = { what: 'fetching the files', done: 120 * 2 ** 20, total: 204 * 2 ** 20, unit: 'bytes' }
   const cases: [string, ChannelStatus[], number][] = [
     ['no channels', [], 0],
     ['well', [channel], 0],
@@ -47,6 +48,9 @@ t.test('status: exit code by state, text for people', async t => {
     ['a voter is missing', [{ ...channel, quorum: { ...channel.quorum, reachable: 2 } }], 1],
     ['its disk is short', [{ ...channel, disk: { ...channel.disk!, state: 'short' } }], 1],
     ['its disk is full', [{ ...channel, disk: { ...channel.disk!, state: 'full' } }], 1],
+    ['a member that is to vote is missing', [{ ...channel, missing: 1 }], 1],
+    ['a mount is not there', [{ ...channel, mounts: [{ ...channel.mounts[0]!, state: 'waiting' }] }], 1],
+    ['no quorum, and the files are not here', [{ ...noQuorum, state: 'learner', fetching }], 3],
     ['a full disk and no quorum', [{ ...noQuorum, disk: { ...channel.disk!, state: 'full' } }], 3],
   ]
   for (const [what, state, code] of cases) {
@@ -73,8 +77,7 @@ t.test('status: exit code by state, text for people', async t => {
     [`demo: ${channel.summary}`, '  ! no majority since 12:00', ''],
     'first',
   )
-  const fetching = { what: 'fetching the files', done: 120 * 2 ** 20, total: 204 * 2 ** 20, unit: 'bytes' }
-  channels = [{ ...noQuorum, state: 'learner', complete: false, fetching }]
+  channels = [{ ...channel, state: 'learner', complete: false, fetching }]
   const incomplete = await rkfs(['status'], { home })
   t.equal(incomplete.code, 1)
   t.match(incomplete.stdout, /files +fetching the files, 120 of 204 MiB\n/)

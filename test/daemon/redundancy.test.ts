@@ -29,7 +29,7 @@ t.test('how many copies are complete, and how many machines may fail', async t =
     words([10, undefined, 10], quorumOf(3, 2)),
     '2 of 3 copies are complete; 2 of the 2 that are there are needed: no machine may fail',
   )
-  t.equal(words([10, undefined], quorumOf(1, 1)), '1 of 2 copies are complete; 1 of 1 needed: no machine may fail')
+  t.equal(words([10, undefined], quorumOf(1, 1)), 'One copy only of 2 is complete; 1 of 1 needed: no machine may fail')
   t.equal(words([10, 10, 10, 10, 10], quorumOf(5, 5)), 'all 5 copies are complete; 2 machines may fail')
   t.match(words([10, undefined, undefined], quorumOf(3, 1)), /^NO QUORUM: 1 of 3 voters reachable, 2 needed/)
   t.match(words([10, 10], { ...quorumOf(3, 2), ok: false }), /no leader at the moment/)

@@ -57,10 +57,10 @@ await t.test('what holds files meanwhile is not hidden; status says why', async 
   writeFileSync(join(solo.directory, 'stray'), '')
   serve()
   await until('it waits', async () => (await states()).join() === `${solo.directory} waiting`)
-  t.match(
-    await solo.must('status'),
-    /NOT MOUNTED YET: the directory holds files, which are not in the channel \(stray\)/,
-  )
+  const { code, stdout } = await solo.rkfs('status')
+  t.equal(code, 1)
+  t.match(stdout.split('\n')[1], /^  ! not mounted at \S+: the directory holds files, .* \(stray\)/)
+  t.match(stdout, /NOT MOUNTED YET: the directory holds files, which are not in the channel \(stray\)/)
   rmSync(join(solo.directory, 'stray'))
   await until('it is there', async () => (await states()).join() === `${solo.directory} mounted`)
 })

@@ -48,20 +48,17 @@ await t.test('all members get new addresses at once', async t => {
   await c.must('stop')
 })
 
-await t.test('a member whose advertise is wrong is told so itself', async () => {
+await t.test('a member whose advertise is wrong is told so itself', async t => {
   const [a, b] = cluster.machines as [Machine, Machine]
   const listen = (await b.report())!.node.listen
   await b.must('stop')
   configure(b, listen, `advertise = "127.0.0.1:${await freePort()}"\n`)
   await start(b)
-  await until(
-    'b says what is wrong',
-    async () =>
-      /cannot reach this node at 127\.0\.0\.1:\d+, as it is told: correct `advertise`/.test(
-        (await b.rkfs('status')).stdout,
-      ),
-    40,
-  )
+  const wrong = /^ {2}! .*cannot reach this node at 127\.0\.0\.1:\d+, as it is told: correct `advertise`/
+  const lines = async (): Promise<string[]> => (await b.rkfs('status')).stdout.split('\n')
+  await until('b says what is wrong, first', async () => wrong.test((await lines())[1] ?? ''), 40)
+  t.notMatch((await lines()).join('\n'), /make a new channel/, 'the channel is whole')
+  t.match((await b.rkfs('doctor')).stdout, /correct `advertise`/)
   await b.must('stop')
   configure(b, listen)
   await start(b)

@@ -25,7 +25,8 @@ The first line of a channel says how many copies are complete and how many machi
 next, with what to do.
 
 Exit code: 0 all is well; 3 a channel shown has no quorum; 1 one is quarantined or failed, or degraded: a voter is
-missing, a disk is full or short, a member's home went back in time, files are still being fetched; or no node runs.
+missing, a disk is full or short, a mount is not there, a member's home went back in time, files are still being
+fetched; or no node runs.
 
 Examples:
   rkfs status
@@ -84,12 +85,14 @@ export function exitCodeOfStatus(report: StatusReport): number {
   const open = report.channels.filter(c => c.state !== 'closed')
   if (open.some(c => c.state === 'quarantined' || c.state === 'failed')) return exitCodes.failed
   // a node of another version may not say
-  if (open.some(c => c.fetching || (c.findings ?? []).length > 0)) return exitCodes.failed
+  if (open.some(c => (c.findings ?? []).length > 0)) return exitCodes.failed
   if (open.some(c => c.state === 'no-quorum' || !c.quorum.ok)) return exitCodes.noQuorum
-  return open.some(isDegraded) ? exitCodes.failed : exitCodes.done
+  return open.some(c => c.fetching || isDegraded(c)) ? exitCodes.failed : exitCodes.done
 }
 
 /** All is served, and less may fail than should. */
-function isDegraded({ quorum, disk }: ChannelStatus): boolean {
-  return quorum.reachable < quorum.voters || (disk !== null && disk !== undefined && disk.state !== 'ok')
+function isDegraded({ quorum, disk, missing, mounts }: ChannelStatus): boolean {
+  if (quorum.reachable < quorum.voters || (missing ?? 0) > 0) return true
+  if (disk !== null && disk !== undefined && disk.state !== 'ok') return true
+  return mounts.some(({ state }) => state === 'dead' || state === 'waiting')
 }

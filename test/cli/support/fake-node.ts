@@ -53,6 +53,7 @@ export const channel: ChannelStatus = {
       problem: 'slow\x1b[31m disk',
     },
   ],
+  missing: 0,
   digest: { index: 12, hash: 'd'.repeat(64) },
   pending: { operations: 0, bytes: 0 },
   conflicts: 0,
