@@ -38,9 +38,10 @@ export const accessReadBytesMax = MiB
 export const reservedRangesMax = 256
 /** Inodes without a name that a mount still remembers because a program may hold them. */
 export const ghostsMax = 4096
-/** Of those, the files whose content is kept, and how large it may be, in bytes. */
+/** Of those, the files whose content is kept for a moment: how many, of how many bytes each, and of how many in all. */
 export const readableGhostsMax = 256
 export const readableGhostBytesMax = 256 * KiB
+export const readableGhostsBytesMax = 8 * MiB
 /** As ext4's. */
 export const linkCountMax = 65000
 export const membersMax = 64

@@ -1,6 +1,6 @@
 import { EIO, ENOENT, ENOSPC } from '../base/errno.js'
 import { RkfsError } from '../base/errors.js'
-import { ghostsMax, readableGhostBytesMax, readableGhostsMax } from '../base/limits.js'
+import { ghostsMax, readableGhostBytesMax, readableGhostsBytesMax, readableGhostsMax } from '../base/limits.js'
 import { extentsMaxOf } from '../fs/chunks.js'
 import { placeOfBlob } from '../fs/extents.js'
 import { getInode } from '../fs/inodes.js'
@@ -47,6 +47,9 @@ export interface FrontendPorts {
   delay(ms: number, callback: () => void): void
 }
 
+/** For so long at least, and twice as long at most, the content of a file that has lost its last name can be opened. */
+const readableGhostMs = 5000
+
 /** What the calls of one mount share: its open files, and what it shows beyond the channel's view. */
 export class MountState {
   #channel: Channel
@@ -60,10 +63,14 @@ export class MountState {
   /**
    * Inodes that lost their last name and are not open files: a program may still hold them (a working directory, O_PATH),
    * and the kernel asks for their attributes until it forgets them. It may also be about to open a file that was replaced
-   * since it looked the name up: the newest small ones keep their content.
+   * since it looked the name up: the newest small ones keep their content for a moment.
    */
   readonly #ghosts = new Map<number, OrphanFile>()
-  readonly #readableGhosts = new Set<number>()
+  /** The bytes of each whose content is kept, oldest first; those of `#olderGhosts` keep it no longer than this turn. */
+  readonly #readableGhosts = new Map<number, number>()
+  #readableBytes = 0
+  #olderGhosts: number[] = []
+  #ageing = false
   /** For reads that take several turns. */
   readonly contentPorts: ContentPorts
   readonly #orphanPorts: OrphanPorts
@@ -361,23 +368,57 @@ export class MountState {
     }
     const readable = isRegular(inode) && inode.size <= readableGhostBytesMax
     this.#ghosts.set(ino, new OrphanFile(ino, inode, readable ? view : undefined, this.#orphanPorts))
-    if (readable) this.#readableGhosts.add(ino)
-    if (this.#readableGhosts.size > readableGhostsMax) this.forget(this.#readableGhosts.values().next().value!)
+    if (readable) this.#keepReadable(ino, inode.size)
     if (this.#ghosts.size > ghostsMax) this.forget(this.#ghosts.keys().next().value!)
+  }
+
+  #keepReadable(ino: number, bytes: number): void {
+    this.#readableGhosts.set(ino, bytes)
+    this.#readableBytes += bytes
+    while (this.#readableGhosts.size > readableGhostsMax || this.#readableBytes > readableGhostsBytesMax) {
+      this.#dropContent(this.#readableGhosts.keys().next().value!)
+    }
+    if (!this.#ageing) this.#age()
+  }
+
+  /** Who looked a name up before it was lost opens it within a moment, or is told ESTALE, and looks it up again. */
+  #age(): void {
+    this.#ageing = true
+    this.ports.delay(readableGhostMs, () => {
+      for (const ino of this.#olderGhosts) this.#dropContent(ino)
+      this.#olderGhosts = [...this.#readableGhosts.keys()]
+      if (this.#olderGhosts.length > 0) this.#age()
+      else this.#ageing = false
+    })
+  }
+
+  /** Answers whether there was any. */
+  #forgetReadable(ino: number): boolean {
+    const bytes = this.#readableGhosts.get(ino)
+    if (bytes === undefined) return false
+    this.#readableBytes -= bytes
+    return this.#readableGhosts.delete(ino)
+  }
+
+  #dropContent(ino: number): void {
+    const ghost = this.#ghosts.get(ino)
+    if (!this.#forgetReadable(ino) || ghost === undefined) return
+    ghost.close()
+    this.#ghosts.set(ino, new OrphanFile(ino, ghost.inode, undefined, this.#orphanPorts))
   }
 
   forget(ino: number): void {
     this.pages.forgotten(ino)
     this.#ghosts.get(ino)?.close()
     this.#ghosts.delete(ino)
-    this.#readableGhosts.delete(ino)
+    this.#forgetReadable(ino)
   }
 
   /** Whether an inode can be opened: one that has just lost its last name becomes an open file without a name. */
   revive(ino: number): boolean {
     const ghost = this.#ghosts.get(ino)
     if (ghost === undefined || getInode(this.channel.view, ino) !== undefined) return true
-    if (!this.#readableGhosts.delete(ino)) return false
+    if (!this.#forgetReadable(ino)) return false
     this.#ghosts.delete(ino)
     this.orphans.set(ino, ghost)
     return true

@@ -75,7 +75,7 @@ export function makeParts(
   changeMembers: ChangeMembers,
 ): Parts {
   const { ports, log, health } = core
-  const space = new Space(core, spaceSettings)
+  const space = new Space(core, pinned, spaceSettings)
   const writers = new WriterBook()
   const appender = new Appender(core)
   const shown = new ShownChanges(core)

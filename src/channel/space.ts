@@ -3,6 +3,7 @@ import { KiB, MiB } from '../base/limits.js'
 import type { Operation } from '../fs/operation.js'
 import { takesSpace } from '../fs/takes-space.js'
 import type { Core } from './core.js'
+import type { BlobId } from './log-port.js'
 import type { ChannelPorts } from './ports.js'
 import {
   isShort,
@@ -21,6 +22,8 @@ import {
 import { payloadLength } from '../fs/extents.js'
 
 const spareTicks = 10
+/** Of more blobs it is estimated from so many. */
+const pinnedLookedAtMax = 1024
 /** Who was short may have given up at once what it kept for others: they follow all the same. */
 const shortMs = 3000
 /** What a change takes beside its payload: the entry's header, records of the state. */
@@ -52,6 +55,7 @@ export class Space {
   readonly #self: MemberId
   readonly #ports: ChannelPorts
   readonly #core: Pick<Core, 'log' | 'raft' | 'views' | 'pending' | 'roster'>
+  readonly #pinned: ReadonlyMap<BlobId, number>
   readonly #settings: SpaceSettings
   readonly #heard = new Map<MemberId, Heard>()
   #own: Heard | undefined
@@ -59,10 +63,18 @@ export class Space {
   #shortUntil = 0
   #totalBytes = 0
   #spareBytes = 0
+  /** Of that, what blobs have that files use in part, or no more. */
+  #looseBytes = 0
   /** All that may go is gone: what is free now is all that there is. */
   exhausted = false
 
-  constructor({ self, ports, log, raft, views, pending, roster }: Core, settings: SpaceSettings) {
+  /** `pinned`: blobs that an open file without a name still shows. */
+  constructor(
+    { self, ports, log, raft, views, pending, roster }: Core,
+    pinned: ReadonlyMap<BlobId, number>,
+    settings: SpaceSettings,
+  ) {
+    this.#pinned = pinned
     this.#self = self
     this.#ports = ports
     this.#core = { log, raft, views, pending, roster }
@@ -86,10 +98,25 @@ export class Space {
 
   /** Of its files, what is neither live data nor free. Content that files share counts once for each: it may be more. */
   #spare(): number {
+    this.#looseBytes = this.#loose()
     return this.#ports.log.bytes.dead + this.#looseBytes
   }
-  get #looseBytes(): number {
-    return Math.max(0, this.#ports.log.bytes.blobs - this.#core.views.table.dataBytes)
+
+  #loose(): number {
+    const { blobs } = this.#ports.log.bytes
+    return Math.max(0, blobs - this.#core.views.table.dataBytes - this.#pinnedBytes())
+  }
+
+  /** What only programs with open files without a name still need. */
+  #pinnedBytes(): number {
+    const { table } = this.#core.views
+    let bytes = 0
+    let looked = 0
+    for (const id of this.#pinned.keys()) {
+      if (looked++ === pinnedLookedAtMax) return bytes * (this.#pinned.size / looked)
+      if (table.liveBytes(id) === 0) bytes += this.#ports.log.blobBytes(id) ?? 0
+    }
+    return bytes
   }
 
   /** What this member tells the others; undefined: its disk does not say. */

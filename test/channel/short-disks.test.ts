@@ -297,3 +297,24 @@ void t.test(
     t.end()
   },
 )
+
+void t.test('what is removed on one member gives its space back on all of them, though they have it mounted', t => {
+  const { cluster, roles } = withDisks(40, 40, 40)
+  const [leader, follower] = roles
+  for (const member of roles) t.ok(member.frontend)
+  for (let round = 0; round < 3; round++) {
+    const names = Array.from({ length: 40 }, (_, i) => `file-${round}-${i}`)
+    for (const name of names) {
+      const ino = create(cluster, leader, name)
+      t.equal(cluster.answered(leader.write(ino, 0, 'x'.repeat(writeBytes))), 0)
+    }
+    cluster.settle()
+    for (const name of names) t.equal(cluster.answered(unlink(follower, name)), 0)
+    cluster.advance(30_000)
+    for (const member of roles) {
+      t.equal(member.channel.pinned.size, 0)
+      t.ok(usedMiB(member) < 12, `round ${round}: ${usedMiB(member)} MiB`)
+    }
+  }
+  t.end()
+})
