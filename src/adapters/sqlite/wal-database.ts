@@ -16,6 +16,7 @@ import { messageOf, RkfsError } from '../../base/errors.js'
 import { failpoint } from '../../base/failpoint.js'
 import { Checkpointer, walLimit } from './checkpointer.js'
 import { corrupt, diskFull, type Place, readAgain, type StoreLog, translate } from './failures.js'
+import { IndexRoom } from './index-room.js'
 import { rewrite } from './rewrite.js'
 
 /** What kind of file a database is. `schema` runs once, in the file's first transaction. */
@@ -44,6 +45,7 @@ export function createDatabase(place: Place, format: FileFormat, fill: (db: Data
   }
   rmSync(draft, { force: true })
   try {
+    new IndexRoom(place).require()
     const db = new Database(draft)
     try {
       db.pragma(`page_size = ${format.pageBytes}`)
@@ -90,6 +92,7 @@ export function inspectDatabase<T>(
 ): T {
   try {
     if (bytes < 512) throw corrupt(place, `it has only ${bytes} bytes`)
+    new IndexRoom(place).require()
     const db = new Database(place.path, { readonly: true, fileMustExist: true })
     try {
       if (db.pragma('journal_mode', { simple: true }) !== 'wal') throw corrupt(place, 'it is not in WAL mode')
@@ -130,6 +133,7 @@ export class WalDatabase {
   /** Whether a transaction is open. */
   open = false
   frames = 0
+  readonly #room: IndexRoom
   #salts = new Uint8Array(8)
   #wal: number
   #log: StoreLog
@@ -145,6 +149,8 @@ export class WalDatabase {
     this.#log = log
     let db: Database.Database | undefined
     try {
+      this.#room = new IndexRoom(place)
+      this.#room.require()
       rewriteWal(place.path)
       db = new Database(place.path, { fileMustExist: true })
       this.db = db
@@ -174,6 +180,7 @@ export class WalDatabase {
 
   begin(): void {
     if (this.open) return
+    this.#room.require()
     this.checkpointer.beforeBegin(this.frames)
     this.#begin.run()
     this.open = true

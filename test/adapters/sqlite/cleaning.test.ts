@@ -1,11 +1,22 @@
 /** Cleaning where there is little room: it takes none that it does not give back. */
-import { readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { blobsPerEntryMax, MiB } from '../../../src/base/limits.js'
 import { SqliteLogStore } from '../../../src/adapters/sqlite/log-store.js'
 import { hasher, moreRecords, owner, quiet, syncOf, tempFolder, unbounded } from '../../contracts/entries.js'
-import { needsRoot, smallDisk } from './support/small-disk.js'
+import { needsRoot, smallBlocks, smallDisk } from './support/small-disk.js'
 
 const payloadBytes = 60_000
 
@@ -116,4 +127,43 @@ void t.test('who reads the log keeps the files that it may need, and no later on
   await syncOf(store)
   t.ok(segmentBytes(folder) < 4 * MiB, `${segmentBytes(folder)} bytes`)
   store.close()
+})
+
+void t.test('blocks smaller than a page: a full disk is told of, and ends no process', { skip: needsRoot }, async t => {
+  const folder = smallBlocks(t, 24)
+  const ballast = join(folder, 'ballast')
+  const fillUpTo = (left: number): void => {
+    const file = openSync(ballast, 'a')
+    try {
+      while (freeBytes(folder) > left) {
+        writeSync(file, new Uint8Array(Math.max(1024, Math.min(2 ** 20, freeBytes(folder) - left - 8192))))
+        fsyncSync(file)
+      }
+    } catch (error) {
+      t.match(error, { code: 'ENOSPC' })
+    }
+    closeSync(file)
+  }
+  for (const left of [64_000, 28_000, 12_000, 4_000, 0]) {
+    const path = join(folder, `log-${left}`, 'log.db')
+    mkdirSync(join(folder, `log-${left}`))
+    fillUpTo(left)
+    t.throws(() => SqliteLogStore.open(path, owner, hasher, quiet, MiB, MiB), { code: 'disk-full' })
+    rmSync(ballast)
+    const store = SqliteLogStore.open(path, owner, hasher, quiet, MiB, MiB)
+    fillUpTo(left)
+    t.throws(
+      () => {
+        for (;;) {
+          store.append(moreRecords(store, 1, 1, () => 100))
+          store.commit()
+        }
+      },
+      { code: 'disk-full' },
+    )
+    rmSync(ballast)
+    store.append(moreRecords(store, 1, 1, () => 100))
+    store.commit()
+    store.close()
+  }
 })
