@@ -111,7 +111,9 @@ export class Node {
 
   #notOpened(name: string, reason: string): void {
     if (this.#broken.get(name) !== reason) {
-      this.#log.error('a channel could not be opened; it is tried again', { channel: name, error: reason })
+      // of a join that goes on it is nothing that went wrong
+      const level = this.#lacking(name) === undefined ? 'error' : 'warn'
+      this.#log[level]('a channel could not be opened; it is tried again', { channel: name, error: reason })
     }
     this.#broken.set(name, reason)
   }
