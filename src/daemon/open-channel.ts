@@ -12,7 +12,7 @@ import { AssertionFailure } from '../base/assert.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import { failpoint } from '../base/failpoint.js'
 import type { MemberId } from '../base/ids.js'
-import { tickMs } from '../base/limits.js'
+import { MiB, tickMs } from '../base/limits.js'
 import { Channel } from '../channel/channel.js'
 import type { DamagedBlob, LogOwner } from '../channel/log-port.js'
 import type { ChannelEvents, LogLevel } from '../channel/ports.js'
@@ -36,6 +36,7 @@ import { copiedIndex, copyState, openState } from './state-copy.js'
 
 /** For who reads all that is here: a snapshot, a verification. */
 const mendMs = 60_000
+const restorePauseSecondsMax = 60
 
 /** Opens the channel's connections. `run`: tells this run of the home from all others. */
 export type Connect = (
@@ -75,6 +76,7 @@ export class OpenChannel {
   readonly #abort = new AbortController()
   #restore: { bytes: number; total: number } | undefined
   #restoreProblem: string | undefined
+  #restoreTries = 0
   #working: Promise<void> = Promise.resolve()
 
   /** Throws what stands in its way, and leaves nothing open then. */
@@ -219,7 +221,7 @@ export class OpenChannel {
       }
       // asked for again
       if (!this.channel.beginRestore()) return
-      log.info('fetching a snapshot', { from, index })
+      if (this.#restoreProblem === undefined) log.info('fetching a snapshot', { from, index })
       const anchor = await receiveSnapshot(
         paths,
         owner,
@@ -237,17 +239,32 @@ export class OpenChannel {
       this.#stateStore = SqliteStateStore.open(paths.state, owner, nodeHasher, storeLogOf(log), this.#walBytes)
       this.channel.restored({ state: this.#stateStore, anchor })
       this.#restoreProblem = undefined
+      this.#restoreTries = 0
       log.info('snapshot installed', { index: anchor.index })
     } catch (error) {
       if (error instanceof AssertionFailure) throw error
       // once the old state is closed only opening it all anew can finish the installation, as after a crash
       if (installing) return this.channel.fail(new RkfsError('failed', messageOf(error), { cause: error }))
-      this.#restoreProblem = messageOf(error)
-      log.warn('the snapshot could not be fetched; it is tried again', { error: messageOf(error) })
+      const problem = messageOf(error)
+      if (problem !== this.#restoreProblem) {
+        log.warn('the snapshot could not be fetched; it is tried again', { error: problem })
+      }
+      this.#restoreProblem = problem
       if (this.channel.restoring) this.channel.restored(undefined)
-      await sleep(1000, undefined, { signal: this.#abort.signal }).catch(() => {})
+      await this.#pauseRestoring(error instanceof RkfsError && error.code === 'disk-full')
     } finally {
       await fetched.return()
+    }
+  }
+
+  /** A second; where it found no room 1, 2, 4 … 60 seconds, unless there is more of it before. */
+  async #pauseRestoring(isFull: boolean): Promise<void> {
+    const { signal } = this.#abort
+    const seconds = isFull ? Math.min(restorePauseSecondsMax, 2 ** this.#restoreTries++) : 1
+    const free = this.#disk.space()?.freeBytes ?? 0
+    for (let waited = 0; waited < seconds && !signal.aborted; waited++) {
+      await sleep(1000, undefined, { signal }).catch(() => {})
+      if ((this.#disk.space()?.freeBytes ?? 0) > free + MiB) return
     }
   }
 
