@@ -6,7 +6,7 @@ import type { ChannelHost } from './channel-host.js'
 import { lackOfAuthority } from './channel-traces.js'
 import type { Progress } from './control-protocol.js'
 import { progressWords } from './progress-words.js'
-import { awayFrom, missingFrom, wasRemoved } from './reach.js'
+import { appliedElsewhere, awayFrom, missingFrom, wasRemoved } from './reach.js'
 import type { Quorum } from './redundancy.js'
 import { damagedStatePath } from './state-copy.js'
 import { newChannelWords } from './way-out.js'
@@ -171,18 +171,33 @@ function missingWords(host: ChannelHost, { quorum, mayFail, mounted }: Circumsta
   const { owner } = channel.descriptor
   const [only] = missing
   const many = missing.length > 1
-  const who =
-    only === undefined ? `${quorum.voters - quorum.reachable} of the voters` : missing.map(m => m.name).join(', ')
   const others =
     mayFail === 0
       ? 'no other machine may fail'
       : `${mayFail === 1 ? 'one other machine' : `${mayFail} other machines`} may fail`
+  if (only === undefined) return heldUpWords(host, quorum, others)
+  const who = missing.map(m => m.name).join(', ')
   const words = `${who} ${many ? 'are' : 'is'} not there: until then ${others}. Start ${many ? 'them' : 'it'}, or repair the network`
   if (owner !== identity.memberId && missing.some(m => m.id === owner)) {
     return `${words}. ${ownerAwayWords(host, mounted)}`
   }
   const where = owner === identity.memberId ? 'here' : 'on the owner'
-  return `${words}; who is gone for good is put out by \`rkfs member remove ${name} ${only?.name ?? 'MEMBER'}\` ${where}, and another machine joins`
+  return `${words}; who is gone for good is put out by \`rkfs member remove ${name} ${only.name}\` ${where}, and another machine joins`
+}
+
+/** Voters that are there, and take nothing. */
+function heldUpWords({ channel, identity }: ChannelHost, quorum: Quorum, others: string): string | undefined {
+  const full = channel.descriptor.members.filter(({ id, state }) => {
+    const space = channel.spaceOf(id)
+    return state === 'voter' && space !== undefined && space.free < space.minFree
+  })
+  // what this member lacks is said with its disk
+  if (full.some(({ id }) => id === identity.memberId)) return undefined
+  const names = full.map(({ name }) => name).join(' and ')
+  if (names === '') {
+    return `${quorum.voters - quorum.reachable} of the voters do not keep up: until they do ${others}`
+  }
+  return `the disk of ${names} is full, so that nothing new gets there: until it has room ${others}. Make room on it`
 }
 
 /** Said also where somebody wants what the owner alone may do. */
@@ -225,7 +240,15 @@ function fullElsewhere(channel: ChannelHost['channel'], self: MemberId): string 
   )
 }
 
-function diskWords({ channel, folder, disk, identity }: ChannelHost): string | undefined {
+function diskWords(host: ChannelHost): string | undefined {
+  const { channel, folder, disk, identity } = host
+  const isFull = channel.diskFull !== undefined || disk?.state === 'full'
+  if (isFull && appliedElsewhere(host) > channel.durableIndex) {
+    return (
+      `the disk is full, and this member lacks what the others have changed since: make room on the disk of ${folder}. ` +
+      'What is deleted here may be told as failed, though it is done: delete files on another member'
+    )
+  }
   if (channel.diskFull !== undefined) {
     return `the disk is full: ${channel.diskFull}. Delete files in the channel, or make room on the disk of ${folder}: this member goes on by itself`
   }

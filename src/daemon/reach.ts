@@ -32,6 +32,12 @@ export function missingFrom({ channel, identity, transport }: ChannelHost): Memb
   return members.filter(({ id, role }) => role === 'voter' && id !== identity.memberId && !transport.connected(id))
 }
 
+/** Up to where other members have applied the log, as they said last: all of that is committed, whatever this one has of it. */
+export function appliedElsewhere({ channel, identity }: ChannelHost): number {
+  const others = channel.descriptor.members.filter(({ id }) => id !== identity.memberId)
+  return Math.max(0, ...others.map(({ id }) => channel.position(id)?.appliedIndex ?? 0))
+}
+
 /** What is known about whether this node was removed; a part of ChannelHost, so that a test can show each case. */
 export interface RemovalSigns {
   readonly identity: { readonly memberId: MemberId }

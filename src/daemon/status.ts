@@ -6,7 +6,7 @@ import type { ChannelHost } from './channel-host.js'
 import type { ChannelState, ChannelStatus, MemberDescription, MemberStatus, MountStatus } from './control-protocol.js'
 import { absentMountsStatus } from './failed-status.js'
 import { findingsOf, problemsOf } from './problems.js'
-import { missingFrom, quorumOf, wasRemoved } from './reach.js'
+import { appliedElsewhere, missingFrom, quorumOf, wasRemoved } from './reach.js'
 import { redundancyOf, summaryWords } from './redundancy.js'
 import type { ActiveMount, Mounts } from './mounts.js'
 
@@ -84,7 +84,9 @@ export function channelStatus(host: ChannelHost, mounts: Mounts): ChannelStatus 
 /** How far a member's copy reaches, if it is there and has all before that; undefined: it is not, or has not. */
 function copyReach(host: ChannelHost, member: MemberId): number | undefined {
   const { channel, identity, transport } = host
-  if (member === identity.memberId) return channel.usable ? channel.durableIndex : undefined
+  if (member === identity.memberId) {
+    return channel.usable && channel.durableIndex >= appliedElsewhere(host) ? channel.durableIndex : undefined
+  }
   if (!transport.connected(member) || channel.configuration.learners.includes(member)) return undefined
   return channel.progress(member)?.match ?? channel.position(member)?.durableIndex
 }
