@@ -74,6 +74,10 @@ export class Frontend implements FileSystemHandler, ChannelObserver {
   get openFiles(): number {
     return this.#state.files.size
   }
+  /** Of those, files without a name. */
+  get namelessFiles(): number {
+    return this.#state.orphans.size
+  }
 
   /** The mount goes on with `channel`. If it was opened in place of another, after a fault of the disk, kernel caches are void. */
   bind(channel: Channel): void {

@@ -367,6 +367,9 @@ export class MountState {
       return
     }
     const readable = isRegular(inode) && inode.size <= readableGhostBytesMax
+    // it may have got a name back meanwhile, and lost that, too
+    this.#ghosts.get(ino)?.close()
+    this.#forgetReadable(ino)
     this.#ghosts.set(ino, new OrphanFile(ino, inode, readable ? view : undefined, this.#orphanPorts))
     if (readable) this.#keepReadable(ino, inode.size)
     if (this.#ghosts.size > ghostsMax) this.forget(this.#ghosts.keys().next().value!)

@@ -429,6 +429,7 @@ export class Simulation {
     const settled = (): boolean => this.#agree(whole()) && whole().every(member => garbageOf(member) === 0)
     this.#within('what was damaged is whole again', convergeMsMax, () => whole().every(isWhole))
     this.#within('the blobs that nobody needs are gone', garbageMsMax, settled)
+    this.#within('what nobody has open keeps nothing', garbageMsMax, () => whole().every(keepsOpenOnly))
     const { keepBytes, disk } = this.options
     // an only member's log reaches back to the copy of its state; in files there is what the database has not taken over
     if (keepBytes !== undefined && disk === 'memory' && leftOut.length === 0 && whole().length > 1) {
@@ -575,6 +576,11 @@ function isWhole(member: Member): boolean {
 /** The disk has damaged what only a file without a name still shows. */
 function lostUnnamed(member: Member): boolean {
   return [...member.channel.pinned.keys()].some(id => isUnnamed(member, id) && damageOf(member, id) !== undefined)
+}
+
+/** What lost its last name is kept for who has it open, and for a moment for who is about to open it. */
+function keepsOpenOnly(member: Member): boolean {
+  return !member.isMounted || member.frontend.namelessFiles > 0 || member.channel.pinned.size === 0
 }
 
 function hasRoom({ channel }: Member): boolean {

@@ -433,9 +433,13 @@ export class Member {
         nextInode: () => this.nextInode(),
         openSpill: memorySpill,
         locks: new MemberLocks(),
+        // it outlives a channel that is opened anew
         delay: (ms, callback) => {
-          const life = this.#lives
-          this.#cluster.clock.after(ms, () => this.#run(life, callback))
+          const mount = this.#frontend
+          const task = (): void => {
+            if (this.#frontend === mount) callback()
+          }
+          this.#cluster.clock.after(ms, () => (this.#frozen === undefined ? task() : this.#frozen.push(task)))
         },
         statistics: () => ({
           blockSize: 4096,
