@@ -81,7 +81,7 @@ export const outboxBytesMax = 48 * MiB
 /** Damaged blobs that are fetched from others though nobody waits for them; of more, these come first. */
 export const healingBlobsMax = 1024
 /** Cached blobs for reading. */
-export const blobCacheBytesMax = 64 * MiB
+export const blobCacheBytesMax = 32 * MiB
 /** Cached records of the applied state; a chunk of many extents counts as several. */
 export const recordCacheMax = 100_000
 

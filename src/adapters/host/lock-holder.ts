@@ -16,7 +16,7 @@ const pidWidth = 12
  * free byte takes it, too. Where that is not so either, messages name no process.
  */
 export function writeLockHolder(home: string, pid: number | undefined): void {
-  const words = `${String(pid ?? '').padEnd(pidWidth - 1)}\n`
+  const words = String(pid ?? '').padEnd(pidWidth, '\n')
   try {
     const file = openSync(pidPath(home), openFlags, 0o600)
     try {
