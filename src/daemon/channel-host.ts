@@ -11,7 +11,7 @@ import { EAGAIN, EEXIST, EPERM, EROFS, errnoName } from '../base/errno.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import type { Channel } from '../channel/channel.js'
-import type { Descriptor } from '../channel/descriptor.js'
+import type { Descriptor, Member } from '../channel/descriptor.js'
 import { InodeNumbers } from '../channel/inode-numbers.js'
 import type { Frontend } from '../channel/frontend.js'
 import type { FileSystemStatistics } from '../channel/mount-port.js'
@@ -396,7 +396,7 @@ export class ChannelHost {
   #membersChanged(descriptor: Descriptor): void {
     const { peers } = this.channel
     const inside = peers.some(m => m.id === this.identity.memberId)
-    this.#pruneRedirections(descriptor)
+    this.#pruneRedirections(peers)
     this.transport.setPeers(inside ? peers.map(({ id, address }) => ({ id, address })) : [])
     this.transport.redirect(this.#redirections.all)
     // whom others name changes the peers alone
@@ -410,9 +410,9 @@ export class ChannelHost {
     }
   }
 
-  #pruneRedirections(descriptor: Descriptor): void {
+  #pruneRedirections(peers: readonly Pick<Member, 'id' | 'address'>[]): void {
     try {
-      this.#redirections.prune(descriptor)
+      this.#redirections.prune(peers)
     } catch (error) {
       this.log.warn('addresses that are agreed on by now could not be forgotten', { error })
     }
@@ -423,7 +423,10 @@ export class ChannelHost {
     return this.#redirections.all
   }
 
-  /** From now on a member is connected to there, until the members agree on another address than they have for it now. */
+  /**
+   * From now on a member is connected to there, until the members agree on another address than they have for it now. The one
+   * that they have takes an earlier redirection back.
+   */
   redirect(id: MemberId, address: string): void {
     const instead = this.channel.peers.find(m => m.id === id)?.address
     if (instead === undefined) throw new RkfsError('not-found', `${id} is no member of ${this.name}`)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseAddress } from '../adapters/rpc/address.js'
 import { writeFileAtomic } from '../adapters/host/atomic-file.js'
 import { isMemberId, type MemberId } from '../base/ids.js'
-import type { Descriptor } from '../channel/descriptor.js'
+import type { Member } from '../channel/descriptor.js'
 
 /** Where a member is, as somebody said here, while the descriptor has `instead`. */
 export interface Redirection {
@@ -28,16 +28,19 @@ export class Redirections {
     return this.#all
   }
 
+  /** Who says the address that the members have already takes back what was said before. */
   set(member: MemberId, redirection: Redirection): void {
-    const all = new Map(this.#all).set(member, redirection)
+    const all = new Map(this.#all)
+    if (redirection.address === redirection.instead) all.delete(member)
+    else all.set(member, redirection)
     write(this.#path, all)
     this.#all = all
   }
 
-  /** Forgets what the descriptor has outdated. Answers whether anything was. */
-  prune(descriptor: Descriptor): boolean {
+  /** Forgets what is outdated by the addresses that the members have now. Answers whether anything was. */
+  prune(members: readonly Pick<Member, 'id' | 'address'>[]): boolean {
     const counts = ([id, { address, instead }]: [MemberId, Redirection]): boolean => {
-      const member = descriptor.members.find(m => m.id === id)
+      const member = members.find(m => m.id === id)
       return member !== undefined && member.address === instead && member.address !== address
     }
     const left = new Map([...this.#all].filter(counts))

@@ -6,6 +6,7 @@ import { RkfsError } from '../../src/base/errors.js'
 import type { Descriptor, Member } from '../../src/channel/descriptor.js'
 import { AddressBook, withEntry, type AddressBookHost } from '../../src/daemon/address-book.js'
 import { silentLog } from '../../src/daemon/log.js'
+import { Redirections } from '../../src/daemon/redirections.js'
 
 const member = (id: string, name: string, slot: number, address = `${name}.example.org:7400`): Member => ({
   id,
@@ -133,4 +134,19 @@ t.test('the owner takes what a member says about itself, and nothing else', asyn
     '{"address":"h:1"}',
   )
   t.equal(other.descriptor, demo, 'only the owner does')
+})
+
+t.test('what was said here of an address ends with what the members have', async t => {
+  const folder = t.testdir()
+  const [wrong, right] = ['beta.example.org:7411', 'beta.example.org:7400']
+  const told = new Redirections(folder)
+  const onDisk = (): unknown => [...new Redirections(folder).all.keys()]
+  told.set(betaId, { address: wrong, instead: right })
+  told.set(gammaId, { address: wrong, instead: 'gamma.example.org:7400' })
+  told.set(betaId, { address: right, instead: right })
+  t.same([...told.all.keys()], [gammaId], 'the address that they have takes it back')
+  t.same(onDisk(), [gammaId])
+  t.notOk(told.prune(demo.members))
+  t.ok(told.prune([member(gammaId, 'gamma', 3, wrong)]), 'they have come to have it')
+  t.same(onDisk(), [])
 })

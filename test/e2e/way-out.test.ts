@@ -44,7 +44,16 @@ await t.test('all members get new addresses at once', async t => {
     })
   }
   t.equal((await a.rkfs('status')).code, 0, 'nothing is left to say')
-  t.same(JSON.parse(readFileSync(join(a.folder(), 'addresses.json'), 'utf8')), {})
+  const redirections = (machine: Machine): unknown =>
+    JSON.parse(readFileSync(join(machine.folder(), 'addresses.json'), 'utf8'))
+  t.same(redirections(a), {})
+  for (const machine of [a, b]) {
+    await machine.must('member', 'address', 'demo', 'c', `127.0.0.1:${await freePort()}`)
+    t.match((await machine.rkfs('status')).stdout, /c is looked for at/)
+    await machine.must('member', 'address', 'demo', 'c', addresses.get('c')!)
+    t.notMatch((await machine.rkfs('status')).stdout, /looked for/, `what ${machine.name} was told is taken back`)
+    t.same(redirections(machine), {})
+  }
   await c.must('stop')
 })
 
