@@ -92,6 +92,16 @@ export function deleteChannel(home: string, name: string): void {
   for (const what of ['creating', 'joining', 'deleting'] as const) finish(home, name, what)
 }
 
+/**
+ * Removes what was made of a channel that could not be made, and that nobody has been in. The folder goes first: without it
+ * the making counts as cut short, and is begun anew.
+ */
+export function discardChannel(home: string, name: string): void {
+  const ofMaking = [channelFolder(home, name), join(channelsFolder(home), `.building-${name}`)]
+  for (const path of [...ofMaking, ...identityPaths(home, name)]) rmSync(path, { recursive: true, force: true })
+  finish(home, name, 'creating')
+}
+
 /** A folder that is the mount point of a disk stays, empty. */
 function empty(path: string): void {
   if (!statSync(path).isDirectory()) return rmSync(path, { force: true })

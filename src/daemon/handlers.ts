@@ -6,7 +6,7 @@ import { RkfsError } from '../base/errors.js'
 import { describeOperation } from '../fs/operation.js'
 import { X509Certificate } from 'node:crypto'
 import type { ChannelHost } from './channel-host.js'
-import type { LogItem, Progress, StatusReport } from './control-protocol.js'
+import type { ControlVerbs, LogItem, Progress, StatusReport } from './control-protocol.js'
 import type { ControlContext, ControlHandlers } from './control-server.js'
 import type { Node } from './node.js'
 import { failedStatus } from './failed-status.js'
@@ -63,17 +63,16 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       const voters = node.votersOf(joined.channel)
       return { ...joined, voters }
     },
-    mount: async ({ channel, directory, options, create, wait, temporary }, context) => {
+    mount: async (args, context) => {
+      const { channel, create } = args
       const created = create && node.mayCreate(channel)
       if (created) await node.createChannel(channel)
-      const host = await node.reopen(channel)
-      const before = node.mounts.all
-      const { progress, signal } = context
-      const patience = { seconds: wait ?? 0, progress: (p: Progress) => progress(p), signal }
-      const mount = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds, patience, temporary)
-      await host.settledEarlierRuns()
-      const already = before.includes(mount)
-      return { directory: mount.directory, driver: mount.driver, created, already, conflicts: host.keptOfEarlierRuns }
+      try {
+        return { ...(await mount(node, args, context)), created }
+      } catch (error) {
+        if (created) await node.unmake(channel)
+        throw error
+      }
     },
     umount: async ({ directory, force, timeout }, context) => {
       const host = node.mounts.all.find(mount => mount.directory === directory)?.host
@@ -106,6 +105,20 @@ export function controlHandlers(node: Node, stop: (force: boolean) => Promise<vo
       return {}
     },
   }
+}
+
+async function mount(
+  node: Node,
+  { channel, directory, options, wait, temporary }: ControlVerbs['mount']['args'],
+  { progress, signal }: ControlContext,
+): Promise<Omit<ControlVerbs['mount']['result'], 'created'>> {
+  const host = await node.reopen(channel)
+  const before = node.mounts.all
+  const patience = { seconds: wait ?? 0, progress: (p: Progress) => progress(p), signal }
+  const made = await node.mounts.mount(host, directory, options, node.config.timeoutSeconds, patience, temporary)
+  await host.settledEarlierRuns()
+  const already = before.includes(made)
+  return { directory: made.directory, driver: made.driver, already, conflicts: host.keptOfEarlierRuns }
 }
 
 function statusReport(node: Node, channel: string | undefined): StatusReport {

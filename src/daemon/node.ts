@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { requireDescriptors } from '../adapters/host/descriptors.js'
 import { defaultNodeName } from '../adapters/host/machine.js'
 import { createAuthority, createSigningRequest, issueCertificate } from '../adapters/pki/authority.js'
 import { CspHome, type ChannelIdentity, type NodeKey } from '../adapters/pki/csp-home.js'
@@ -21,7 +22,7 @@ import {
   type Descriptor,
 } from '../channel/descriptor.js'
 import { AddressBook, withEntry } from './address-book.js'
-import { deleteChannel, removalsOf, type Removal } from './channel-deletion.js'
+import { deleteChannel, discardChannel, removalsOf, type Removal } from './channel-deletion.js'
 import { channelFolder, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
 import { ChannelHost } from './channel-host.js'
 import { begin, channelNames, finish, incompleteness, lackOfAuthority, mayCreate, tracesOf } from './channel-traces.js'
@@ -119,10 +120,8 @@ export class Node {
   }
 
   #retry(name: string): void {
-    const retry = new Retry(
-      () => this.#tryOpen(name),
-      reason => this.#notOpened(name, reason),
-    )
+    const failed = (reason: string): void => this.#notOpened(name, reason)
+    const retry = this.#retries.get(name) ?? new Retry(() => this.#tryOpen(name), failed)
     this.#retries.set(name, retry)
     retry.begin()
   }
@@ -291,7 +290,7 @@ export class Node {
     this.#addressBooks.delete(name)
   }
 
-  /** Opens a channel that was closed, or could not be opened before. */
+  /** Opens a channel that was closed, or could not be opened before. One that cannot be opened stays what it was. */
   async reopen(name: string): Promise<ChannelHost> {
     this.#checkIdle(name)
     const open = this.#hosts.get(name)
@@ -299,8 +298,9 @@ export class Node {
     // what is wrong with a certificate is told by opening it
     const { folderProblem, begun } = tracesOf(this.home, name)
     if (folderProblem !== undefined || begun.has('deleting')) return this.host(name)
+    const host = await this.#open(name)
     setClosed(channelFolder(this.home, name), false)
-    return this.#open(name)
+    return host
   }
 
   closeChannel(name: string, force: boolean): Promise<void> {
@@ -338,25 +338,44 @@ export class Node {
     return host
   }
 
-  /** Cut short by a crash it is begun anew: until the folder is there nobody can have been admitted. */
+  /**
+   * Cut short by a crash it is begun anew: until the channel is open nobody can have been admitted. Where it fails nothing of
+   * it is left.
+   */
   async #create(name: string): Promise<ChannelHost> {
-    begin(this.home, name, 'creating')
+    requireDescriptors(`channel ${name} cannot be made`)
+    try {
+      begin(this.home, name, 'creating')
+      const identity = await this.#newIdentity(name)
+      const descriptor = this.#firstDescriptor(name, identity)
+      createChannelFolder(this.home, descriptor, this.#owner(identity), true, storeLogOf(this.#log))
+      finish(this.home, name, 'creating')
+      return await this.#open(name)
+    } catch (error) {
+      this.#discard(name)
+      throw error
+    }
+  }
+
+  /** An authority for a channel that is being made, and this node's certificate by it. */
+  async #newIdentity(name: string): Promise<ChannelIdentity> {
     const authority = await createAuthority(name)
     await this.csp.storeAuthority(name, authority)
     const csr = await createSigningRequest(this.#key.key, this.config.name)
     const validity = { now: Date.now(), days: this.config.certDays }
     const certificate = await issueCertificate(authority, csr, this.id, this.config.name, validity)
     await this.csp.storeMembership(name, authority.caPem, certificate)
-    const identity = (await this.csp.identity(name, Date.now()))!
-    createChannelFolder(
-      this.home,
-      this.#firstDescriptor(name, identity),
-      this.#owner(identity),
-      true,
-      storeLogOf(this.#log),
-    )
-    finish(this.home, name, 'creating')
-    return this.#open(name)
+    return (await this.csp.identity(name, Date.now()))!
+  }
+
+  /** Why a channel could not be made is what counts, also where what is there of it cannot be removed. */
+  #discard(name: string): void {
+    try {
+      discardChannel(this.home, name)
+      this.#broken.delete(name)
+    } catch (error) {
+      this.#log.warn('what was made of a channel could not be removed', { channel: name, error: messageOf(error) })
+    }
   }
 
   /** What deleting a channel removes. Throws why it must not be deleted. */
@@ -386,6 +405,15 @@ export class Node {
     this.#broken.delete(name)
     this.#log.info('a channel was deleted', { channel: name })
     return removals
+  }
+
+  /** A channel that was made for a mount goes with it, where it could not be mounted, and nobody has begun to use it. */
+  async unmake(name: string): Promise<void> {
+    try {
+      await this.deleteChannel(name)
+    } catch (error) {
+      this.#log.warn('a channel that was made for a mount stays', { channel: name, error: messageOf(error) })
+    }
   }
 
   #owner(identity: ChannelIdentity): { channelId: string; member: MemberId } {
@@ -657,6 +685,8 @@ export class Node {
     begin(this.home, name, 'joining')
     let enrolled: Enrolled
     try {
+      // its token counts once
+      requireDescriptors(`channel ${name} cannot be joined`)
       enrolled = await this.#enroll(token, false, signal)
     } catch (error) {
       begin(this.home, name, 'joining', messageOf(error))
@@ -667,7 +697,18 @@ export class Node {
     const identity = (await this.csp.identity(name, Date.now()))!
     createChannelFolder(this.home, descriptor, this.#owner(identity), false, storeLogOf(this.#log))
     finish(this.home, name, 'joining')
-    return this.#open(name)
+    return this.#openOrRetry(name)
+  }
+
+  /** It is a member from now on: a channel that cannot be opened is tried again, as after a start. */
+  async #openOrRetry(name: string): Promise<ChannelHost> {
+    try {
+      return await this.#open(name)
+    } catch (error) {
+      this.#notOpened(name, messageOf(error))
+      this.#retry(name)
+      throw error
+    }
   }
 
   /** Asks the token's owner for a certificate and stores it. */

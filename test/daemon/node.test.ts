@@ -1,9 +1,10 @@
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createSigningRequest, issueCertificate } from '../../src/adapters/pki/authority.js'
 import { CspHome } from '../../src/adapters/pki/csp-home.js'
+import { RkfsError } from '../../src/base/errors.js'
 import { loadConfig } from '../../src/daemon/config.js'
 import { openHome } from '../../src/daemon/home.js'
 import { silentLog } from '../../src/daemon/log.js'
@@ -279,4 +280,55 @@ t.test('nothing runs on of a channel that could not be opened', async t => {
   } finally {
     Object.assign(globalThis, { setInterval, clearInterval })
   }
+})
+
+/** From its so-manieth call on, a node's identity cannot be read, as if it had no descriptors left. */
+function failIdentity(node: Node, calls: number): () => void {
+  const read = node.csp.identity.bind(node.csp)
+  node.csp.identity = (...args) =>
+    calls-- > 1 ? read(...args) : Promise.reject(new RkfsError('too-many-files', 'no more files'))
+  return () => (node.csp.identity = read)
+}
+
+t.test('of a channel that cannot be made nothing is left', async t => {
+  const home = openHome(join(homes(t), 'home'))
+  const node = await start(home, 'alpha')
+  t.teardown(() => node.stop(true))
+  for (const calls of [1, 2]) {
+    const mend = failIdentity(node, calls)
+    await t.rejects(node.createChannel('demo'), { message: 'no more files' })
+    mend()
+    t.same(node.summaries(), [])
+    t.same([node.closed, [...node.broken]], [[], []])
+    t.same(readdirSync(join(home, 'channels')), [])
+    t.same(readdirSync(join(home, 'csp', 'keystore')), ['node.pem'])
+  }
+  await node.createChannel('demo')
+  await node.closeChannel('demo', true)
+  const mend = failIdentity(node, 1)
+  await t.rejects(node.reopen('demo'), { message: 'no more files' })
+  mend()
+  t.ok(existsSync(join(home, 'channels', 'demo', 'closed')), 'a closed one that cannot be opened stays closed')
+  await node.reopen('demo')
+  t.notOk(existsSync(join(home, 'channels', 'demo', 'closed')))
+  await node.unmake('demo')
+  t.same(node.summaries(), [])
+})
+
+t.test('a channel that was joined and cannot be opened is tried again', async t => {
+  const folder = homes(t)
+  const a = await start(openHome(join(folder, 'a')), 'alpha')
+  t.teardown(() => a.stop(true))
+  const b = await start(openHome(join(folder, 'b')), 'beta')
+  t.teardown(() => b.stop(true))
+  await a.createChannel('demo')
+  const { token } = await a.invite('demo', 60)
+  const mend = failIdentity(b, 2)
+  await t.rejects(
+    b.join(token, () => {}, never),
+    { message: 'no more files' },
+  )
+  t.match(b.broken.get('demo'), /no more files \(opening it is tried again at /)
+  mend()
+  await until('it is open', () => b.hosts.length === 1)
 })
