@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { nodeEnvironment } from '../adapters/host/allocator.js'
-import { lockHolder } from '../adapters/host/lock-holder.js'
-import { isRunning } from '../adapters/host/process.js'
+import { runningHolder } from '../adapters/host/lock-holder.js'
 import { nodeThreads, requireProcessLimits } from '../adapters/host/process-limits.js'
 import { RkfsError } from '../base/errors.js'
 import { systemError } from '../base/system-error.js'
@@ -173,8 +172,7 @@ function readLog(path: string, start: number): string {
 
 /** No node runs on it, and nothing of a channel is there. */
 function isUnused(home: string): boolean {
-  const holder = lockHolder(home)
-  return (holder === undefined || !isRunning(holder)) && channelNames(home).length === 0
+  return runningHolder(home) === undefined && channelNames(home).length === 0
 }
 
 /** What the node logged last, for who waits. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { acquireHomeLock } from '../../src/adapters/host/home-lock.js'
-import { lockHolder } from '../../src/adapters/host/lock-holder.js'
+import { lockHolder, runningHolder, writeLockHolder } from '../../src/adapters/host/lock-holder.js'
 import { chooseHome, homeVersion, inspectHome, openHome } from '../../src/daemon/home.js'
 
 t.test('which home', async t => {
@@ -71,9 +71,13 @@ t.test('one node a home: the lock of a process holds until it dies, even by SIGK
   t.teardown(() => child.kill('SIGKILL'))
   await new Promise<void>(resolve => child.stdout.once('data', () => resolve()))
   t.equal(lockHolder(home), child.pid)
+  t.equal(runningHolder(home)?.pid, child.pid)
   t.throws(() => acquireHomeLock(home), { code: 'busy', message: new RegExp(`process ${child.pid}\\) runs on`) })
   child.kill('SIGKILL')
   await new Promise(resolve => child.once('exit', resolve))
+  t.same([lockHolder(home), runningHolder(home)], [child.pid, undefined], 'the file names a killed one')
+  writeLockHolder(home, process.pid)
+  t.equal(runningHolder(home), undefined, 'nor is it whoever has its number now')
   const mine = acquireHomeLock(home)
   t.equal(lockHolder(home), process.pid)
   t.throws(() => acquireHomeLock(home), { code: 'busy' }, 'nor twice in one process')

@@ -54,10 +54,15 @@ await t.test('a process that got the number of a dead node is left alone', async
   const { writeFileSync } = await import('node:fs')
   const stranger = spawn('sleep', ['60'])
   t.teardown(() => stranger.kill('SIGKILL'))
-  writeFileSync(`${solo.home}/node.pid`, `${stranger.pid}\n`)
-  const stopped = await solo.rkfs('stop', '--force', '--timeout', '3')
-  t.match(stopped.stdout, /^no node is running on /)
-  t.ok(isRunning(stranger.pid!))
+  const other = await cluster.machine('other')
+  await other.must('channel', 'create', 'demo')
+  for (const pid of [stranger.pid!, await other.pid()]) {
+    writeFileSync(`${solo.home}/node.pid`, `${pid}\n`)
+    const stopped = await solo.rkfs('stop', '--force', '--timeout', '3')
+    t.match(stopped.stdout, /^no node is running on /)
+    t.ok(isRunning(pid), 'be it the node of another home')
+  }
+  await other.must('stop')
 })
 
 await t.test('a member that fetches its files', async t => {

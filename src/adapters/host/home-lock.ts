@@ -1,7 +1,6 @@
-import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { messageOf, RkfsError } from '../../base/errors.js'
-import { lockHolder, writeLockHolder } from './lock-holder.js'
+import { lockPath, runningHolder, writeLockHolder } from './lock-holder.js'
 
 /** A node that is just leaving, or a second start at the same moment, gets this long. */
 const WAIT_MS = 1000
@@ -18,7 +17,7 @@ export interface HomeLock {
  * INVARIANT: nothing else in this process opens `node.lock`: closing any descriptor of it would drop the lock (fcntl(2)).
  */
 export function acquireHomeLock(home: string): HomeLock {
-  const path = join(home, 'node.lock')
+  const path = lockPath(home)
   let database: Database.Database
   try {
     database = new Database(path, { timeout: WAIT_MS })
@@ -46,7 +45,7 @@ export function acquireHomeLock(home: string): HomeLock {
 }
 
 function busy(home: string, cause: unknown): RkfsError {
-  const pid = lockHolder(home)
-  const who = pid === undefined ? 'another node' : `another node (process ${pid})`
+  const holder = runningHolder(home)
+  const who = holder === undefined ? 'another node' : `another node (process ${holder.pid})`
   return new RkfsError('busy', `${who} runs on ${home} already: stop it first (rkfs stop --home ${home})`, { cause })
 }

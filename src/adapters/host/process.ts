@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
 
 /** One run of a program: a pid alone may be another program's by the next look. */
 export interface ProcessIdentity {
@@ -40,6 +41,31 @@ export function commandLine(pid: number): string[] {
 export function programName(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'latin1').trimEnd()
+  } catch {
+    return ''
+  }
+}
+
+/** Whether a process has that very file open; false where neither can be looked at. */
+export function hasOpen(pid: number, path: string): boolean {
+  try {
+    const { dev, ino } = statSync(path)
+    return readdirSync(`/proc/${pid}/fd`).some(number => {
+      const link = `/proc/${pid}/fd/${number}`
+      // of others not even what they are is asked: one in a dead mount may not answer
+      if (nameBehind(link) !== basename(path)) return false
+      const found = statSync(link, { throwIfNoEntry: false })
+      return found?.dev === dev && found.ino === ino
+    })
+  } catch {
+    return false
+  }
+}
+
+/** Empty when it is closed by now. */
+function nameBehind(link: string): string {
+  try {
+    return basename(readlinkSync(link))
   } catch {
     return ''
   }

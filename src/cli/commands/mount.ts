@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChildProcess } from 'node:child_process'
 import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
-import { lockHolder } from '../../adapters/host/lock-holder.js'
+import { runningHolder } from '../../adapters/host/lock-holder.js'
 import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
 import { callDaemon, isNoNode } from '../../daemon/control-client.js'
@@ -194,7 +194,7 @@ async function checkVisible(
   { directory, already }: { readonly directory: string; readonly already: boolean },
 ): Promise<void> {
   if (mountsAt(directory).at(-1)?.type === RKFS_TYPE) return
-  const node = lockHolder(home)
+  const node = runningHolder(home)?.pid
   if (!already) await ask(home, 'umount', { directory, force: true }, { timeoutSeconds: quickSeconds })
   const kept = already ? '' : ', and was unmounted again'
   throw new RkfsError(
@@ -212,7 +212,7 @@ async function stayForeground(
   started: ChildProcess | undefined,
   isToldToEnd: () => boolean,
 ): Promise<void> {
-  const node = started?.pid ?? lockHolder(home)
+  const node = started?.pid ?? runningHolder(home)?.pid
   const gone = (): boolean => node !== undefined && !isRunning(node)
   const mounted = (): boolean => mountsAt(directory).length > 0
   while (!isToldToEnd() && mounted() && !gone()) await sleep(POLL_MS)

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { clearDeadMounts } from '../../adapters/fuse/mount-point.js'
-import { lockHolder } from '../../adapters/host/lock-holder.js'
-import { commandLine, identify, programName, stillRuns, type ProcessIdentity } from '../../adapters/host/process.js'
+import { runningHolder } from '../../adapters/host/lock-holder.js'
+import { identify, stillRuns, type ProcessIdentity } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
 import { callDaemon, isLostNode, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
@@ -67,7 +67,7 @@ async function stop(options: { force?: boolean; timeout?: number }, command: Com
 async function askToStop(home: string, force: boolean, deadline: number): Promise<ProcessIdentity | undefined> {
   const bar = new ProgressBar()
   const leftMs = (limitMs: number): number => Math.max(1, Math.min(limitMs, deadline - performance.now()))
-  let node = nodeOf(home)
+  let node = runningHolder(home)
   try {
     const { pid } = await callDaemon(home, 'ping', {}, { timeoutMs: leftMs(quickSeconds * 1000) })
     if (node?.pid !== pid) node = identify(pid)
@@ -109,15 +109,4 @@ async function clearDead(home: string): Promise<void> {
     await clearDeadMounts(directory)
     hint(`rkfs: the dead mount of ${channel} at ${printable(directory)} is cleared`)
   }
-}
-
-/** The process that the home's pid file names, where it is a node and not one that got the number of a dead one since. */
-function nodeOf(home: string): ProcessIdentity | undefined {
-  const pid = lockHolder(home)
-  const found = pid === undefined ? undefined : identify(pid)
-  if (found === undefined) return undefined
-  const words = commandLine(found.pid)
-  // one that exits has no command line any more
-  const isNode = words.length === 0 ? programName(found.pid) === programName(process.pid) : words.includes('serve')
-  return isNode ? found : undefined
 }
