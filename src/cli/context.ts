@@ -13,8 +13,8 @@ export function homeOf(command: Command): string {
 }
 
 /**
- * The channel that is meant by a name or an id, or the beginning of either. Where no node answers it is what was given: what
- * is asked next says what is wrong.
+ * The channel that is meant by a name or an id, or the beginning of either. Where no node runs it is what was given: what is
+ * asked next says what is wrong. Throws `not-found`, and `timeout` where the node is silent.
  */
 export async function channelOf(home: string, given: string): Promise<string> {
   checkChannelName(given)
@@ -22,14 +22,16 @@ export async function channelOf(home: string, given: string): Promise<string> {
   try {
     return (await callDaemon(home, 'channel.meant', { channel: given }, { timeoutMs: quickSeconds * 1000 })).channel
   } catch (error) {
-    if (error instanceof RkfsError && error.code === 'not-found') throw error
+    if (error instanceof RkfsError && (error.code === 'not-found' || error.code === 'timeout')) throw error
     return given
   }
 }
 
 export interface AskOptions {
+  /** 0: no limit. */
   readonly timeoutSeconds: number
-  /** 0 in `timeoutSeconds` means no limit. */
+  /** How much longer a node may take that answers otherwise: it gives up by itself, and says why. */
+  readonly graceSeconds?: number
   readonly onItem?: (item: unknown) => void
 }
 
@@ -45,6 +47,7 @@ export async function ask<V extends ControlVerb>(
   try {
     return await callDaemon(home, verb, args, {
       timeoutMs: options.timeoutSeconds * 1000,
+      graceMs: (options.graceSeconds ?? 0) * 1000,
       onProgress: bar.update,
       onItem: options.onItem,
     })

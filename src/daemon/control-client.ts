@@ -4,32 +4,75 @@ import { MiB } from '../base/limits.js'
 import { LineReader } from './control-lines.js'
 import { controlSocketPath } from './control-path.js'
 import type { ControlReply, ControlVerb, ControlVerbs, Progress } from './control-protocol.js'
+import { silentWords } from './silent-node.js'
 
 /** Replies come from a node of our own user; a report of many members is longer than any request. */
 const REPLY_BYTES_MAX = 64 * MiB
+/** A node that is not stuck answers a ping much sooner, whatever it works on. */
+const PING_MS = 1000
 
 export interface CallOptions {
   readonly onProgress?: (progress: Progress) => void
   readonly onItem?: (item: unknown) => void
   /** Undefined or 0: none. When it is over, the request is cancelled and the call fails with `timeout`. */
   readonly timeoutMs?: number
+  /** A node that knows the limit and gives up by itself, with a reason, gets so much longer, unless it is silent by then. */
+  readonly graceMs?: number
   /** Aborting cancels the request; the call then fails with the signal's reason. */
   readonly signal?: AbortSignal
 }
 
 /** Asks the node of this home. Fails with the node's own error, `timeout`, or `unavailable` (see `isNoNode`). */
-export function callDaemon<V extends ControlVerb>(
+export async function callDaemon<V extends ControlVerb>(
   home: string,
   verb: V,
   args: ControlVerbs[V]['args'],
   options: CallOptions = {},
+): Promise<ControlVerbs[V]['result']> {
+  try {
+    return await call(home, verb, args, options)
+  } catch (error) {
+    if (!(error instanceof Late)) throw error
+    const isSilent = verb === 'ping' || !(await answers(home))
+    throw new RkfsError('timeout', isSilent ? silentWords(home) : slowWords(home, verb, error.limitMs))
+  }
+}
+
+/** No answer came within the limit. */
+class Late extends Error {
+  readonly limitMs: number
+
+  constructor(limitMs: number) {
+    super(`no answer within ${limitMs} ms`)
+    this.limitMs = limitMs
+  }
+}
+
+/** Whether the node says anything at all; one that has gone does, too: whoever waits for it is told. */
+async function answers(home: string): Promise<boolean> {
+  try {
+    await call(home, 'ping', {}, { timeoutMs: PING_MS })
+    return true
+  } catch (error) {
+    return !(error instanceof Late)
+  }
+}
+
+/** As `callDaemon`, but fails with `Late`. */
+function call<V extends ControlVerb>(
+  home: string,
+  verb: V,
+  args: ControlVerbs[V]['args'],
+  options: CallOptions,
 ): Promise<ControlVerbs[V]['result']> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted()
     const socket = createConnection(controlSocketPath(home))
     const reader = new LineReader(REPLY_BYTES_MAX)
     let timer: NodeJS.Timeout | undefined
+    let isOver = false
     const finish = (settle: () => void): void => {
+      isOver = true
       clearTimeout(timer)
       options.signal?.removeEventListener('abort', aborted)
       socket.removeAllListeners('data').removeAllListeners('close')
@@ -39,8 +82,13 @@ export function callDaemon<V extends ControlVerb>(
     const aborted = (): void => finish(() => reject(options.signal?.reason))
     options.signal?.addEventListener('abort', aborted)
     if (options.timeoutMs) {
-      const limit = options.timeoutMs
-      timer = setTimeout(() => finish(() => reject(tooSlow(home, verb, limit))), limit)
+      const { timeoutMs: limit, graceMs = 0 } = options
+      const late = (): void => finish(() => reject(new Late(limit + graceMs)))
+      const wait = async (): Promise<void> => {
+        if (!(await answers(home))) late()
+        else if (!isOver) timer = setTimeout(late, graceMs)
+      }
+      timer = setTimeout(() => (graceMs > 0 ? void wait() : late()), limit)
     }
     socket.on('error', error => finish(() => reject(connectionError(home, error))))
     socket.on('close', () => finish(() => reject(lost(home, verb))))
@@ -127,11 +175,8 @@ function lost(home: string, verb: ControlVerb): RkfsError {
   )
 }
 
-function tooSlow(home: string, verb: ControlVerb, limitMs: number): RkfsError {
-  return new RkfsError(
-    'timeout',
-    `the node on ${home} did not finish "${verb}" within ${Math.round(limitMs / 1000)} s: see \`rkfs status\`, or allow more with --timeout where the command has it`,
-  )
+function slowWords(home: string, verb: ControlVerb, limitMs: number): string {
+  return `the node on ${home} did not finish "${verb}" within ${Math.round(limitMs / 1000)} s: see \`rkfs status\`, or allow more with --timeout where the command has it`
 }
 
 function nonsense(home: string): RkfsError {

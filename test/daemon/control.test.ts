@@ -152,8 +152,14 @@ t.test('a client that goes away cancels its request', async t => {
 })
 
 t.test('a time limit, and a node that stops in the midst', async t => {
-  const { home, server } = await serve(t, { ping: () => new Promise(() => {}) })
-  await t.rejects(callDaemon(home, 'ping', {}, { timeoutMs: 50 }), { code: 'timeout' })
+  const never = (): Promise<never> => new Promise(() => {})
+  const { home, server } = await serve(t, { ping: never, sync: never })
+  await t.rejects(callDaemon(home, 'ping', {}, { timeoutMs: 50 }), {
+    code: 'timeout',
+    message: /the node on \S+ does not answer: `rkfs stop --force` ends it/,
+  })
+  const args = { channel: 'demo', all: false, timeout: 1 }
+  await t.rejects(callDaemon(home, 'sync', args, { timeoutMs: 50, graceMs: 60_000 }), { message: /does not answer/ })
   const call = callDaemon(home, 'ping', {})
   call.catch(() => {})
   await new Promise(resolve => setTimeout(resolve, 50))
@@ -225,6 +231,22 @@ t.test('too many connections are refused, not queued', async t => {
   await t.rejects(callDaemon(home, 'ping', {}), { code: 'unavailable', message: /too many/ })
   abort.abort()
   await Promise.all(calls)
+})
+
+t.test('a node that works on it for longer than it should', async t => {
+  let finish = (): void => {}
+  const { home } = await serve(t, {
+    ping: () => Promise.resolve({ version: '', pid: 1 }),
+    sync: ({ timeout }) => new Promise(resolve => (finish = () => resolve({ index: timeout }))),
+  })
+  const args = { channel: 'demo', all: false, timeout: 7 }
+  await t.rejects(callDaemon(home, 'sync', args, { timeoutMs: 50 }), {
+    code: 'timeout',
+    message: /did not finish "sync" within 0 s/,
+  })
+  const call = callDaemon(home, 'sync', args, { timeoutMs: 50, graceMs: 60_000 })
+  setTimeout(() => finish(), 300)
+  t.same(await call, { index: 7 }, 'it gets longer, since it answers otherwise')
 })
 
 t.test('who asks nothing is closed; who asked a node that was busy is answered', async t => {

@@ -43,8 +43,19 @@ await t.test('stop --force of a node that does not answer ends within its time',
   const pid = await solo.pid()
   process.kill(pid, 'SIGSTOP')
   t.teardown(() => isRunning(pid) && process.kill(pid, 'SIGCONT'))
+  const way = `the node (process ${pid}) is stopped: \`kill -CONT ${pid}\` lets it go on; \`rkfs stop --force\` ends it`
+  for (const words of [
+    ['stop', '--timeout', '1'],
+    ['umount', solo.directory, '--timeout', '1'],
+  ]) {
+    const { code, stderr, seconds } = await solo.rkfs(...words)
+    t.equal(code, 1)
+    t.equal(stderr.split('\n').at(-2), `rkfs: ${way}`, words[0])
+    t.ok(seconds < 6, `${words[0]}: ${seconds} s`)
+  }
   const stopped = await solo.rkfs('stop', '--force', '--timeout', '3')
   t.equal(stopped.code, 0, stopped.stderr)
+  t.match(stopped.stderr, `rkfs: waiting for the node (process ${pid}), which is stopped`)
   t.ok(stopped.seconds < 6, `${stopped.seconds} s`)
   t.notOk(remains(pid))
   await solo.rkfs('umount', solo.directory)

@@ -28,6 +28,11 @@ export function isRunning(pid: number): boolean {
   return identify(pid) !== undefined
 }
 
+/** Whether somebody stopped it (SIGSTOP, or Ctrl-Z): it does nothing until SIGCONT. */
+export function isStopped(pid: number): boolean {
+  return stat(pid)?.state === 'T'
+}
+
 /** The words a process was started with; empty when it is gone, or exits. */
 export function commandLine(pid: number): string[] {
   try {

@@ -2,17 +2,20 @@ import type { Command } from 'commander'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { clearDeadMounts } from '../../adapters/fuse/mount-point.js'
 import { runningHolder } from '../../adapters/host/lock-holder.js'
-import { identify, stillRuns, type ProcessIdentity } from '../../adapters/host/process.js'
+import { identify, isStopped, stillRuns, type ProcessIdentity } from '../../adapters/host/process.js'
 import { RkfsError } from '../../base/errors.js'
 import { callDaemon, isLostNode, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
 import { recordedMounts } from '../../daemon/mount-record.js'
+import { stoppedWords } from '../../daemon/silent-node.js'
 import { parseDuration, timeForms } from '../arguments.js'
 import { homeOf, quickSeconds } from '../context.js'
 import { ProgressBar } from '../progress.js'
 import { hint, printable, say } from '../output.js'
 
 const LIMIT_SECONDS = 120
+/** Who waits longer is told for what. */
+const NOTICE_MS = 1000
 /** Between two looks at a process that ends. */
 const POLL_MS = 50
 /** How long a killed node may take to be gone. */
@@ -40,24 +43,33 @@ async function stop(options: { force?: boolean; timeout?: number }, command: Com
   inspectHome(home)
   const timeout = options.timeout ?? LIMIT_SECONDS
   const deadline = performance.now() + timeout * 1000
-  const node = await askToStop(home, force, deadline)
-  if (node === undefined) {
+  const notice = setTimeout(() => tellWait(home, force, deadline), NOTICE_MS)
+  try {
+    const node = await askToStop(home, force, deadline)
+    if (node !== undefined) await ended(node, force, deadline, timeout)
     await clearDead(home)
-    say(`no node is running on ${home}`)
-    return
+    say(node === undefined ? `no node is running on ${home}` : `the node on ${home} has stopped`)
+  } finally {
+    clearTimeout(notice)
   }
+}
+
+function tellWait(home: string, force: boolean, deadline: number): void {
+  const node = runningHolder(home)
+  if (node === undefined) return
+  const why = isStopped(node.pid) ? `, which is stopped (\`kill -CONT ${node.pid}\` lets it go on),` : ''
+  const left = Math.max(1, Math.round((deadline - performance.now()) / 1000))
+  const then = force ? `it is killed in ${left} s` : `for ${left} s at most`
+  hint(`rkfs: waiting for the node (process ${node.pid})${why} to end; ${then}`)
+}
+
+/** `timeoutSeconds`: what was allowed in all. */
+async function ended(node: ProcessIdentity, force: boolean, deadline: number, timeoutSeconds: number): Promise<void> {
   while (stillRuns(node) && performance.now() < deadline) await sleep(POLL_MS)
-  if (stillRuns(node)) {
-    if (!force) {
-      throw new RkfsError(
-        'timeout',
-        `the node (process ${node.pid}) did not end within ${timeout} s: \`rkfs stop --force\` ends it at once`,
-      )
-    }
-    await kill(node)
-  }
-  await clearDead(home)
-  say(`the node on ${home} has stopped`)
+  if (!stillRuns(node)) return
+  if (force) return kill(node)
+  const late = `the node (process ${node.pid}) did not end within ${timeoutSeconds} s: \`rkfs stop --force\` ends it at once`
+  throw new RkfsError('timeout', stoppedWords(node.pid) ?? late)
 }
 
 /**

@@ -23,7 +23,8 @@ async function sync(given: string, options: { all?: boolean; timeout?: number },
   const { timeout = 60 } = options
   const args = { channel, all: options.all === true, timeout }
   const { index } = await ask(home, 'sync', args, {
-    timeoutSeconds: timeout === 0 ? 0 : timeout + GRACE_SECONDS,
+    timeoutSeconds: timeout,
+    graceSeconds: GRACE_SECONDS,
   })
   say(`${channel}: everything up to ${index} is ${options.all ? 'on all members' : 'on a majority'}`)
 }

@@ -12,7 +12,7 @@ import { usersOf } from '../mount-users.js'
 import { hint, printable, say } from '../output.js'
 
 const DRAIN_SECONDS = 30
-/** The node gives up at its limit and says what is pending; we wait a little longer for that answer. */
+/** The node gives up at its limit and says what is pending; while it answers we wait a little longer for that. */
 const GRACE_SECONDS = 30
 /** A node that works takes a mount away by force within about three seconds; one that does not answer is not waited for. */
 const FORCE_SECONDS = 6
@@ -39,7 +39,8 @@ async function umount(dir: string, options: { force?: boolean; timeout?: number 
   try {
     const timeout = options.timeout ?? DRAIN_SECONDS
     const args = { directory: point.path, force, timeout }
-    await ask(home, 'umount', args, { timeoutSeconds: force ? FORCE_SECONDS : timeout + GRACE_SECONDS })
+    const patience = { timeoutSeconds: Math.max(1, timeout), graceSeconds: GRACE_SECONDS }
+    await ask(home, 'umount', args, force ? { timeoutSeconds: FORCE_SECONDS } : patience)
   } catch (error) {
     const code = error instanceof RkfsError ? error.code : undefined
     const notOfThisNode = isNoNode(error) || code === 'not-found' || code === 'version'
