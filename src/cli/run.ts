@@ -1,11 +1,13 @@
 import { RkfsError } from '../base/errors.js'
 import { systemError } from '../base/system-error.js'
+import { closeDebugger } from './closed-debugger.js'
 import { exitCodes } from './exit-codes.js'
 import { explain } from './explain.js'
 import { createProgram } from './program.js'
 
 /** Runs the command that this process was started with; its failure is one line on standard error and an exit code. */
 export async function run(): Promise<void> {
+  await closeDebugger()
   // The reader of our output has gone (`rkfs log | head`): so do we.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') process.stderr.write(`rkfs: the output cannot be written: ${systemError(error)}\n`)

@@ -1,6 +1,7 @@
 /** What people meet in their first minutes, and on machines with odd limits. */
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { machineWords, isSystemError, systemError } from '../../src/base/system-error.js'
@@ -9,6 +10,7 @@ import { nameOfHelper } from '../../src/cli/helper-name.js'
 import { oldNodeWords } from '../../src/cli/node-version.js'
 import { homeOfUnit, unitText } from '../../src/cli/service-unit.js'
 import { matching } from '../../src/daemon/matching.js'
+import { freePort } from '../e2e/support/cluster.js'
 import { rkfs } from './support/cli.js'
 
 t.setTimeout(120_000)
@@ -66,6 +68,37 @@ t.test('what is no token is told what one looks like', async t => {
   const joined = await rkfs(['join'], { home, input: 'rfks2-abcd\n' })
   t.equal(joined.code, 4)
   t.match(joined.stderr, /that is no token: it begins with rkfs2- /)
+})
+
+t.test('SIGUSR1 opens no debugger in a command that waits', async t => {
+  const folder = t.testdir()
+  const main = new URL('../../src/cli/main.ts', import.meta.url).pathname
+  const port = await freePort()
+  const words = [`--inspect-port=${port}`, '--import', import.meta.resolve('tsx'), main, 'join']
+  const child = spawn(process.execPath, words, { env: { ...process.env, RKFS_HOME: join(folder, 'home') } })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  /** Whether SIGUSR1, the tenth, is handled, be it by Node itself; before, it would end the process. */
+  const handles = (): boolean => {
+    const caught = /^SigCgt:\s+(\S+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]
+    return caught !== undefined && (BigInt(`0x${caught}`) & (1n << 9n)) !== 0n
+  }
+  for (let i = 0; i < 500 && !handles(); i++) await new Promise(resolve => setTimeout(resolve, 10))
+  for (let i = 0; i < 20 && child.exitCode === null; i++) {
+    child.kill('SIGUSR1')
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  t.equal(child.exitCode, null, 'it waits on')
+  const isShut = await new Promise<boolean>(resolve => {
+    const socket = connect(port, '127.0.0.1')
+      .on('connect', () => resolve(false))
+      .on('error', () => resolve(true))
+    t.teardown(() => socket.destroy())
+  })
+  t.ok(isShut, stderr)
+  child.stdin.end('nonsense\n')
+  await new Promise(resolve => child.once('close', resolve))
+  t.match(stderr, /that is no token/)
 })
 
 t.test('--json: errors are JSON, too, with the exit code', async t => {

@@ -79,7 +79,7 @@ await t.test('signals that would end a node, or open the debugger', async t => {
   await a.must('stop')
   await a.mount()
   const pid = await a.pid()
-  const ignored = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGXFSZ'] as const
+  const ignored = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGIO', 'SIGPWR', 'SIGXFSZ'] as const
   for (const signal of ignored) process.kill(pid, signal)
   const log = (): string => readFileSync(join(a.home, 'node.log'), 'utf8')
   await until('the log says so', () =>
@@ -90,6 +90,14 @@ await t.test('signals that would end a node, or open the debugger', async t => {
   process.kill(pid, 'SIGQUIT')
   await until('SIGQUIT ends it in order', () => !isRunning(pid))
   t.match(log(), /"signal":"SIGQUIT","msg":"stopping"/)
+  await a.mount()
+  const second = await a.pid()
+  process.kill(second, 'SIGXCPU')
+  process.kill(second, 'SIGXCPU')
+  await until('SIGXCPU ends it in order', () => !isRunning(second))
+  t.match(log(), /"signal":"SIGXCPU","msg":"this node ends, since it has used up its processor time \(ulimit -t/)
+  t.match(log(), /"signal":"SIGXCPU","msg":"stopping"/)
+  t.notMatch(log(), /stopping by force/)
 })
 
 await t.test('a key that is gone is not made anew', async t => {

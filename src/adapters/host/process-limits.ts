@@ -42,6 +42,11 @@ export function requireProcessLimits(what: string, threads: number, kernel: Kern
   }
 }
 
+/** How much processor time this process may use in all, in seconds; Infinity: there is no limit. */
+export function processorSeconds(kernel: Kernel = thisKernel()): number {
+  return limitOf(kernel, 'Max cpu time')
+}
+
 interface Allowance {
   readonly left: number
   readonly limit: number

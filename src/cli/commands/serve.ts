@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander'
 import { spawn } from 'node:child_process'
 import { hasNodeEnvironment, nodeEnvironment } from '../../adapters/host/allocator.js'
-import { furtherNodeThreads, requireProcessLimits } from '../../adapters/host/process-limits.js'
+import { furtherNodeThreads, processorSeconds, requireProcessLimits } from '../../adapters/host/process-limits.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { installFailpoint } from '../../adapters/host/failpoints.js'
 import { isSystemError, machineWords } from '../../base/system-error.js'
@@ -52,8 +52,12 @@ async function serve(options: Options, command: Command): Promise<void> {
   let stopRequests = 0
   catchFaults(log)
   ignoreSignals(log)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
+  warnOfTimeLimit(log)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGXCPU'] as const) {
     process.on(signal, () => {
+      if (signal === 'SIGXCPU') log.error(timeUsedUp, { signal })
+      // the kernel sends this one each second
+      if (signal === 'SIGXCPU' && stopRequests > 0) return
       stopRequests++
       log.info(stopRequests === 1 ? 'stopping' : 'stopping by force', { signal })
       if (running === undefined) {
@@ -101,11 +105,34 @@ async function stop(running: Running, force: boolean, log: Log): Promise<void> {
   }
 }
 
+const timeUsedUp =
+  'this node ends, since it has used up its processor time (ulimit -t, LimitCPU in systemd): raise that limit, or take it away'
+
+/** Where the limit is a hard one, too, the kernel kills without a signal before. */
+function warnOfTimeLimit(log: Log): void {
+  const seconds = processorSeconds()
+  if (seconds === Infinity) return
+  log.warn(
+    `this node may use ${seconds} s of processor time (ulimit -t, LimitCPU in systemd), and is ended or killed then: take that limit away`,
+  )
+}
+
 /**
  * Signals that would end a process without a word, or open Node's debugger (SIGUSR1), do nothing here but a line in the log:
- * a timer or a monitor of somebody else is no reason to leave mounts dead. SIGXFSZ: the write says EFBIG.
+ * a timer or a monitor of somebody else is no reason to leave mounts dead. SIGXFSZ: the write says EFBIG. Of the real-time
+ * signals, which end it, Node knows nothing.
  */
-const ignored = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'SIGXFSZ'] as const
+const ignored = [
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGVTALRM',
+  'SIGPROF',
+  'SIGIO',
+  'SIGPWR',
+  'SIGSTKFLT',
+  'SIGXFSZ',
+] as const
 
 function ignoreSignals(log: Log): void {
   for (const signal of ignored) {

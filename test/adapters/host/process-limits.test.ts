@@ -1,11 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { requireProcessLimits, type Kernel } from '../../../src/adapters/host/process-limits.js'
+import { processorSeconds, requireProcessLimits, type Kernel } from '../../../src/adapters/host/process-limits.js'
 
 interface Told {
   readonly processes?: string
   readonly fileSize?: string
+  readonly time?: string
   /** Threads of processes of the user, and of another. */
   readonly mine?: readonly number[]
   readonly others?: readonly number[]
@@ -16,12 +17,13 @@ interface Told {
 /** A kernel that tells what is wanted. */
 function kernelOf(
   t: Test,
-  { processes = 'unlimited', fileSize = 'unlimited', mine = [], others = [], groups }: Told,
+  { processes = 'unlimited', fileSize = 'unlimited', time = 'unlimited', mine = [], others = [], groups }: Told,
 ): Kernel {
   const root = t.testdir({ proc: { self: {} }, cgroups: {} })
   const kernel = { proc: join(root, 'proc'), cgroups: join(root, 'cgroups'), uid: 1000 }
   const limits = [
     'Limit                     Soft Limit           Hard Limit           Units     ',
+    `Max cpu time              ${time.padEnd(20)} unlimited            seconds   `,
     `Max file size             ${fileSize.padEnd(20)} unlimited            bytes     `,
     `Max processes             ${processes.padEnd(20)} 95000                processes `,
   ]
@@ -82,4 +84,9 @@ void t.test('a small limit for the size of files', t => {
       'it cannot be started: its files may have 64 KiB at most (ulimit -f, LimitFSIZE in systemd), and it needs 256 MiB: raise the limit',
   })
   t.end()
+})
+
+t.test('processor time', async t => {
+  t.equal(processorSeconds(kernelOf(t, {})), Infinity)
+  t.equal(processorSeconds(kernelOf(t, { time: '120' })), 120)
 })
