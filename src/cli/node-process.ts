@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -13,20 +14,28 @@ import { loadConfig, type ConfigFlags } from '../daemon/config.js'
 import { callDaemon, isLostNode, isNoNode } from '../daemon/control-client.js'
 import { channelNames } from '../daemon/channel-traces.js'
 import { inspectHome, openHome } from '../daemon/home.js'
+import { namingDisk } from '../daemon/naming-disk.js'
 import { exitCodes } from './exit-codes.js'
 import { StartNotice } from './start-notice.js'
+import { starterDescriptor, starterEnvironment } from './starter.js'
 
 /** A node that replays a long log takes a while before it answers. */
 const START_TIMEOUT_MS = 120_000
 const POLL_MS = 40
+/** What a node said last is here so long after its end at most. */
+const WORDS_MS = 1000
 /** After our own start has failed: another one at the same moment may have won the home's lock and come up. */
 const OTHER_START_MS = 3000
+/** An orderly stop waits so long for changes at most. */
+const STOP_MS = 120_000
 const LOG_BYTES_MAX = 16 * MiB
 const startErrorPrefix = 'rkfs: '
 
 export interface NodeStart {
   /** The node that runs now; undefined when it ran before. */
   readonly started: ChildProcess | undefined
+  /** The home was made for it. */
+  readonly isNewHome: boolean
 }
 
 export interface StartOptions {
@@ -43,10 +52,56 @@ export interface StartOptions {
 export async function ensureNode(home: string, flags: ConfigFlags, options: StartOptions = {}): Promise<NodeStart> {
   if (await nodeAnswers(home)) {
     await checkListen(home, flags)
-    return { started: undefined }
+    return { started: undefined, isNewHome: false }
   }
   requireProcessLimits('the node cannot be started', nodeThreads)
-  const isNew = inspectHome(home) === undefined
+  const isNewHome = inspectHome(home) === undefined
+  try {
+    const started = await namingDisk(home, () => startOn(home, flags, options))
+    return { started, isNewHome }
+  } catch (error) {
+    if (isNewHome) discardHome(home)
+    throw error
+  }
+}
+
+/** What was made for a first start that failed goes with it. */
+function discardHome(home: string): void {
+  if (isUnused(home)) rmSync(home, { recursive: true, force: true })
+}
+
+/** Work with a node that is started for it where none runs; where it fails, nothing of a first start stays. */
+export async function withNode<T>(
+  home: string,
+  flags: ConfigFlags,
+  options: StartOptions,
+  work: (node: NodeStart) => Promise<T>,
+): Promise<T> {
+  const node = await ensureNode(home, flags, options)
+  try {
+    return await work(node)
+  } catch (error) {
+    if (node.isNewHome && node.started !== undefined && channelNames(home).length === 0) {
+      await stopNode(home, node.started)
+      discardHome(home)
+    }
+    throw error
+  }
+}
+
+/** Stops a node that was started for this command alone. */
+export async function stopNode(home: string, child: ChildProcess): Promise<void> {
+  try {
+    await callDaemon(home, 'stop', { force: false }, { timeoutMs: STOP_MS })
+  } catch (error) {
+    if (!isNoNode(error)) child.kill('SIGTERM')
+  }
+  const deadline = performance.now() + 15_000
+  while (child.exitCode === null && child.signalCode === null && performance.now() < deadline) await sleep(POLL_MS)
+}
+
+/** Answers the node; undefined: another start was faster. */
+async function startOn(home: string, flags: ConfigFlags, options: StartOptions): Promise<ChildProcess | undefined> {
   openHome(home)
   // A mistake in the settings is told at once, and not by way of the log.
   loadConfig(home, process.env, flags)
@@ -57,10 +112,6 @@ export async function ensureNode(home: string, flags: ConfigFlags, options: Star
   const notice = new StartNotice(() => lastWords(logPath, logStart))
   try {
     return await start(home, flags, options, { log, logPath, logStart })
-  } catch (error) {
-    // what was made for a first start that failed goes with it
-    if (isNew && isUnused(home)) rmSync(home, { recursive: true, force: true })
-    throw error
   } finally {
     notice.end()
     closeSync(log)
@@ -79,37 +130,57 @@ async function start(
   flags: ConfigFlags,
   { foreground = false, mounting }: StartOptions,
   { log, logPath, logStart }: StartLog,
-): Promise<NodeStart> {
+): Promise<ChildProcess | undefined> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, mainPath(), 'serve', '--home', home, ...flagWords({ ...flags, mounting })],
     {
       detached: true,
       cwd: '/',
-      env: nodeEnvironment(process.env),
-      stdio: ['ignore', log, foreground ? 'inherit' : log],
+      env: { ...nodeEnvironment(process.env), ...starterEnvironment },
+      stdio: ['ignore', log, foreground ? 'inherit' : log, 'pipe'],
     },
   )
+  const told = listen(child)
   let failure: Error | undefined
   child.once('error', error => (failure = error))
   const deadline = performance.now() + START_TIMEOUT_MS
   while (performance.now() < deadline) {
     if (await nodeAnswers(home)) {
+      told.end()
       child.unref()
-      return { started: child }
+      return child
     }
     if (failure !== undefined) throw new RkfsError('failed', `the node cannot be started: ${systemError(failure)}`)
     if (child.exitCode !== null || child.signalCode !== null) {
-      if (await answersWithin(home, OTHER_START_MS, child)) return { started: undefined }
-      throw startError(child, home, foreground ? undefined : readLog(logPath, logStart))
+      if (await answersWithin(home, OTHER_START_MS, child)) return undefined
+      await told.whole()
+      throw startError(child, home, foreground ? undefined : readLog(logPath, logStart), told.words)
     }
     await sleep(POLL_MS)
   }
+  told.end()
   child.unref()
   throw new RkfsError(
     'timeout',
     `the node on ${home} does not answer yet, ${START_TIMEOUT_MS / 1000} s after its start: see ${logPath}`,
   )
+}
+
+/** What a node says to the command that starts it (`tellStarter`). Nothing of it keeps this process from ending. */
+function listen(child: ChildProcess): { readonly words: string; whole(): Promise<unknown>; end(): void } {
+  const pipe = child.stdio[starterDescriptor] as Socket | undefined
+  let words = ''
+  pipe?.setEncoding('utf8').on('data', (text: string) => (words += text))
+  pipe?.on('error', () => undefined)
+  const closed = new Promise(resolve => (pipe === undefined ? resolve(undefined) : pipe.once('close', resolve)))
+  return {
+    get words() {
+      return words
+    },
+    whole: () => Promise.race([closed, sleep(WORDS_MS, undefined, { ref: false })]),
+    end: () => pipe?.destroy(),
+  }
 }
 
 export async function nodeAnswers(home: string): Promise<boolean> {
@@ -189,11 +260,12 @@ function lastWords(path: string, start: number): string | undefined {
   }
 }
 
-/** The node's last words: its own error line, or else the last line of the log. */
-function startError(child: ChildProcess, home: string, log: string | undefined): RkfsError {
+/** The node's last words: what it told (`tellStarter`), its own error line, or else the last line of the log. */
+function startError(child: ChildProcess, home: string, log: string | undefined, told: string): RkfsError {
   const code =
     child.exitCode === exitCodes.usage ? 'usage' : child.exitCode === exitCodes.refused ? 'refused' : 'failed'
   if (log === undefined) return new RkfsError(code, 'the node did not start: its reason stands above')
+  if (told !== '') return new RkfsError(code, told)
   const lines = log.split('\n').filter(line => line !== '')
   const said = lines.findLast(line => line.startsWith(startErrorPrefix))
   if (said !== undefined) return new RkfsError(code, said.slice(startErrorPrefix.length))

@@ -4,6 +4,7 @@ import { closeDebugger } from './closed-debugger.js'
 import { exitCodes } from './exit-codes.js'
 import { explain } from './explain.js'
 import { createProgram } from './program.js'
+import { tellStarter } from './starter.js'
 
 /** Runs the command that this process was started with; its failure is one line on standard error and an exit code. */
 export async function run(): Promise<void> {
@@ -21,6 +22,7 @@ export async function run(): Promise<void> {
     const { code, message } = explain(error)
     if (message !== '' && process.argv.includes('--json')) sayAsJson(error, code, message)
     if (message !== '') process.stderr.write(`rkfs: ${message}\n`)
+    tellStarter(message)
     // not process.exit: what is on its way to a pipe would be lost
     process.exitCode = code
     await drained()

@@ -31,6 +31,7 @@ import { matching } from './matching.js'
 import type { ChannelSummary, Progress } from './control-protocol.js'
 import { type Log, storeLogOf } from './log.js'
 import { Mounts } from './mounts.js'
+import { namingDisk } from './naming-disk.js'
 import { Retry } from './retry.js'
 import { ownerAwayWords } from './problems.js'
 import { spaceSettings } from './size.js'
@@ -332,7 +333,7 @@ export class Node {
       const problem = this.#problem(name) ?? ''
       throw new RkfsError('refused', `no channel ${name} is made here, since something of one is there: ${problem}`)
     }
-    const host = await this.#alone(name, 'made', () => this.#create(name))
+    const host = await this.#alone(name, 'made', () => namingDisk(this.home, () => this.#create(name)))
     // a channel of one leads itself; what follows (an invitation, a mount) finds it ready
     for (let i = 0; i < 100 && host.channel.role !== 'leader'; i++) await sleep(20)
     return host
@@ -670,7 +671,7 @@ export class Node {
     const name = token.channel
     this.#checkIdle(name)
     if (tracesOf(this.home, name).folderProblem === undefined) return this.#renew(token, signal)
-    const host = await this.#alone(name, 'joined', () => this.#joinAnew(token, signal))
+    const host = await this.#alone(name, 'joined', () => namingDisk(this.home, () => this.#joinAnew(token, signal)))
     await caughtUp(host, progress, signal)
     return { channel: name, member: this.id }
   }

@@ -1,10 +1,11 @@
 /** A node whose disk others have filled to the last byte: it starts, serves what is there, and says what is wrong. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { clusterOf, isRunning, until } from './support/cluster.js'
+import { clusterOf, freePort, isRunning, mainPath, until } from './support/cluster.js'
 import { fillDisk } from './support/full-disk.js'
+import { run } from './support/process.js'
 
 const cluster = clusterOf(t, 170)
 const solo = await cluster.machine('solo')
@@ -36,3 +37,23 @@ for (const how of ['was stopped', 'was killed'] as const) {
     t.notMatch(readFileSync(join(solo.home, 'node.log'), 'utf8'), /a fault of rkfs/)
   })
 }
+
+await t.test('a first start on a disk that is nearly full says so, and leaves nothing', async t => {
+  const disk = join(cluster.root, 'small')
+  mkdirSync(disk)
+  spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', disk])
+  const home = join(disk, 'home')
+  const directory = join(cluster.root, 'mnt', 'first')
+  const ballast = fillDisk(disk)
+  const [most] = ballast as [string]
+  const whole = statSync(most).size
+  for (const freeKiB of [0, 4, 8, 12, 16, 32, 96]) {
+    truncateSync(most, whole - freeKiB * 1024)
+    const words = ['mount', 'small', directory, '--listen', `127.0.0.1:${await freePort()}`]
+    const env = { RKFS_HOME: home }
+    const { code, stderr } = await run(process.execPath, [mainPath, ...words], { limitSeconds: 60, env })
+    t.equal(code, 1, `${freeKiB} KiB: ${stderr}`)
+    t.match(stderr, `no space left on the disk of ${home}`)
+    t.same([existsSync(home), existsSync(directory)], [false, false], `${freeKiB} KiB`)
+  }
+})

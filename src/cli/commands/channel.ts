@@ -8,7 +8,7 @@ import { checkChannelName } from '../arguments.js'
 import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { nodeIdOnDisk } from '../home-on-disk.js'
-import { ensureNode } from '../node-process.js'
+import { ensureNode, withNode } from '../node-process.js'
 import { bytes, hint, printable, say, table } from '../output.js'
 import { reachWarning } from '../reach-warning.js'
 import { memberRows, memberHeader } from './member.js'
@@ -102,8 +102,9 @@ async function answer(question: string): Promise<string> {
 async function create(channel: string, options: { listen?: string }, command: Command): Promise<void> {
   checkChannelName(channel)
   const home = homeOf(command)
-  await ensureNode(home, { listen: options.listen })
-  const made = await ask(home, 'channel.create', { channel }, { timeoutSeconds: agreeSeconds })
+  const made = await withNode(home, { listen: options.listen }, {}, () =>
+    ask(home, 'channel.create', { channel }, { timeoutSeconds: agreeSeconds }),
+  )
   say(`channel ${made.channel} is made (${made.id})`)
   hint(`mount it with \`rkfs mount ${channel} <dir>\`; invite others with \`rkfs member invite ${channel}\``)
   const warning = reachWarning(made.address)

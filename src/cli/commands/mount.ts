@@ -5,14 +5,13 @@ import { mountsAt, RKFS_TYPE } from '../../adapters/fuse/mountinfo.js'
 import { runningHolder } from '../../adapters/host/lock-holder.js'
 import { isRunning } from '../../adapters/host/process.js'
 import { messageOf, RkfsError } from '../../base/errors.js'
-import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import { inspectHome } from '../../daemon/home.js'
 import { checkChoices, parseMountOptions, splitMountOptions } from '../../daemon/mount-options.js'
 import { checkChannelName, collect, parseDuration, timeForms } from '../arguments.js'
 import { agreeSeconds, ask, channelOf, homeOf, quickSeconds } from '../context.js'
 import { removeDirectories } from '../made-directories.js'
 import { prepareDirectory } from '../mount-point.js'
-import { ensureNode } from '../node-process.js'
+import { stopNode, withNode } from '../node-process.js'
 import { hint, say } from '../output.js'
 
 const POLL_MS = 300
@@ -113,11 +112,13 @@ async function mountAt(channel: string, dir: string, options: Options, command: 
   const isToldToEnd = foreground ? catchSignals() : undefined
   let started: ChildProcess | undefined
   try {
-    ;({ started } = await ensureNode(home, { listen: options.listen }, { foreground, mounting: directory }))
     const wait = options.timeout ?? (process.stderr.isTTY ? WAIT_SECONDS : BRIEF_SECONDS)
-    await mountWithPatience(wait, isToldToEnd, slice =>
-      mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice, how),
-    )
+    await withNode(home, { listen: options.listen }, { foreground, mounting: directory }, node => {
+      ;({ started } = node)
+      return mountWithPatience(wait, isToldToEnd, slice =>
+        mountOnNode(home, channel, directory, splitMountOptions(options.o ?? []), slice, how),
+      )
+    })
   } catch (error) {
     if (foreground && started !== undefined) await stopNode(home, started)
     if (mountsAt(directory).length === 0) removeDirectories(made)
@@ -234,15 +235,4 @@ async function leave(home: string, directory: string): Promise<void> {
     hint(`rkfs: ${messageOf(error)}; the mount is detached by force`)
     await ask(home, 'umount', { directory, force: true }, { timeoutSeconds: quickSeconds })
   }
-}
-
-/** Stops a node that was started for this mount alone. */
-async function stopNode(home: string, child: ChildProcess): Promise<void> {
-  try {
-    await callDaemon(home, 'stop', { force: false }, { timeoutMs: DRAIN_SECONDS * 1000 })
-  } catch (error) {
-    if (!isNoNode(error)) child.kill('SIGTERM')
-  }
-  const deadline = performance.now() + 15_000
-  while (child.exitCode === null && child.signalCode === null && performance.now() < deadline) await sleep(50)
 }

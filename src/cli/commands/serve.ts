@@ -10,7 +10,9 @@ import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
 import { openHome } from '../../daemon/home.js'
 import { createLog, type Log } from '../../daemon/log.js'
+import { namingDisk } from '../../daemon/naming-disk.js'
 import { homeOf } from '../context.js'
+import { tellStarter } from '../starter.js'
 
 type Running = Awaited<ReturnType<typeof runDaemon>>
 
@@ -69,7 +71,7 @@ async function serve(options: Options, command: Command): Promise<void> {
   // Loaded here alone: the other commands start in a fraction of the time without it.
   const { runDaemon } = await import('../../daemon/daemon.js')
   const stopping = (): void => void sdNotify(process.env['NOTIFY_SOCKET'], { STOPPING: '1' })
-  running = await runDaemon({ home, config, log, mounting: options.mounting, stopping })
+  running = await namingDisk(home, () => runDaemon({ home, config, log, mounting: options.mounting, stopping }))
   log.info('ready', { listen: running.listen, home })
   void tellManager(running)
   if (stopRequests > 0) void stop(running, false, log)
@@ -148,6 +150,7 @@ function catchFaults(log: Log): void {
   const fall = (error: unknown, origin: string): void => {
     const cause = isSystemError(error) ? machineWords(error) : 'a fault of rkfs'
     log.error(`${cause}: this node ends; start it again; its mounts are dead until then`, { origin, error })
+    tellStarter(cause)
     leave(1)
   }
   process.on('uncaughtException', fall)
