@@ -144,7 +144,8 @@ mount -s -t rkfs -o bogus,home=${solo.home} demo m3; echo sloppy $?
 mount -t rkfs -o home=${solo.home} none m3; echo none $?
 mount -t rkfs -o home=${cluster.root}/nohome demo m3; echo nohome $?; ls ${cluster.root}/nohome
 umount m1 m2 m3; echo umount $?
-${rkfs} service uninstall; echo uninstall $?; ls units
+${rkfs} service install --name zz; ${rkfs} service uninstall; echo one $?; ls /sbin/mount.rkfs
+${rkfs} service uninstall --name zz; echo uninstall $?; ls units
 ln -s ${mainPath} /sbin/mount.rkfs; mount -t rkfs -o home=${solo.home} demo m1; echo link $?
 ${rkfs} stop`
   const { stdout, stderr } = await run('unshare', ['-m', '--propagation', 'private', 'bash', '-c', script], {
@@ -152,7 +153,7 @@ ${rkfs} stop`
   })
   const said = stdout + stderr
   const codes =
-    'install 0,verify 0,other 1,all 0,m2 0,again 0,bogus 1,sloppy 0,none 32,nohome 32,umount 0,uninstall 0,link 0'
+    'install 0,verify 0,other 1,all 0,m2 0,again 0,bogus 1,sloppy 0,none 32,nohome 32,umount 0,one 0,uninstall 0,link 0'
   for (const words of [
     ...codes.split(','),
     /rkfs\.service is written\n.*mount\.rkfs is written/,
@@ -163,6 +164,8 @@ ${rkfs} stop`
     /m2 fuse\.rkfs ro,nosuid,nodev,noexec\n/,
     /mount\.rkfs: unknown mount option "bogus"/,
     /is no home of a node yet/,
+    /\/sbin\/mount\.rkfs stays: \S+zz\.service has a node, too\none 0\n\/sbin\/mount\.rkfs\n/,
+    /zz\.service is removed\n\/sbin\/mount\.rkfs is removed\nuninstall 0\n/,
   ]) {
     t.match(said, words)
   }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../adapters/host/atomic-file.js'
@@ -14,6 +14,8 @@ import { systemError } from '../../base/system-error.js'
 
 export const helperPath = '/sbin/mount.rkfs'
 const systemUnits = '/etc/systemd/system'
+/** Where systemd looks for the system's units: what `show` printed may have been put into another one of them. */
+const unitFolders = [systemUnits, '/run/systemd/system', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system']
 const managerSeconds = 60
 
 export function addService(program: Command): void {
@@ -37,7 +39,7 @@ Examples:
     )
     .action(install)
   scopes(service.command('uninstall'))
-    .description('stop what `install` enabled, and remove what it wrote; the node’s home stays')
+    .description('stop what `install` enabled, and remove what it wrote; the home, and what other units need, stay')
     .addHelpText('after', '\nExample:\n  rkfs service uninstall')
     .action(uninstall)
   scopes(service.command('show'))
@@ -135,9 +137,45 @@ function uninstall(options: Options, command: Command): void {
   rmSync(unit.path, { force: true })
   if (runs) manage(unit, ['daemon-reload'])
   say(`${unit.path} is removed`)
-  if (unit.scope === 'system' && readText(helperPath)?.includes(mainPath()) === true) {
-    rmSync(helperPath, { force: true })
-    say(`${helperPath} is removed`)
+  if (unit.scope === 'system') removeHelper()
+}
+
+/** All nodes of this machine have one helper: it goes with the last unit. */
+function removeHelper(): void {
+  if (readText(helperPath)?.includes(mainPath()) !== true) return
+  const others = unitsOfRkfs()
+  if (others.length > 0) {
+    say(`${helperPath} stays: ${others.join(', ')} ${others.length === 1 ? 'has' : 'have'} a node, too`)
+    return
+  }
+  rmSync(helperPath, { force: true })
+  say(`${helperPath} is removed`)
+}
+
+/** The paths of the system's units that run a node of rkfs, whatever its home. */
+function unitsOfRkfs(): string[] {
+  return unitFolders.flatMap(folder =>
+    namesIn(folder)
+      .filter(name => name.endsWith('.service'))
+      .map(name => join(folder, name))
+      .filter(path => isUnitOfRkfs(path)),
+  )
+}
+
+function isUnitOfRkfs(path: string): boolean {
+  try {
+    return homeOfUnit(readFileSync(path, 'utf8')) !== undefined
+  } catch {
+    // a link that leads nowhere (a unit that is gone, or masked), or not a file
+    return false
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
   }
 }
 
