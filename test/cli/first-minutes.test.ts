@@ -3,11 +3,13 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { machineWords, isSystemError, systemError } from '../../src/base/system-error.js'
 import { makeDirectories, removeDirectories } from '../../src/cli/made-directories.js'
 import { nameOfHelper } from '../../src/cli/helper-name.js'
 import { oldNodeWords } from '../../src/cli/node-version.js'
+import { givenTo, passingSettings, type PassingSetting } from '../../src/cli/running-settings.js'
 import { homeOfUnit, unitText } from '../../src/cli/service-unit.js'
 import { matching } from '../../src/daemon/matching.js'
 import { freePort } from '../e2e/support/cluster.js'
@@ -143,4 +145,44 @@ t.test('the unit of a service', async t => {
   t.match(text, '\nUser=ada\n')
   t.equal(homeOfUnit(text), home)
   t.equal(homeOfUnit('[Unit]\n'), undefined)
+})
+
+t.test('a unit for a home that is not there is refused, and nothing is made', async t => {
+  const home = join(t.testdir(), 'home')
+  const env = { XDG_CONFIG_HOME: join(t.testdirName, 'config') }
+  const { code, stderr } = await rkfs(['service', 'install', '--user'], { home, env })
+  t.equal(code, 1)
+  t.match(stderr, `rkfs: the home ${home} does not exist, so there is no node to start: make it first`)
+  t.match(stderr, /--home DIR \(sudo changes the home, and does not pass RKFS_HOME on\)/)
+  t.notOk(existsSync(home))
+  t.notOk(existsSync(env.XDG_CONFIG_HOME))
+})
+
+t.test('settings that a unit does not know are named, with the way to keep them', async t => {
+  const root = t.testdir({
+    home: { version: '1\n', 'config.toml': 'listen = "0.0.0.0:7401"\nname = "beta"\n' },
+  })
+  const home = join(root, 'home')
+  const env = { XDG_CONFIG_HOME: join(root, 'config'), RKFS_LISTEN: '192.0.2.7:7402', RKFS_NAME: 'beta' }
+  const here = await rkfs(['service', 'install', '--user'], { home, env })
+  t.equal(here.code, 0, here.stderr)
+  t.same(
+    here.stderr.split('\n').filter(line => line.includes('warning')),
+    [
+      `rkfs: warning: listen is "192.0.2.7:7402" now (RKFS_LISTEN), and will be "0.0.0.0:7401" (${home}/config.toml:1) when ` +
+        `systemd starts the node: to keep it, write listen = "192.0.2.7:7402" into ${home}/config.toml`,
+    ],
+    'the name is the same in both',
+  )
+  const node = { RKFS_LISTEN: '192.0.2.7:7403', PATH: process.env['PATH'] }
+  const words = ['-c', 'read end', 'serve', '--listen', '192.0.2.7:7404', '--name=gamma']
+  const child = spawn('sh', words, { env: node, stdio: ['pipe', 'ignore', 'ignore'] })
+  t.teardown(() => void child.kill('SIGKILL'))
+  const found = (): PassingSetting[] => passingSettings(home, givenTo(child.pid!))
+  while (found().length !== 2) await sleep(20)
+  t.same(
+    found().map(({ now }) => `${now.key} ${now.value} ${now.source}`),
+    ['listen 192.0.2.7:7404 --listen', 'name gamma --name'],
+  )
+  t.same(passingSettings(home, { environment: givenTo(child.pid!).environment, flags: {} }).length, 1)
 })

@@ -134,7 +134,7 @@ cp -a /usr/sbin/. sbin/; mount --bind sbin /usr/sbin; mkdir -p /etc/systemd/syst
 touch /etc/fstab; touch fstab; mount --bind fstab /etc/fstab
 ${rkfs} service install; echo install $?
 type systemd-analyze >/dev/null 2>&1 && systemd-analyze verify /etc/systemd/system/rkfs.service; echo verify $?
-${rkfs}x service install; echo other $?
+mkdir ${solo.home}x; ${rkfs}x service install; echo other $?
 echo 'rkfs:demo ${cluster.root}/m1 rkfs defaults,nosuid,nodev,noexec,_netdev,nofail,x-systemd.idle-timeout=0,strictatime,home=${solo.home} 0 0' >fstab
 echo 'demo ${cluster.root}/m2 rkfs ro,user,noauto,home=${solo.home} 0 0' >>fstab
 mount -a; echo all $?; cat m1/f; mount m2; echo m2 $?; cat m2/f; mount -a; echo again $?

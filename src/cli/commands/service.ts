@@ -4,11 +4,13 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { homedir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../adapters/host/atomic-file.js'
+import { lockHolder } from '../../adapters/host/lock-holder.js'
 import { RkfsError } from '../../base/errors.js'
-import { openHome } from '../../daemon/home.js'
+import { inspectHome, openHome } from '../../daemon/home.js'
 import { homeOf } from '../context.js'
 import { mainPath, nodeAnswers } from '../node-process.js'
 import { hint, say } from '../output.js'
+import { givenTo, passingSettings, type GivenSettings, type PassingSetting } from '../running-settings.js'
 import { helperText, homeOfUnit, unitText, type ServiceScope } from '../service-unit.js'
 import { systemError } from '../../base/system-error.js'
 
@@ -30,6 +32,9 @@ export function addService(program: Command): void {
     .addHelpText(
       'after',
       `
+The home must be there. The unit names it, and no other setting: those of the environment and of flags belong into
+config.toml, and \`install\` warns of what the node would lose.
+
 The unit is of Type=notify: it counts as started when the channels are open and the remembered mounts are there.
 /sbin/mount.rkfs is what mount(8) and /etc/fstab need for the type rkfs.
 
@@ -93,10 +98,12 @@ function show(options: Options, command: Command): void {
 async function install(options: Options, command: Command): Promise<void> {
   const unit = unitOf(options)
   mustBeRoot(unit, 'install')
-  const home = openHome(homeOf(command))
+  const home = existingHome(homeOf(command))
   checkOther(unit, home)
+  const passing = passingSettings(home, await given(home))
   write(unit.path, textOf(home, unit.scope), 0o644)
   say(`${unit.path} is written`)
+  for (const words of passing.map(setting => passingWords(home, setting))) hint(words)
   if (unit.scope === 'system') installHelper()
   const words = manager(unit)
   if (!systemdRuns(unit)) {
@@ -113,6 +120,31 @@ async function install(options: Options, command: Command): Promise<void> {
   else hint(`start it now with \`${start}\`; from the next boot on it starts by itself`)
   if (unit.scope === 'user')
     hint('without `loginctl enable-linger` it starts when you log in, and ends when you log out')
+}
+
+/** A unit for a home that is not there would start an empty node at boot: mostly the home meant is another one. */
+function existingHome(home: string): string {
+  if (inspectHome(home) !== undefined) return openHome(home)
+  throw new RkfsError(
+    'not-found',
+    `the home ${home} does not exist, so there is no node to start: make it first (\`rkfs mount\` or \`rkfs join\`), or name ` +
+      'the one that is meant with --home DIR (sudo changes the home, and does not pass RKFS_HOME on)',
+  )
+}
+
+/** What the node that runs was started with; where none runs, what one would be started with here. */
+async function given(home: string): Promise<GivenSettings> {
+  const pid = lockHolder(home)
+  if (pid !== undefined && (await nodeAnswers(home))) return givenTo(pid)
+  return { environment: process.env, flags: {} }
+}
+
+/** The unit knows the home alone: what else a node was given would be lost without a word. */
+function passingWords(home: string, { now, later }: PassingSetting): string {
+  return (
+    `rkfs: warning: ${now.key} is ${JSON.stringify(now.value)} now (${now.source}), and will be ${JSON.stringify(later.value)} ` +
+    `(${later.source}) when systemd starts the node: to keep it, write ${now.key} = ${JSON.stringify(now.value)} into ${join(home, 'config.toml')}`
+  )
 }
 
 function installHelper(): void {
