@@ -7,6 +7,7 @@ import { readMounts, RKFS_TYPE } from '../adapters/fuse/mountinfo.js'
 import { run } from '../adapters/fuse/run.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { nativeModuleProblem, nativeModules } from '../adapters/host/native-modules.js'
+import { lostAuthorityKey, lostNodeKey, strangeCertificate } from '../adapters/pki/lost-keys.js'
 import { packageVersion } from '../adapters/host/version.js'
 import { messageOf } from '../base/errors.js'
 import { MiB } from '../base/limits.js'
@@ -16,7 +17,8 @@ import { inspectHome } from '../daemon/home.js'
 import { parseMountOptions } from '../daemon/mount-options.js'
 import { rememberedMounts } from '../daemon/mount-record.js'
 import { channelNames, lackOf, tracesOf } from '../daemon/channel-traces.js'
-import { certificatesOnDisk } from './home-on-disk.js'
+import { channelFolder, readDescriptor } from '../daemon/channels-on-disk.js'
+import { certificatesOnDisk, nodeIdOnDisk } from './home-on-disk.js'
 import { bytes, printable } from './output.js'
 
 export interface Finding {
@@ -45,6 +47,7 @@ export async function examine(home: string): Promise<Finding[]> {
     ...settings(home),
     disk(home),
     clock(home),
+    ...keys(home),
     ...certificates(home),
     ...channels(home),
     await daemon(home),
@@ -122,10 +125,6 @@ function homeFindings(home: string): Finding[] {
     if ((mode & 0o077) !== 0 && found.version !== undefined) {
       return [warn('home', `${words}, mode ${mode.toString(8)}`, `others can look into it: chmod 700 ${home}`)]
     }
-    const key = join(home, 'csp', 'keystore', 'node.pem')
-    if (existsSync(key) && (statSync(key).mode & 0o077) !== 0) {
-      return [ok('home', words), fail('key', `others can read ${key}`, `chmod 600 ${key}`)]
-    }
     return [ok('home', words)]
   } catch (error) {
     const [found = '', ...remedy] = messageOf(error).split(': ')
@@ -195,6 +194,37 @@ function certificates(home: string): Finding[] {
     if (days < 30) return warn('certificate', `for ${channel}: expires on ${day}, in ${days} days`, remedy)
     return ok('certificate', `for ${channel}: valid until ${day}`)
   })
+}
+
+/** Keys that are missing or cannot be used. The node that runs has read them, and needs them again at its next start. */
+function keys(home: string): Finding[] {
+  if (!isOurs(home)) return []
+  const node = nodeIdOnDisk(home)
+  const ofChannels = channelNames(home).flatMap(name => [
+    strangeCertificate(home, name),
+    isOwner(home, name, node) ? lostAuthorityKey(home, name) : undefined,
+  ])
+  return [lostNodeKey(home), ...ofChannels].flatMap(lost =>
+    lost === undefined ? [] : [fail('key', printable(lost.found), printable(lost.remedy))],
+  )
+}
+
+function isOurs(home: string): boolean {
+  try {
+    return inspectHome(home) !== undefined
+  } catch {
+    return false
+  }
+}
+
+/** As far as the disk tells. */
+function isOwner(home: string, channel: string, node: string | undefined): boolean {
+  if (tracesOf(home, channel).hasAuthority) return true
+  try {
+    return readDescriptor(channelFolder(home, channel)).owner === node
+  } catch {
+    return false
+  }
 }
 
 /** Channels of which something is there, and the rest is missing. */

@@ -34,19 +34,20 @@ export async function statusOnDisk(home: string): Promise<OfflineStatus> {
   }
 }
 
-/** The node's id, from its key; undefined before its first start or if the key cannot be read. */
+/** The node's id, from its key or, where that is lost, from a certificate for it; undefined before its first start. */
 export function nodeIdOnDisk(home: string): string | undefined {
   try {
     return memberIdOfKey(createPrivateKey(readFileSync(join(home, 'csp', 'keystore', 'node.pem'))))
   } catch {
-    return undefined
+    return certificatesOnDisk(home).find(({ member }) => member !== undefined)?.member
   }
 }
 
 export interface CertificateOnDisk {
   readonly channel: string
   readonly path: string
-  /** Undefined: the file is no certificate. */
+  /** Undefined, as both times: the file is no certificate. */
+  readonly member: string | undefined
   readonly validFrom: Date | undefined
   readonly validTo: Date | undefined
 }
@@ -65,9 +66,10 @@ export function certificatesOnDisk(home: string): CertificateOnDisk[] {
     const channel = name.slice(0, -'.pem'.length)
     try {
       const certificate = new X509Certificate(readFileSync(path))
-      return { channel, path, validFrom: new Date(certificate.validFrom), validTo: new Date(certificate.validTo) }
+      const [validFrom, validTo] = [new Date(certificate.validFrom), new Date(certificate.validTo)]
+      return { channel, path, member: memberIdOfKey(certificate.publicKey), validFrom, validTo }
     } catch {
-      return { channel, path, validFrom: undefined, validTo: undefined }
+      return { channel, path, member: undefined, validFrom: undefined, validTo: undefined }
     }
   })
 }

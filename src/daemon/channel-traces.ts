@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js'
+import { lostAuthorityKey } from '../adapters/pki/lost-keys.js'
 import { messageOf } from '../base/errors.js'
 import { isChannelName } from '../base/ids.js'
 import { channelFolder, channelsFolder } from './channels-on-disk.js'
@@ -196,14 +197,10 @@ function lackOfIdentity(home: string, { name, identity }: ChannelTraces): Incomp
   }
 }
 
-/** On its owner, a channel without the key of its authority: it goes on, but admits nobody. Undefined: the key is there. */
+/** On its owner, a channel without a sound key of its authority: it goes on, but admits nobody. Undefined: all is well. */
 export function lackOfAuthority(home: string, name: string): string | undefined {
-  const [key] = identityPaths(home, name)
-  if (isThere(key)) return undefined
-  return (
-    `${key}, the key of the channel's authority, is missing: nobody can be invited, and no certificate renewed. ` +
-    'Put it back from a copy; without one the channel goes on until the certificates end'
-  )
+  const lost = lostAuthorityKey(home, name)
+  return lost && `${lost.found}: ${lost.remedy}`
 }
 
 /** Notes that work on a channel begins, on stable storage. `text`: for an attempt to join, why it came to nothing. */

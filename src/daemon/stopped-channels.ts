@@ -1,3 +1,4 @@
+import { lostNodeKey, strangeCertificate } from '../adapters/pki/lost-keys.js'
 import { messageOf } from '../base/errors.js'
 import { channelNames, incompleteness, lackOfAuthority, tracesOf } from './channel-traces.js'
 import { channelFolder, isClosed, readDescriptor } from './channels-on-disk.js'
@@ -16,6 +17,7 @@ export interface ChannelOnDisk {
 
 /** The channels of a home whose node does not run; `node` is its id, if that is known. */
 export function channelsOnDisk(home: string, node: string | undefined): ChannelOnDisk[] {
+  const lostKey = lostNodeKey(home)
   return channelNames(home).map(name => {
     const traces = tracesOf(home, name)
     const failed = (problem: string): ChannelOnDisk => {
@@ -24,6 +26,8 @@ export function channelsOnDisk(home: string, node: string | undefined): ChannelO
     }
     const missing = incompleteness(home, traces)
     if (missing !== undefined) return failed(missing)
+    const lost = lostKey ?? strangeCertificate(home, name)
+    if (lost !== undefined) return failed(`${lost.found}: ${lost.remedy}`)
     const folder = channelFolder(home, name)
     try {
       const { id, owner, members } = readDescriptor(folder)

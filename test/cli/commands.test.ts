@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { encodeToken } from '../../src/adapters/pki/token.js'
+import { generateKeyPem } from '../../src/adapters/pki/web-crypto.js'
 import { RkfsError } from '../../src/base/errors.js'
 import { openHome } from '../../src/daemon/home.js'
 import type { ControlHandlers } from '../../src/daemon/control-server.js'
@@ -271,8 +272,9 @@ t.test('status lists closed channels in one line; channel list reads the disk wh
   const down = t.testdir({
     version: '1\n',
     channels: { demo: { 'descriptor.json': JSON.stringify(descriptor), closed: '' } },
-    csp: { signcerts: { 'demo.pem': '' }, cacerts: { 'demo.pem': '' } },
+    csp: { keystore: {}, signcerts: { 'demo.pem': '' }, cacerts: { 'demo.pem': '' } },
   })
+  writeFileSync(join(down, 'csp', 'keystore', 'node.pem'), await generateKeyPem(), { mode: 0o600 })
   const { code, stdout, stderr } = await rkfs(['channel', 'list'], { home: down })
   t.equal(code, 1)
   t.match(stdout, /demo +00112233445566aa +member +closed +1/)

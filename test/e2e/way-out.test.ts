@@ -1,6 +1,6 @@
 /** Places from which no command led out: new addresses for all, an address that is wrong, signals, a key that is gone. */
 import { spawn } from 'node:child_process'
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { clusterOf, freePort, isRunning, mainPath, until, type Machine } from './support/cluster.js'
@@ -109,4 +109,48 @@ await t.test('a key that is gone is not made anew', async t => {
   t.equal(refused.code, 4)
   t.match(refused.stderr, /node\.pem is missing, while this home has channels \(channels: demo\): put it back/)
   t.throws(() => readFileSync(join(csp, 'keystore', 'node.pem')), { code: 'ENOENT' })
+  const gone = /node\.pem is missing, while this home has channels \(channels: demo\)/
+  t.match((await b.rkfs('doctor')).stdout, new RegExp(`^fail  key: .*${gone.source} -> put it back`, 'm'))
+  t.match((await b.rkfs('status')).stderr, /rkfs: demo: .*signcerts\/demo\.pem is missing/)
+  for (const folder of ['signcerts', 'cacerts']) renameSync(join(`${csp}.away`, folder), join(csp, folder))
+  const lost =
+    /node\.pem is missing, while this home has certificates for it \(csp\/signcerts: demo\.pem\): put it back/
+  t.match((await b.rkfs('status')).stderr, new RegExp(`rkfs: demo: .*${lost.source}`))
+  const listed = await b.rkfs('channel', 'list')
+  t.match(listed.stdout, /demo .* member +failed/)
+  t.match(listed.stderr, lost)
+  t.match((await b.rkfs('status', '--json')).stdout, lost)
+})
+
+await t.test('a key that is damaged, or open to others, is named by who looks, with the remedy', async t => {
+  const [a, b] = cluster.machines as [Machine, Machine]
+  const fails = async (machine: Machine): Promise<string> =>
+    (await machine.rkfs('doctor')).stdout
+      .split('\n')
+      .filter(line => line.startsWith('fail  key'))
+      .join('\n')
+  const keystore = join(a.home, 'csp', 'keystore')
+  const [key, authority] = [join(keystore, 'node.pem'), join(keystore, 'demo-ca.pem')]
+  t.equal(await fails(a), '')
+  const [sound, soundAuthority] = [readFileSync(key), readFileSync(authority)]
+  await a.must('stop')
+  for (const damaged of ['', 'nonsense']) {
+    writeFileSync(key, damaged)
+    t.match(await fails(a), /node\.pem is damaged: it is not a private key in PEM form -> put it back/)
+    t.match((await a.rkfs('mount', 'demo', a.directory)).stderr, /node\.pem is damaged: .*: put it back/)
+  }
+  writeFileSync(key, readFileSync(join(`${b.home}/csp.away`, 'keystore', 'node.pem')))
+  t.match(await fails(a), /node\.pem is not the key of \S+demo\.pem -> one of the two is another node's/)
+  t.match((await a.rkfs('channel', 'list')).stderr, /demo: .*node\.pem is not the key of/)
+  writeFileSync(key, sound)
+  chmodSync(key, 0o640)
+  t.match(await fails(a), `node.pem has mode 0640, not 0600 -> chmod 600 ${key}`)
+  chmodSync(key, 0o600)
+  writeFileSync(authority, '')
+  t.match(await fails(a), /demo-ca\.pem is damaged: .* -> nobody can be invited, .*Put it back from a copy/)
+  rmSync(authority)
+  t.match(await fails(a), /demo-ca\.pem, the key of the channel's authority, is missing -> nobody can be invited/)
+  t.match((await a.rkfs('status')).stderr, /rkfs: demo: .*demo-ca\.pem, the key of the channel's authority, is missing/)
+  writeFileSync(authority, soundAuthority, { mode: 0o600 })
+  t.equal(await fails(a), '')
 })

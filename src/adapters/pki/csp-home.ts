@@ -1,12 +1,13 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { RkfsError, messageOf } from '../../base/errors.js'
 import type { MemberId } from '../../base/ids.js'
 import { fsyncDirectory } from '../host/atomic-file.js'
 import { authorityFrom, type Authority } from './authority.js'
+import { authorityKeyRemedy, damagedKey, nodeKeyRemedy, strangerRemedy, tracesOfKey } from './lost-keys.js'
 import { channelIdOfCa, memberIdOfKey } from './member-id.js'
 import { readIfThere, readPrivate, replaceFile } from './private-file.js'
 import { isSignedBy, readCertificate, verifyMemberCertificate } from './verify.js'
@@ -69,7 +70,7 @@ export class CspHome {
     await this.ensure()
     let pem = await readPrivate(this.nodeKeyPath)
     if (pem === undefined) {
-      await this.#assertUnused()
+      this.#assertUnused()
       if (wasThere) {
         report(
           `${this.nodeKeyPath} is gone: a new key is made, since this home has no part in a channel; the node has another id now`,
@@ -78,30 +79,15 @@ export class CspHome {
       pem = await generateKeyPem()
       await replaceFile(this.nodeKeyPath, pem)
     }
-    const key = readKey(pem, this.nodeKeyPath)
+    const key = readKey(pem, this.nodeKeyPath, nodeKeyRemedy)
     return { pem, key, memberId: memberIdOfKey(key) }
   }
 
   /** A key is made where none was, not in the place of one: with another this node would be a stranger in its channels. */
-  async #assertUnused(): Promise<void> {
-    const certificates = (await readdir(join(this.#folder, 'signcerts'))).filter(name => name.endsWith('.pem'))
-    const authorities = (await readdir(dirname(this.nodeKeyPath))).filter(name => name.endsWith('-ca.pem'))
-    const channels = await readdir(join(dirname(this.#folder), 'channels')).catch(() => [])
-    const folders = channels.filter(name => !name.startsWith('.'))
-    const found =
-      certificates.length > 0
-        ? `certificates for it (csp/signcerts: ${certificates.join(', ')})`
-        : folders.length > 0
-          ? `channels (channels: ${folders.join(', ')})`
-          : authorities.length > 0
-            ? `keys of authorities (csp/keystore: ${authorities.join(', ')})`
-            : undefined
+  #assertUnused(): void {
+    const found = tracesOfKey(dirname(this.#folder))
     if (found === undefined) return
-    throw new RkfsError(
-      'refused',
-      `${this.nodeKeyPath} is missing, while this home has ${found}: put it back (is its disk mounted?); no other key is made in ` +
-        'its place. If it is gone for good, this machine joins as a new one: move the home away, and ask for a new invitation',
-    )
+    throw new RkfsError('refused', `${this.nodeKeyPath} is missing, while this home has ${found}: ${nodeKeyRemedy}`)
   }
 
   /** When this node's certificate in a channel ends, or ended; undefined without one. Throws `corrupt`. */
@@ -129,7 +115,7 @@ export class CspHome {
     const keyPem = await readPrivate(this.authorityKeyPath(channel))
     const caPem = await readIfThere(this.caPath(channel))
     if (keyPem === undefined || caPem === undefined) return undefined
-    readKey(keyPem, this.authorityKeyPath(channel))
+    readKey(keyPem, this.authorityKeyPath(channel), authorityKeyRemedy)
     return authorityFrom(caPem, keyPem, this.caPath(channel))
   }
 
@@ -147,8 +133,11 @@ export class CspHome {
     if (keyPem === undefined) throw missing(this.nodeKeyPath, `the key of ${this.certificatePath(channel)}`)
     const certificate = readCertificate(certificatePem, this.certificatePath(channel))
     const ca = readCertificate(caPem, this.caPath(channel))
-    if (!certificate.checkPrivateKey(readKey(keyPem, this.nodeKeyPath))) {
-      throw new RkfsError('refused', `${this.nodeKeyPath} is not the key of ${this.certificatePath(channel)}`)
+    if (!certificate.checkPrivateKey(readKey(keyPem, this.nodeKeyPath, nodeKeyRemedy))) {
+      throw new RkfsError(
+        'refused',
+        `${this.nodeKeyPath} is not the key of ${this.certificatePath(channel)}: ${strangerRemedy}`,
+      )
     }
     if (!isSignedBy(certificate, ca)) {
       throw new RkfsError('refused', `${this.certificatePath(channel)} was not signed by ${this.caPath(channel)}`)
@@ -166,10 +155,10 @@ function missing(path: string, what: string): RkfsError {
   return new RkfsError('refused', `${path} is missing: put ${what} there, or ask the owner for a new invitation`)
 }
 
-function readKey(pem: string, path: string): KeyObject {
+function readKey(pem: string, path: string, remedy: string): KeyObject {
   try {
     return createPrivateKey(pem)
   } catch (cause) {
-    throw new RkfsError('corrupt', `${path} is not a private key in PEM form: ${messageOf(cause)}`, { cause })
+    throw new RkfsError('corrupt', `${damagedKey(path)}: ${remedy}`, { cause })
   }
 }

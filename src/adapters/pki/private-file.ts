@@ -3,6 +3,7 @@ import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { RkfsError } from '../../base/errors.js'
+import { wrongMode } from './lost-keys.js'
 
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | null)?.code
@@ -53,7 +54,7 @@ export async function readPrivate(path: string): Promise<string | undefined> {
   if (content === undefined) return undefined
   const mode = (await stat(path)).mode & 0o777
   if (mode !== 0o600) {
-    throw new RkfsError('refused', `${path} has mode ${mode.toString(8).padStart(4, '0')}, not 0600: chmod 600 ${path}`)
+    throw new RkfsError('refused', `${wrongMode(path, mode)}: chmod 600 ${path}`)
   }
   return content
 }

@@ -5,11 +5,12 @@ import { callDaemon, isNoNode } from '../../daemon/control-client.js'
 import type { ChannelStatus, StatusReport } from '../../daemon/control-protocol.js'
 import { channelOf, homeOf, quickSeconds } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
-import { statusOnDisk } from '../home-on-disk.js'
+import { nodeIdOnDisk, statusOnDisk } from '../home-on-disk.js'
 import { hint, printable, say } from '../output.js'
 import { formatStatus } from '../status-view.js'
 import { inspectHome } from '../../daemon/home.js'
 import { recordedMounts } from '../../daemon/mount-record.js'
+import { channelsOnDisk } from '../../daemon/stopped-channels.js'
 
 export function addStatus(program: Command): void {
   program
@@ -63,7 +64,10 @@ async function oneStatus(home: string, channel: string | undefined, options: Opt
     text = options.json ? JSON.stringify(report, null, options.watch ? 0 : 2) : formatStatus(report)
   } catch (error) {
     if (options.watch && !options.json) return `rkfs: ${messageOf(error)}`
-    if (isNoNode(error) && !options.json) nameDeadMounts(home)
+    if (isNoNode(error) && !options.json) {
+      nameDeadMounts(home)
+      nameProblems(home)
+    }
     if (!isNoNode(error) || !options.json) throw error
     process.exitCode = exitCodes.failed
     text = JSON.stringify(await statusOnDisk(home), null, options.watch ? 0 : 2)
@@ -79,6 +83,15 @@ function nameDeadMounts(home: string): void {
       `rkfs: the mount of ${channel} at ${at} is dead, since its node is gone: \`rkfs mount ${channel} ${at}\` takes its place`,
     )
   }
+}
+
+/** What will keep the node, or one of its channels, from starting. */
+function nameProblems(home: string): void {
+  const channels = new Map<string, string[]>()
+  for (const { name, problem } of channelsOnDisk(home, nodeIdOnDisk(home))) {
+    if (problem !== null) channels.set(problem, [...(channels.get(problem) ?? []), name])
+  }
+  for (const [problem, names] of channels) hint(`rkfs: ${names.join(', ')}: ${printable(problem)}`)
 }
 
 export function exitCodeOfStatus(report: StatusReport): number {

@@ -131,7 +131,10 @@ t.test('the files of a home', async t => {
   await writeFile(csp.nodeKeyPath, await generateKeyPem())
   await t.rejects(csp.identity('demo', now), /is not the key of/)
   await writeFile(csp.nodeKeyPath, 'nonsense')
-  await t.rejects(csp.identity('demo', now), { code: 'corrupt' })
+  await t.rejects(csp.identity('demo', now), {
+    code: 'corrupt',
+    message: /node\.pem is damaged: it is not a private key in PEM form: put it back .* ask for a new invitation/,
+  })
   await rm(csp.nodeKeyPath)
   await t.rejects(csp.identity('demo', now), /node.pem is missing/)
   await rm(csp.certificatePath('demo'))
