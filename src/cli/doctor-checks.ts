@@ -3,8 +3,8 @@ import { userInfo } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fuseNativeProblem } from '../adapters/fuse-native/binding.js'
 import { describeLimit, fuseNativeLimits } from '../adapters/fuse-native/driver-limits.js'
-import { readMounts, RKFS_TYPE } from '../adapters/fuse/mountinfo.js'
-import { run } from '../adapters/fuse/run.js'
+import { readMounts, RKFS_TYPE, type MountEntry } from '../adapters/fuse/mountinfo.js'
+import { run, type RunResult } from '../adapters/fuse/run.js'
 import { diskSpace } from '../adapters/host/machine.js'
 import { nativeModuleProblem, nativeModules } from '../adapters/host/native-modules.js'
 import { lostAuthorityKey, lostNodeKey, strangeCertificate } from '../adapters/pki/lost-keys.js'
@@ -13,9 +13,10 @@ import { messageOf } from '../base/errors.js'
 import { MiB } from '../base/limits.js'
 import { loadConfig, parseAddress } from '../daemon/config.js'
 import { callDaemon, isNoNode } from '../daemon/control-client.js'
+import type { StatusReport } from '../daemon/control-protocol.js'
 import { inspectHome } from '../daemon/home.js'
 import { parseMountOptions } from '../daemon/mount-options.js'
-import { rememberedMounts } from '../daemon/mount-record.js'
+import { recordedMounts, rememberedMounts } from '../daemon/mount-record.js'
 import { channelNames, lackOf, tracesOf } from '../daemon/channel-traces.js'
 import { channelFolder, readDescriptor } from '../daemon/channels-on-disk.js'
 import { certificatesOnDisk, nodeIdOnDisk } from './home-on-disk.js'
@@ -50,8 +51,8 @@ export async function examine(home: string): Promise<Finding[]> {
     ...keys(home),
     ...certificates(home),
     ...channels(home),
-    await daemon(home),
-    ...(await mounts()),
+    ...(await daemon(home)),
+    ...(await mounts(home)),
   ]
 }
 
@@ -235,39 +236,82 @@ function channels(home: string): Finding[] {
   })
 }
 
-async function daemon(home: string): Promise<Finding> {
+async function daemon(home: string): Promise<Finding[]> {
   try {
     const report = await callDaemon(home, 'status', {}, { timeoutMs: PROBE_MS })
-    const bad = report.channels.filter(c => c.problems.length > 0 || (c.state !== 'closed' && !c.quorum.ok))
-    const found = `runs (process ${report.node.pid}, ${report.node.version}), listens on ${report.node.listen}`
-    if (report.node.version !== packageVersion()) {
-      return warn('node', `${found}, while this is rkfs ${packageVersion()}`, 'start it anew: rkfs stop, rkfs serve')
-    }
-    if (bad.length === 0) return ok('node', found)
-    const words = bad.map(c => `${c.name}: ${c.problems[0] ?? 'no quorum'}`).join('; ')
-    const level = bad.some(c => c.state === 'failed' || c.state === 'quarantined') ? fail : warn
-    return level('node', `${found}; ${printable(words)}`, '`rkfs status` tells more')
+    return [nodeFinding(report), ...waitingMounts(report)]
   } catch (error) {
-    if (isNoNode(error)) return warn('node', 'does not run', 'rkfs serve, or rkfs mount <channel> <dir>')
-    return fail('node', messageOf(error), 'rkfs stop --force, then start it again')
+    if (isNoNode(error)) return [warn('node', 'does not run', 'rkfs serve, or rkfs mount <channel> <dir>')]
+    return [fail('node', messageOf(error), 'rkfs stop --force, then start it again')]
   }
 }
 
+function nodeFinding({ node, channels }: StatusReport): Finding {
+  const bad = channels.filter(c => c.problems.length > 0 || (c.state !== 'closed' && !c.quorum.ok))
+  const found = `runs (process ${node.pid}, ${node.version}), listens on ${node.listen}`
+  if (node.version !== packageVersion()) {
+    return warn('node', `${found}, while this is rkfs ${packageVersion()}`, 'start it anew: rkfs stop, rkfs serve')
+  }
+  if (bad.length === 0) return ok('node', found)
+  const words = bad.map(c => `${c.name}: ${c.problems[0] ?? 'no quorum'}`).join('; ')
+  const level = bad.some(c => c.state === 'failed' || c.state === 'quarantined') ? fail : warn
+  return level('node', `${found}; ${printable(words)}`, '`rkfs status` tells more')
+}
+
+/** Mounts that are to be there since the node started, and are not: programs find the bare directory. */
+function waitingMounts({ channels }: StatusReport): Finding[] {
+  return channels.flatMap(({ name, mounts }) =>
+    mounts
+      .filter(({ state }) => state === 'waiting')
+      .map(({ dir, problem }) =>
+        warn(
+          'mount',
+          printable(`${dir} is not mounted yet (${name}): ${problem ?? ''}`),
+          printable(`it is tried again and again; \`rkfs umount ${dir}\` forgets it`),
+        ),
+      ),
+  )
+}
+
 /** Asked by a child, which may hang in our place. */
-async function mounts(): Promise<Finding[]> {
-  const points = new Set(
+async function mounts(home: string): Promise<Finding[]> {
+  const channels = new Map(recordedMounts(home).map(({ directory, channel }) => [directory, channel]))
+  // of several at one place the last one is seen
+  const points = new Map(
     readMounts()
-      .filter(m => m.type === RKFS_TYPE)
-      .map(m => m.mountPoint),
+      .filter(({ type }) => type === RKFS_TYPE)
+      .map(mount => [mount.mountPoint, mount]),
   )
   return Promise.all(
-    [...points].map(async point => {
-      const { status, stderr } = await run('stat', ['-f', '--', point], { timeoutMs: PROBE_MS })
-      if (status === 0) return ok('mount', `${printable(point)} answers`)
-      const why = /not connected|abort/i.test(stderr) ? 'is dead: its node is gone' : 'does not answer'
-      return fail('mount', `${printable(point)} ${why}`, `rkfs umount --force ${point}`)
-    }),
+    [...points].map(async ([point, mount]) =>
+      mountFinding(mount, await run('stat', ['-f', '--', point], { timeoutMs: PROBE_MS }), channels.get(point)),
+    ),
   )
+}
+
+/** What `stat -f` says of a mount. `channel`: whose mount it is, where this home's node has made it. */
+export function mountFinding(
+  { mountPoint, root, source }: MountEntry,
+  { status, stderr }: RunResult,
+  channel: string | undefined,
+): Finding {
+  const point = printable(mountPoint)
+  if (status === 0) return ok('mount', `${point} answers`)
+  if (/permission denied/i.test(stderr)) {
+    return { level: 'info', what: 'mount', found: `${point} cannot be looked at by this user`, remedy: '' }
+  }
+  if (!/not connected|abort/i.test(stderr)) {
+    return fail('mount', `${point} does not answer`, `rkfs umount --force ${point}`)
+  }
+  if (channel === undefined && root !== '/') {
+    const what = `${point} is dead: it is bound to ${printable(root)} in a mount of ${printable(source)} whose node is gone`
+    return fail('mount', what, `umount -l ${point}, and bind it again (mount --bind FOLDER ${point})`)
+  }
+  const anew =
+    channel === undefined
+      ? `\`rkfs mount\` with its node's home takes its place, \`rkfs umount --force ${point}\` clears it`
+      : `\`rkfs mount ${channel} ${point}\` takes its place, \`rkfs umount ${point}\` clears it`
+  return fail('mount', `${point} is dead: its node is gone`, anew)
 }
 
 function findProgram(name: string): string | undefined {

@@ -4,6 +4,7 @@ import t from 'tap'
 import { encodeToken } from '../../src/adapters/pki/token.js'
 import { generateKeyPem } from '../../src/adapters/pki/web-crypto.js'
 import { RkfsError } from '../../src/base/errors.js'
+import { mountFinding } from '../../src/cli/doctor-checks.js'
 import { openHome } from '../../src/daemon/home.js'
 import type { ControlHandlers } from '../../src/daemon/control-server.js'
 import type { ChannelStatus } from '../../src/daemon/control-protocol.js'
@@ -262,6 +263,49 @@ t.test('config and doctor work without a node', async t => {
   t.match(doctor.stdout, /ok +node: Node\.js 20/)
   t.match(doctor.stdout, /warn +settings: listen is 0\.0\.0\.0:9000/)
   t.match(doctor.stdout, /warn +node: does not run/)
+})
+
+t.test('doctor: what is said of mounts, and what to do', async t => {
+  const mount = { id: 1, device: '0:50', root: '/', mountPoint: '/mnt/demo', type: 'fuse.rkfs', source: 'rkfs:demo' }
+  const said = (stderr: string, channel?: string, root = '/'): string => {
+    const { level, found, remedy } = mountFinding({ ...mount, root }, { status: 1, stderr }, channel)
+    return [level, found, remedy].join('|')
+  }
+  const dead = "stat: cannot read file system information for '/mnt/demo': Transport endpoint is not connected"
+  t.match(mountFinding(mount, { status: 0, stderr: '' }, undefined), { level: 'ok', found: '/mnt/demo answers' })
+  t.equal(
+    said("stat: cannot read file system information for '/mnt/demo': Permission denied"),
+    'info|/mnt/demo cannot be looked at by this user|',
+    "another user's",
+  )
+  t.equal(
+    said(dead, 'demo'),
+    'fail|/mnt/demo is dead: its node is gone|`rkfs mount demo /mnt/demo` takes its place, `rkfs umount /mnt/demo` clears it',
+  )
+  t.match(said(dead), /`rkfs mount` with its node's home takes its place, `rkfs umount --force \/mnt\/demo` clears it/)
+  t.equal(
+    said(dead, undefined, '/www'),
+    'fail|/mnt/demo is dead: it is bound to /www in a mount of rkfs:demo whose node is gone|' +
+      'umount -l /mnt/demo, and bind it again (mount --bind FOLDER /mnt/demo)',
+  )
+  t.match(
+    said('stat did not end within 3000 ms', 'demo'),
+    'fail|/mnt/demo does not answer|rkfs umount --force /mnt/demo',
+  )
+})
+
+t.test('doctor names the mounts that are to be there and are not', async t => {
+  const waiting = {
+    ...channel.mounts[0]!,
+    dir: '/mnt/demo',
+    state: 'waiting' as const,
+    problem: 'the directory holds files',
+  }
+  const home = await nodeWith(t, { status: () => Promise.resolve(report([{ ...channel, mounts: [waiting] }])) })
+  t.match(
+    (await rkfs(['doctor'], { home })).stdout,
+    /^warn  mount: \/mnt\/demo is not mounted yet \(demo\): the directory holds files -> .*`rkfs umount \/mnt\/demo` forgets it$/m,
+  )
 })
 
 t.test('status lists closed channels in one line; channel list reads the disk while no node runs', async t => {

@@ -58,6 +58,10 @@ for (const driver of ['kernel', 'fuse-native']) {
         status.stderr,
         /the mount of demo at \S+ is dead, since its node is gone: `rkfs mount demo \S+` takes its place/,
       )
+      t.match(
+        (await solo.rkfs('doctor')).stdout,
+        `fail  mount: ${solo.directory} is dead: its node is gone -> \`rkfs mount demo ${solo.directory}\` takes its place`,
+      )
       if (next === 'mount') await solo.mount('-o', `driver=${driver}`)
       else {
         const node = spawn(process.execPath, [mainPath, 'serve', '--home', solo.home], { stdio: 'ignore' })

@@ -61,6 +61,10 @@ await t.test('what holds files meanwhile is not hidden; status says why', async 
   t.equal(code, 1)
   t.match(stdout.split('\n')[1], /^  ! not mounted at \S+: the directory holds files, .* \(stray\)/)
   t.match(stdout, /NOT MOUNTED YET: the directory holds files, which are not in the channel \(stray\)/)
+  t.match(
+    (await solo.rkfs('doctor')).stdout,
+    `warn  mount: ${solo.directory} is not mounted yet (demo): the directory holds`,
+  )
   rmSync(join(solo.directory, 'stray'))
   await until('it is there', async () => (await states()).join() === `${solo.directory} mounted`)
 })
