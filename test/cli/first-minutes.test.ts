@@ -118,12 +118,25 @@ t.test('--json: errors are JSON, too, with the exit code', async t => {
   }
 })
 
-t.test('output that cannot be written is named', async t => {
+t.test('output that cannot be written is named, where there was any; a failure keeps its exit code', async t => {
   const main = new URL('../../src/cli/main.ts', import.meta.url).pathname
-  const script = `"$0" --import ${import.meta.resolve('tsx')} ${main} config >/dev/full`
-  const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath], { encoding: 'utf8' })
-  t.equal(status, 1)
-  t.equal(stderr, 'rkfs: the output cannot be written: no space left on the disk\n')
+  const full = 'rkfs: the output cannot be written: no space left on the disk\n'
+  const fullDisk = (...args: string[]): { status: number | null; stderr: string } => {
+    const script = `"$0" --import ${import.meta.resolve('tsx')} ${main} "$@" >/dev/full`
+    return spawnSync('sh', ['-c', script, process.execPath, ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, RKFS_HOME: '/nonexistent/home' },
+    })
+  }
+  t.match(fullDisk('config'), { status: 1, stderr: full })
+  const refused = fullDisk('join', 'x')
+  t.equal(refused.status, 4)
+  t.match(refused.stderr, /^rkfs: that is no token: [^\n]+\n$/)
+  const usage = fullDisk('mount', 'demo')
+  t.same([usage.status, usage.stderr], [2, "rkfs: missing required argument 'dir' (see --help)\n"])
+  const json = fullDisk('member', 'list', '?', '--json')
+  t.equal(json.status, 2)
+  t.match(json.stderr, new RegExp(`^rkfs: "\\?" is no channel name: [^\\n]+\\n${full}$`))
 })
 
 t.test('what the machine refuses is no fault of rkfs', async t => {
