@@ -102,9 +102,9 @@ export async function stopNode(home: string, child: ChildProcess): Promise<void>
 
 /** Answers the node; undefined: another start was faster. */
 async function startOn(home: string, flags: ConfigFlags, options: StartOptions): Promise<ChildProcess | undefined> {
-  openHome(home)
-  // A mistake in the settings is told at once, and not by way of the log.
+  // A mistake in the settings is told at once, not by way of the log, and before anything is made.
   loadConfig(home, process.env, flags)
+  openHome(home)
   const logPath = join(home, 'node.log')
   rotate(logPath)
   const log = openSync(logPath, 'a', 0o600)

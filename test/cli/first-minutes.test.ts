@@ -1,6 +1,6 @@
 /** What people meet in their first minutes, and on machines with odd limits. */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -198,4 +198,15 @@ t.test('settings that a unit does not know are named, with the way to keep them'
     ['listen 192.0.2.7:7404 --listen', 'name gamma --name'],
   )
   t.same(passingSettings(home, { environment: givenTo(child.pid!).environment, flags: {} }).length, 1)
+})
+
+t.test('a first start that is refused for a setting leaves nothing behind', async t => {
+  const root = t.testdir()
+  const home = join(root, 'home')
+  for (const args of [['mount', 'demo', join(root, 'm')], ['channel', 'create', 'demo'], ['serve']]) {
+    const { code, stderr } = await rkfs([...args, '--listen', '127.0.0.1:7400x'], { home })
+    t.equal(code, 2, args[0])
+    t.match(stderr, /^rkfs: --listen: listen must be HOST:PORT/)
+    t.same(readdirSync(root), [], args[0])
+  }
 })

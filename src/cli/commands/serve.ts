@@ -8,7 +8,7 @@ import { isSystemError, machineWords } from '../../base/system-error.js'
 import { sdNotify } from '../../adapters/host/sd-notify.js'
 import { loadConfig } from '../../daemon/config.js'
 import type { runDaemon } from '../../daemon/daemon.js'
-import { openHome } from '../../daemon/home.js'
+import { inspectHome, openHome } from '../../daemon/home.js'
 import { createLog, type Log } from '../../daemon/log.js'
 import { namingDisk } from '../../daemon/naming-disk.js'
 import { homeOf } from '../context.js'
@@ -46,9 +46,12 @@ async function serve(options: Options, command: Command): Promise<void> {
   requireProcessLimits('the node cannot be started', furtherNodeThreads)
   // Whatever this process makes (keys, logs, databases, copies) is its owner's alone; what others may read says so.
   process.umask(0o077)
-  const home = openHome(homeOf(command))
   const flags = { listen: options.listen, name: options.name, log_level: options.logLevel }
-  const { config } = loadConfig(home, process.env, flags)
+  const chosen = homeOf(command)
+  inspectHome(chosen)
+  // before the home is made: what is refused leaves nothing behind
+  const { config } = loadConfig(chosen, process.env, flags)
+  const home = openHome(chosen)
   const log = createLog({ level: config.logLevel, pretty: process.stderr.isTTY })
   let running: Running | undefined
   let stopRequests = 0
