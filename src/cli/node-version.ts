@@ -8,9 +8,15 @@ export function oldNodeWords(version: string): string | undefined {
   return `this is Node.js ${version}, which is too old for rkfs: install Node.js ${least[0]}.${least[1]} or a later ${least[0]}.x (https://nodejs.org)`
 }
 
+/** As every other failure is told to a script that asked for JSON. */
+export function failureAsJson(message: string): string {
+  return JSON.stringify({ error: { code: 'failed', message, exitCode: 1 } })
+}
+
 export function refuseOldNode(): void {
   const words = oldNodeWords(process.versions.node)
   if (words === undefined) return
   process.stderr.write(`rkfs: ${words}\n`)
+  if (process.argv.includes('--json')) process.stdout.write(`${failureAsJson(words)}\n`)
   process.exit(1)
 }

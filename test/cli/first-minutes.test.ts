@@ -210,3 +210,14 @@ t.test('a first start that is refused for a setting leaves nothing behind', asyn
     t.same(readdirSync(root), [], args[0])
   }
 })
+
+t.test('a script that asked for JSON is told of a Node.js that is too old in JSON', async t => {
+  const folder = t.testdir({
+    'old.cjs': `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })`,
+  })
+  const env = { NODE_OPTIONS: `--require ${join(folder, 'old.cjs')}` }
+  const { code, stdout, stderr } = await rkfs(['status', '--json'], { home: join(folder, 'home'), env })
+  t.equal(code, 1)
+  t.match(stderr, /^rkfs: this is Node\.js 18\.20\.4, which is too old for rkfs: [^\n]+\n$/)
+  t.same(JSON.parse(stdout), { error: { code: 'failed', message: stderr.slice('rkfs: '.length, -1), exitCode: 1 } })
+})
