@@ -37,11 +37,12 @@ export const timeoutSecondsMax = 3600
 
 const flags = (
   'ro rw allow_other nonempty noatime relatime strictatime atime norelatime nostrictatime suid nosuid dev nodev exec noexec ' +
-  'async defaults auto noauto _netdev nofail user nouser users owner group silent loud'
+  'async defaults auto noauto _netdev nofail user nouser users owner group silent loud ' +
+  'diratime nodiratime lazytime nolazytime'
 ).split(' ')
 const known = (
   'sync timeout read driver locks ro rw allow_other nonempty noatime relatime strictatime suid nosuid dev nodev exec noexec ' +
-  'defaults _netdev nofail user x-*'
+  'defaults auto noauto user users owner group async _netdev nofail nodiratime lazytime comment=… x-…'
 ).split(' ')
 
 /** Words for mount(8), fstab(5) and systemd, which say nothing to the file system (systemd.mount(5)). */
@@ -133,7 +134,17 @@ export function parseMountOptions(given: readonly string[], timeoutSeconds = def
       case 'nouser':
       case 'silent':
       case 'loud':
+      // rkfs keeps no access times of directories up to date, and tells of those of files late as it is
+      case 'diratime':
+      case 'nodiratime':
+      case 'lazytime':
+      case 'nolazytime':
         break
+      case 'remount':
+        throw new RkfsError(
+          'usage',
+          'a mount cannot be changed in place (remount): unmount it, and mount it anew with the other options',
+        )
       case 'suid':
       case 'nosuid':
         suid = key === 'suid'

@@ -46,7 +46,9 @@ t.test('what is accepted', async t => {
 
 t.test('the words of mount(8), fstab(5) and systemd.mount(5)', async t => {
   t.same(
-    parseMountOptions(['defaults,auto,noauto,_netdev,nofail,async,exec,nouser,x-systemd.automount,X-a=b,comment=c']),
+    parseMountOptions([
+      'defaults,auto,noauto,_netdev,nofail,async,exec,nouser,x-systemd.automount,X-a=b,comment=c,nodiratime,lazytime',
+    ]),
     defaults,
   )
   t.same(parseMountOptions(['sync']), { ...defaults, sync: 'always' })
@@ -79,6 +81,8 @@ t.test('what is refused', async t => {
     ['locks=x', /locks must be/],
     ['iversion', /unknown mount option "iversion": known are sync/],
     ['=', /unknown mount option/],
+    ['remount', /cannot be changed in place \(remount\): unmount it/],
+    ['bogus', /known are .* auto, noauto, user, users, owner, group, async, .* comment=…, x-…$/],
   ]
   for (const [option, message] of cases) {
     t.throws(() => parseMountOptions([option]), { code: 'usage', message }, option)
