@@ -14,7 +14,7 @@ import { reachWarning } from '../reach-warning.js'
 import { memberRows, memberHeader } from './member.js'
 
 export function addChannel(program: Command): void {
-  const channel = program.command('channel').description('make, list, show, close and delete channels')
+  const channel = program.command('channel').description('create, list, show, close and delete channels')
   channel
     .command('create')
     .description('make a channel with this node as its owner and only member')

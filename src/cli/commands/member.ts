@@ -15,7 +15,9 @@ const DAY = 86_400
 export function addMember(program: Command): void {
   const member = program
     .command('member')
-    .description('invite, add, remove, fence, find and list the members of a channel')
+    .description(
+      'the members of a channel: invite, add, remove and list them, fence one, take one for lost, say at which address one is',
+    )
   member
     .command('invite')
     .description('print a token, on standard output alone, with which one machine can join')

@@ -21,7 +21,9 @@ const unitFolders = [systemUnits, '/run/systemd/system', '/usr/local/lib/systemd
 const managerSeconds = 60
 
 export function addService(program: Command): void {
-  const service = program.command('service').description('have this home’s node started by systemd, at boot')
+  const service = program
+    .command('service')
+    .description('have this home’s node started by systemd, at boot: install or uninstall its unit, or show it')
   const scopes = (command: Command): Command =>
     command
       .option('--system', 'for the whole machine, from its boot on; needs root (default for root)')

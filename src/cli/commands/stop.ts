@@ -25,8 +25,9 @@ export function addStop(program: Command): void {
   program
     .command('stop')
     .description(
-      'stop this home’s node. Pending changes get 5 s to be committed, the rest stays in the journal and goes on at the ' +
-        'next start; mounts are taken away, also from programs that use them, and so are dead ones that a crash left',
+      'stop this home’s node. Mounts are taken away, also from programs that use them, and so are dead ones that a crash ' +
+        'left. What was changed here gets up to a minute to be committed, or 5 s while none of it is; of the rest the next ' +
+        'start keeps copies (`rkfs conflicts`)',
     )
     .option('--force', 'do not wait for pending changes; a node that does not answer is killed')
     .option('--timeout <time>', `how long to wait for its end, ${timeForms} (default: 2m)`, parseDuration)
