@@ -6,6 +6,11 @@ export function systemError(error: unknown): string {
   return (code === undefined ? undefined : words[code]) ?? messageOf(error)
 }
 
+/** The same for a file that was only to be read. */
+export function readError(error: unknown): string {
+  return codeOf(error) === 'ENOENT' ? 'it does not exist' : systemError(error)
+}
+
 /** Whether an error says that this machine refused something, which is no fault of the program. */
 export function isSystemError(error: unknown): boolean {
   return codeOf(error) !== undefined && words[codeOf(error)!] !== undefined

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { packageVersion } from '../adapters/host/version.js'
+import { RkfsError } from '../base/errors.js'
 import { addChannel } from './commands/channel.js'
 import { addConfig } from './commands/config.js'
 import { addConflicts } from './commands/conflicts.js'
@@ -51,8 +52,15 @@ With others:      rkfs member invite photos      here, and  rkfs join  there, wh
     addMountHelper,
   ]
   for (const addCommand of add) addCommand(program)
+  program.hook('preAction', (_, command) => refuseEmpty(command))
   prepare(program)
   return program
+}
+
+/** A variable of a script that is not set: as a directory it would be the one where the script runs. */
+function refuseEmpty(command: Command): void {
+  const empty = command.registeredArguments[command.args.indexOf('')]
+  if (empty !== undefined) throw new RkfsError('usage', `the argument <${empty.name()}> is empty`)
 }
 
 /** Every command throws its errors instead of printing them and leaving. */

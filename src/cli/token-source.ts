@@ -3,7 +3,8 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf, RkfsError } from '../base/errors.js'
+import { RkfsError } from '../base/errors.js'
+import { readError } from '../base/system-error.js'
 import { hint } from './output.js'
 
 /** Far above a token's length, which `decodeToken` checks. */
@@ -50,7 +51,7 @@ async function fromFile(path: string, timeoutMs: number): Promise<string> {
     return await onlyLine(handle.createReadStream({ autoClose: false, encoding: 'utf8' }), path)
   } catch (cause) {
     if (cause instanceof RkfsError) throw cause
-    throw new RkfsError('usage', `the token file ${path} cannot be read: ${messageOf(cause)}`, { cause })
+    throw new RkfsError('usage', `the token file ${path} cannot be read: ${readError(cause)}`, { cause })
   } finally {
     await handle?.close()
   }

@@ -4,8 +4,18 @@ import { fsyncDirectory } from '../adapters/host/atomic-file.js'
 import { messageOf, RkfsError } from '../base/errors.js'
 import type { MemberId } from '../base/ids.js'
 import type { Descriptor } from '../channel/descriptor.js'
-import { begin, finish, hasAny, identityPaths, incompleteness, mayCreate, tracesOf } from './channel-traces.js'
+import {
+  begin,
+  channelNames,
+  finish,
+  hasAny,
+  identityPaths,
+  incompleteness,
+  mayCreate,
+  tracesOf,
+} from './channel-traces.js'
 import { channelFolder, channelsFolder, readDescriptor } from './channels-on-disk.js'
+import { matching } from './matching.js'
 
 /** Something that the deletion of a channel removes for good. */
 export interface Removal {
@@ -20,7 +30,7 @@ export interface Removal {
  */
 export function removalsOf(home: string, name: string, self: MemberId, descriptor?: Descriptor): Removal[] {
   const traces = tracesOf(home, name)
-  if (!hasAny(traces)) throw new RkfsError('not-found', `this node has nothing of a channel ${name}`)
+  if (!hasAny(traces)) throw unknownChannel(home, name)
   const { folder, folderProblem, begun, hasFolder, hasAuthority, identity } = traces
   const attempt = mayCreate(traces) || (begun.has('joining') && !hasFolder && !hasAuthority)
   if (folderProblem === undefined && !begun.has('deleting')) {
@@ -34,6 +44,26 @@ export function removalsOf(home: string, name: string, self: MemberId, descripto
     )
   }
   return listRemovals(home, name)
+}
+
+/** The other commands take the beginning of a name, or an id. What cannot be undone does not. */
+function unknownChannel(home: string, given: string): RkfsError {
+  const meant = matching(
+    channelNames(home).map(name => ({ name, id: idOf(home, name) })),
+    given,
+  )
+  const words = `this node has nothing of a channel ${given}`
+  if (meant.length === 0) return new RkfsError('not-found', words)
+  const names = meant.map(({ name }) => name).join(' or ')
+  return new RkfsError('not-found', `${words}; deleting takes the whole name alone, on purpose. Is ${names} meant?`)
+}
+
+function idOf(home: string, name: string): string {
+  try {
+    return readDescriptor(channelFolder(home, name)).id
+  } catch {
+    return ''
+  }
 }
 
 function assertAlone({ name, owner, members }: Descriptor, self: MemberId): void {

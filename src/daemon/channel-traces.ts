@@ -2,8 +2,8 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, 
 import { join } from 'node:path'
 import { fsyncDirectory, writeFileAtomic } from '../adapters/host/atomic-file.js'
 import { lostAuthorityKey } from '../adapters/pki/lost-keys.js'
-import { messageOf } from '../base/errors.js'
 import { isChannelName } from '../base/ids.js'
+import { readError } from '../base/system-error.js'
 import { channelFolder, channelsFolder } from './channels-on-disk.js'
 
 /** Work on a channel that a crash, or a refusal, may leave unfinished; noted beside the channels' folders meanwhile. */
@@ -105,7 +105,7 @@ function folderProblem(folder: string, owned: boolean): string | undefined {
     return lacking.length === 0 ? undefined : `${folder} has no ${lacking.join(' and no ')}`
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return `${folder} is missing`
-    return `${folder} cannot be read: ${messageOf(error)}`
+    return `${folder} cannot be read: ${readError(error)}`
   }
 }
 

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import { defaultNodeName } from '../adapters/host/machine.js'
-import { messageOf, RkfsError } from '../base/errors.js'
+import { RkfsError } from '../base/errors.js'
 import { defaultTimeoutSeconds, MiB } from '../base/limits.js'
+import { readError } from '../base/system-error.js'
 import { timeoutSecondsMax } from './mount-options.js'
 import { parsePercent, parseSize } from './size.js'
 
@@ -159,7 +160,7 @@ function readConfigFile(path: string): Map<ConfigKey, { value: unknown; place: s
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR') return found
-    throw new RkfsError('usage', `${path} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw new RkfsError('usage', `${path} cannot be read: ${readError(error)}`, { cause: error })
   }
   let table: Record<string, unknown>
   try {

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { RkfsError } from '../base/errors.js'
 import { MiB } from '../base/limits.js'
@@ -161,10 +162,27 @@ function connectionError(home: string, error: NodeJS.ErrnoException): RkfsError 
         return new RkfsError('unavailable', noNodeMessage(home), { cause: error })
       case 'EACCES':
       case 'EPERM':
-        return new RkfsError('failed', `the node on ${home} is another user's: run rkfs as that user`)
+        return notAdmitted(home, error)
     }
   }
   return new RkfsError('failed', `the connection to the node on ${home} broke: ${error.message}`, { cause: error })
+}
+
+/** The socket of another user's node, or a home that this user may not look into, whether there is a node or not. */
+function notAdmitted(home: string, cause: NodeJS.ErrnoException): RkfsError {
+  const words = isThere(controlSocketPath(home))
+    ? `the node on ${home} is another user's: run rkfs as that user`
+    : `the home ${home} cannot be reached: permission denied: run rkfs as its owner, or choose another one with --home`
+  return new RkfsError('failed', words, { cause })
+}
+
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function lost(home: string, verb: ControlVerb): RkfsError {

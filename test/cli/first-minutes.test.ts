@@ -11,6 +11,7 @@ import { nameOfHelper } from '../../src/cli/helper-name.js'
 import { oldNodeWords } from '../../src/cli/node-version.js'
 import { givenTo, passingSettings, type PassingSetting } from '../../src/cli/running-settings.js'
 import { homeOfUnit, unitText } from '../../src/cli/service-unit.js'
+import { removalsOf } from '../../src/daemon/channel-deletion.js'
 import { matching } from '../../src/daemon/matching.js'
 import { freePort } from '../e2e/support/cluster.js'
 import { rkfs } from './support/cli.js'
@@ -200,6 +201,17 @@ t.test('settings that a unit does not know are named, with the way to keep them'
   t.same(passingSettings(home, { environment: givenTo(child.pid!).environment, flags: {} }).length, 1)
 })
 
+t.test('a script that asked for JSON is told of a Node.js that is too old in JSON', async t => {
+  const folder = t.testdir({
+    'old.cjs': `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })`,
+  })
+  const env = { NODE_OPTIONS: `--require ${join(folder, 'old.cjs')}` }
+  const { code, stdout, stderr } = await rkfs(['status', '--json'], { home: join(folder, 'home'), env })
+  t.equal(code, 1)
+  t.match(stderr, /^rkfs: this is Node\.js 18\.20\.4, which is too old for rkfs: [^\n]+\n$/)
+  t.same(JSON.parse(stdout), { error: { code: 'failed', message: stderr.slice('rkfs: '.length, -1), exitCode: 1 } })
+})
+
 t.test('a first start that is refused for a setting leaves nothing behind', async t => {
   const root = t.testdir()
   const home = join(root, 'home')
@@ -211,13 +223,24 @@ t.test('a first start that is refused for a setting leaves nothing behind', asyn
   }
 })
 
-t.test('a script that asked for JSON is told of a Node.js that is too old in JSON', async t => {
-  const folder = t.testdir({
-    'old.cjs': `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })`,
-  })
-  const env = { NODE_OPTIONS: `--require ${join(folder, 'old.cjs')}` }
-  const { code, stdout, stderr } = await rkfs(['status', '--json'], { home: join(folder, 'home'), env })
-  t.equal(code, 1)
-  t.match(stderr, /^rkfs: this is Node\.js 18\.20\.4, which is too old for rkfs: [^\n]+\n$/)
-  t.same(JSON.parse(stdout), { error: { code: 'failed', message: stderr.slice('rkfs: '.length, -1), exitCode: 1 } })
+t.test('deleting a channel takes its whole name, and names the one that may be meant', async t => {
+  const id = '00112233445566aa'
+  const member = {
+    id: 'a'.repeat(16),
+    name: 'a',
+    address: 'a:1',
+    role: 'voter',
+    state: 'voter',
+    slot: 1,
+    certificate: '',
+  }
+  const descriptor = { name: 'photos', id, owner: 'a'.repeat(16), version: 1, nextSlot: 2, members: [member] }
+  const home = t.testdir({ channels: { photos: { 'descriptor.json': JSON.stringify(descriptor) } } })
+  for (const given of ['photo', id.slice(0, 4)]) {
+    t.throws(() => removalsOf(home, given, 'a'.repeat(16)), {
+      code: 'not-found',
+      message: `this node has nothing of a channel ${given}; deleting takes the whole name alone, on purpose. Is photos meant?`,
+    })
+  }
+  t.throws(() => removalsOf(home, 'other', 'a'.repeat(16)), { message: 'this node has nothing of a channel other' })
 })

@@ -24,9 +24,13 @@ const wrong: readonly [args: string, word: RegExp][] = [
   ['channel create', /missing required argument 'channel'/],
   ['member invite', /missing required argument 'channel'/],
   ['member invite demo --expires tomorrow', /--expires/],
-  ['member add demo /nonexistent.pem host:1', /\/nonexistent\.pem cannot be read/],
+  ['member add demo /nonexistent.pem host:1', /\/nonexistent\.pem cannot be read: it does not exist$/],
   ['member add demo /dev/null nowhere', /"nowhere" is no address/],
   ['status --home', /--home/],
+  ['mount demo ', /the argument <dir> is empty/],
+  ['umount ', /the argument <dir> is empty/],
+  ['member remove demo ', /the argument <member> is empty/],
+  ['channel delete ', /the argument <channel> is empty/],
 ]
 
 /** Runs a command that must fail, in this process: starting one for each case takes most of the time. */

@@ -54,6 +54,10 @@ for (const driver of ['kernel', 'fuse-native']) {
       rmSync(folder, { recursive: true, force: true })
     })
 
+    const foreign = join(folder, 'private')
+    mkdirSync(foreign, { mode: 0o700 })
+    const elsewhere = await rkfs('--home', join(foreign, 'home'), 'mount', 'photos', directory)
+    t.match(elsewhere.stderr, `the home ${foreign}/home cannot be reached: permission denied: run rkfs as its owner`)
     const listen = `127.0.0.1:${await freePort()}`
     const mounted = await rkfs('mount', 'photos', directory, '--listen', listen, '-o', `driver=${driver}`)
     t.equal(mounted.code, 0, mounted.stderr)

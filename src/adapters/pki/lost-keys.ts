@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { systemError } from '../../base/system-error.js'
+import { readError } from '../../base/system-error.js'
 
 /** A key that is missing or cannot be used, and what to do. */
 export interface LostKey {
@@ -82,7 +82,7 @@ function readKey(path: string, remedy: string): KeyObject | LostKey | 'missing' 
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing'
-    return { found: `${path} cannot be read: ${systemError(error)}`, remedy }
+    return { found: `${path} cannot be read: ${readError(error)}`, remedy }
   }
   try {
     return createPrivateKey(pem)

@@ -3,6 +3,7 @@ import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { RkfsError } from '../../base/errors.js'
+import { readError } from '../../base/system-error.js'
 import { wrongMode } from './lost-keys.js'
 
 function codeOf(error: unknown): string | undefined {
@@ -44,7 +45,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8')
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
-    throw new RkfsError('failed', `${path} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new RkfsError('failed', `${path} cannot be read: ${readError(error)}`, { cause: error })
   }
 }
 

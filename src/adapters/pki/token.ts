@@ -59,14 +59,15 @@ function damaged(cause?: unknown): RkfsError {
 function otherVersion(found: number): RkfsError {
   const words =
     found < version
-      ? 'the token is of an older rkfs, which does not say who the owner is: upgrade rkfs there, and ask for another'
+      ? 'the token is of an older version of rkfs, and is not taken any more: ask the owner for a new one, which begins with ' +
+        `rkfs${version}- (upgrade rkfs there if it does not)`
       : `the token is of a newer rkfs (version ${found}): upgrade rkfs here`
   return new RkfsError('refused', words)
 }
 
 /**
- * Reads a token; white space around it does not matter. Throws `refused`: damaged (any changed, missing or added
- * character), of another version, or expired at `now` (Unix time in seconds).
+ * Reads a token; white space around it does not matter. Throws `refused`: of an older version, damaged (any
+ * changed, missing or added character), of a newer version, or expired at `now` (Unix time in seconds).
  */
 export function decodeToken(text: string, now: number): Token {
   const trimmed = text.trim()
@@ -79,6 +80,8 @@ export function decodeToken(text: string, now: number): Token {
   }
   if (trimmed.length > tokenCharsMax) throw damaged()
   const [, prefix, found, encoded] = match as unknown as [string, string, string, string]
+  // whatever else is wrong with it
+  if (Number(found) < version) throw otherVersion(Number(found))
   const bytes = new Uint8Array(Buffer.from(encoded, 'base64url'))
   // Node's decoder overlooks foreign characters, padding and the last character's spare bits.
   if (Buffer.from(bytes).toString('base64url') !== encoded || bytes.length <= checksumBytes) throw damaged()

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { RkfsError } from '../../base/errors.js'
-import { systemError } from '../../base/system-error.js'
+import { readError } from '../../base/system-error.js'
 import { parseAddress } from '../../daemon/config.js'
 import type { MemberDescription } from '../../daemon/control-protocol.js'
 import { parseDuration, timeForms } from '../arguments.js'
@@ -192,7 +192,7 @@ function readCertificateFile(path: string): string {
   try {
     text = readBounded(path, CERTIFICATE_BYTES_MAX + 1)
   } catch (error) {
-    throw new RkfsError('usage', `the certificate ${path} cannot be read: ${systemError(error)}`, { cause: error })
+    throw new RkfsError('usage', `the certificate ${path} cannot be read: ${readError(error)}`, { cause: error })
   }
   if (text.length > CERTIFICATE_BYTES_MAX || !text.includes('-----BEGIN CERTIFICATE-----')) {
     throw new RkfsError('usage', `${path} is no certificate in PEM form (-----BEGIN CERTIFICATE-----)`)

@@ -12,7 +12,7 @@ import { mainPath, nodeAnswers } from '../node-process.js'
 import { hint, say } from '../output.js'
 import { givenTo, passingSettings, type GivenSettings, type PassingSetting } from '../running-settings.js'
 import { helperText, homeOfUnit, unitText, type ServiceScope } from '../service-unit.js'
-import { systemError } from '../../base/system-error.js'
+import { readError, systemError } from '../../base/system-error.js'
 
 export const helperPath = '/sbin/mount.rkfs'
 const systemUnits = '/etc/systemd/system'
@@ -233,7 +233,7 @@ function readText(path: string): string | undefined {
     return readFileSync(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new RkfsError('failed', `${path} cannot be read: ${systemError(error)}`, { cause: error })
+    throw new RkfsError('failed', `${path} cannot be read: ${readError(error)}`, { cause: error })
   }
 }
 

@@ -33,7 +33,7 @@ t.test('a token', async t => {
         decodeToken(bad, 0)
         t.fail(`taken: ${bad}`)
       } catch (error) {
-        if (!/the token is damaged \(checksum\)|that is no token/.test(String(error)))
+        if (!/the token is damaged \(checksum\)|that is no token|the token is of an older version/.test(String(error)))
           t.fail(`${bad}: ${String(error)}`)
       }
     }
@@ -61,9 +61,14 @@ t.test('a token of another version is named as such', async t => {
   t.throws(() => decodeToken(old, 1_999_999_999), {
     code: 'refused',
     message:
-      'the token is of an older rkfs, which does not say who the owner is: upgrade rkfs there, and ask for another',
+      'the token is of an older version of rkfs, and is not taken any more: ask the owner for a new one, which begins with ' +
+      'rkfs2- (upgrade rkfs there if it does not)',
   })
-  t.throws(() => decodeToken(`${old.slice(0, -1)}A`, 1_999_999_999), { code: 'refused', message: /damaged/ })
+  t.throws(
+    () => decodeToken('rkfs1-abc', 1_999_999_999),
+    { code: 'refused', message: /of an older version/ },
+    'damaged, too',
+  )
   const body = Buffer.from('whatever a later version has')
   const sum = createHash('sha256').update('rkfs12-').update(body).digest().subarray(0, 8)
   t.throws(() => decodeToken(`rkfs12-${Buffer.concat([body, sum]).toString('base64url')}`, 0), {
