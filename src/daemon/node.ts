@@ -21,6 +21,7 @@ import {
   withoutMember,
   type Descriptor,
 } from '../channel/descriptor.js'
+import { rootInode } from '../fs/records.js'
 import { AddressBook, withEntry } from './address-book.js'
 import { deleteChannel, discardChannel, removalsOf, type Removal } from './channel-deletion.js'
 import { channelFolder, createChannelFolder, isClosed, readDescriptor, setClosed } from './channel-folder.js'
@@ -410,6 +411,14 @@ export class Node {
 
   /** A channel that was made for a mount goes with it, where it could not be mounted, and nobody has begun to use it. */
   async unmake(name: string): Promise<void> {
+    const channel = this.#hosts.get(name)?.channel
+    // another mount may have been there meanwhile, or an invitation
+    const isUnused =
+      channel !== undefined &&
+      channel.descriptor.members.length === 1 &&
+      channel.pending.operations === 0 &&
+      channel.view.scan('entry', rootInode, undefined, 1).length === 0
+    if (!isUnused) return
     try {
       await this.deleteChannel(name)
     } catch (error) {

@@ -313,6 +313,15 @@ t.test('of a channel that cannot be made nothing is left', async t => {
   t.notOk(existsSync(join(home, 'channels', 'demo', 'closed')))
   await node.unmake('demo')
   t.same(node.summaries(), [])
+
+  const { channel } = await node.createChannel('demo')
+  const file = { parent: 1, name: 'file', ino: 2 ** 40 + 1, mode: 0o100644, uid: 0, gid: 0, rdev: 0, target: '' }
+  const errno = await new Promise(done => {
+    channel.change({ kind: 'make', ...file }, new Uint8Array(0), { mount: 1, durable: true, timeoutMs: 5000, done })
+  })
+  t.equal(errno, 0)
+  await node.unmake('demo')
+  t.equal(node.hosts.length, 1, 'one that holds files stays')
 })
 
 t.test('a channel that was joined and cannot be opened is tried again', async t => {
