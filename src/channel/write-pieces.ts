@@ -44,8 +44,9 @@ function pieceBytes(
   { writeBytes: windowBytes, isThin }: Channel,
   durable: boolean,
 ): number {
-  // the window may have become endless since the first piece: this member may be alone now
-  if (rest <= windowBytes || (written === 0 && operation.kind === 'append' && !isThin)) return rest
+  // this member is alone, perhaps since the first piece
+  if (windowBytes === Infinity) return rest
+  if (written === 0 && (rest <= windowBytes || (operation.kind === 'append' && !isThin))) return rest
   const share = Math.floor(windowBytes / 4)
   if (operation.kind === 'append') return Math.min(rest, Math.max(appendPieceBytesMin, share))
   // one at a time is under way where each waits for a majority: a part of the window would never show that more gets there
