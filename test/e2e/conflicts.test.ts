@@ -115,7 +115,8 @@ await t.test('restore and discard: wrong use changes nothing', async t => {
     await refused(t, victim, ['conflicts', word], 2, /missing required argument 'channel'/)
     await refused(t, victim, ['conflicts', word, 'demo'], 2, /give the numbers of conflicts, .* or --all/)
     await refused(t, victim, ['conflicts', word, 'demo', id, '--all'], 2, /or --all, not both/)
-    for (const wrong of ['x', '0', '']) {
+    await refused(t, victim, ['conflicts', word, 'demo', ''], 2, /the argument <id> is empty/)
+    for (const wrong of ['x', '0']) {
       await refused(t, victim, ['conflicts', word, 'demo', wrong], 2, /".*" is no number of a conflict/)
     }
     await refused(t, victim, ['conflicts', word, 'demo', id, '4711'], 1, /no conflict 4711 here: `rkfs conflicts/)
@@ -175,7 +176,8 @@ await t.test('fence: wrong use', async t => {
   await refused(t, leader, ['member', 'fence'], 2, /missing required argument 'channel'/)
   await refused(t, leader, ['member', 'fence', 'demo'], 2, /missing required argument 'member'/)
   await refused(t, leader, ['member', 'fence', 'demo', 'b', 'c'], 2, /too many arguments/)
-  for (const nobody of ['nobody', 'fff', '']) {
+  await refused(t, leader, ['member', 'fence', 'demo', ''], 2, /the argument <member> is empty/)
+  for (const nobody of ['nobody', 'fff']) {
     await refused(t, leader, ['member', 'fence', 'demo', nobody], 1, /no member .*rkfs member list demo/)
   }
   await refused(t, leader, ['member', 'fence', 'nosuch', 'b'], 1, /no channel nosuch/)

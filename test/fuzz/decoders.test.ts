@@ -22,6 +22,7 @@ const notDecoders = new Set([
   'readAgain',
   'readable',
   'readers',
+  'readError',
 ])
 
 t.test('every decoder of src is in the list', async t => {

@@ -99,8 +99,13 @@ export function exitCodeOfStatus(report: StatusReport): number {
   if (open.some(c => c.state === 'quarantined' || c.state === 'failed')) return exitCodes.failed
   // a node of another version may not say
   if (open.some(c => (c.findings ?? []).length > 0)) return exitCodes.failed
-  if (open.some(c => c.state === 'no-quorum' || !c.quorum.ok)) return exitCodes.noQuorum
+  if (open.some(lacksQuorum)) return exitCodes.noQuorum
   return open.some(c => c.fetching || isDegraded(c)) ? exitCodes.failed : exitCodes.done
+}
+
+/** Who takes files in follows nobody meanwhile, though a majority is there. */
+function lacksQuorum({ state, quorum, fetching }: ChannelStatus): boolean {
+  return fetching ? quorum.reachable < quorum.needed : state === 'no-quorum' || !quorum.ok
 }
 
 /** All is served, and less may fail than should. */
