@@ -195,7 +195,10 @@ function heldUpWords({ channel, identity }: ChannelHost, quorum: Quorum, others:
   if (full.some(({ id }) => id === identity.memberId)) return undefined
   const names = full.map(({ name }) => name).join(' and ')
   if (names === '') {
-    return `${quorum.voters - quorum.reachable} of the voters do not keep up: until they do ${others}`
+    const count = quorum.voters - quorum.reachable
+    const words =
+      count === 1 ? 'one voter does not keep up: until it does' : `${count} voters do not keep up: until they do`
+    return `${words} ${others}`
   }
   return `the disk of ${names} is full, so that nothing new gets there: until it has room ${others}. Make room on it`
 }
